@@ -1,0 +1,87 @@
+/* What Lua 5.4's C API has and the older ones and LuaJIT lack. The binding is written for 5.4; this header is the
+ * only place that knows which Lua it is.
+ *
+ * User values: Lua 5.3 and 5.2 have one per userdata and 5.1 an environment table; there, slot n of an object is field n of a
+ * table in that place. Setting one may raise for lack of memory then ([m]), so nothing loose may be held. */
+#ifndef GEM_BINDING_COMPAT_H
+#define GEM_BINDING_COMPAT_H
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#if LUA_VERSION_NUM < 504
+
+#if LUA_VERSION_NUM == 501
+#define lgem_getslots(L, i) lua_getfenv(L, i)
+#define lgem_setslots(L, i) lua_setfenv(L, i)
+#define lua_rawlen(L, i) lua_objlen(L, i)
+#else
+#define lgem_getslots(L, i) lua_getuservalue(L, i)
+#define lgem_setslots(L, i) lua_setuservalue(L, i)
+#endif
+
+static inline void *lua_newuserdatauv(lua_State *L, size_t size, int slots)
+{
+    void *p = lua_newuserdata(L, size);
+    if (slots > 0) {
+        lua_createtable(L, slots, 0);
+        lgem_setslots(L, -2);
+    }
+    return p;
+}
+
+static inline int lua_setiuservalue(lua_State *L, int index, int n)
+{
+    lgem_getslots(L, index);
+    lua_insert(L, -2);
+    lua_rawseti(L, -2, n);
+    lua_pop(L, 1);
+    return 1;
+}
+
+static inline int lua_getiuservalue(lua_State *L, int index, int n)
+{
+    lgem_getslots(L, index);
+    lua_rawgeti(L, -1, n);
+    lua_remove(L, -2);
+    return lua_type(L, -1);
+}
+
+#endif
+
+#if LUA_VERSION_NUM == 501
+
+/* LuaJIT has these two; whether its header says so depends on the version. */
+static inline void lgem_setfuncs(lua_State *L, const luaL_Reg *f)
+{
+    for (; f->name != NULL; f++) {
+        lua_pushcfunction(L, f->func);
+        lua_setfield(L, -2, f->name);
+    }
+}
+
+static inline void *lgem_testudata(lua_State *L, int index, const char *name)
+{
+    void *p = lua_touserdata(L, index);
+    if (p == NULL || !lua_getmetatable(L, index))
+        return NULL;
+    luaL_getmetatable(L, name);
+    int same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return same ? p : NULL;
+}
+
+#else
+
+#define lgem_setfuncs(L, f) luaL_setfuncs(L, f, 0)
+#define lgem_testudata luaL_testudata
+
+#endif
+
+#if LUA_VERSION_NUM < 503
+#define lgem_isinteger(L, i) 0
+#else
+#define lgem_isinteger(L, i) lua_isinteger(L, i)
+#endif
+
+#endif

@@ -1,0 +1,16 @@
+/* The body userdata, for the exchange that sends it. */
+#ifndef GEM_BINDING_LUA_BODY_H
+#define GEM_BINDING_LUA_BODY_H
+
+#include "../core/body.h"
+#include "lua_core.h"
+
+struct lgem_body {
+    struct lgem_state *state; /* NULL: closed */
+    struct gem_body body;
+};
+
+/* An open body. The caller anchors it for as long as it uses it. [-0,+0,v] */
+struct lgem_body *lgem_checkbody(lua_State *L, int arg);
+
+#endif

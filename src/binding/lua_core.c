@@ -1,0 +1,228 @@
+#include "lua_core.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "../core/file.h"
+#include "../net/exchange.h"
+#include "../net/poller.h"
+
+#define VERSION "0.1.0"
+#define BYTES_MAX 9007199254740992.0 /* 2^53: whole in a double too */
+
+static const char *const names[LGEM_KINDS] = {"body", "exchange", "loop", "sse", "upload", "encoder", "decoder"};
+static const char *const types[LGEM_KINDS] = {
+    "lgemini.body", "lgemini.exchange", "lgemini.loop", "lgemini.sse", "lgemini.upload", "lgemini.encoder",
+    "lgemini.decoder"};
+
+static const char state_key = 0; /* its address is the key */
+
+struct lgem_state *lgem_state(lua_State *L)
+{
+    lua_pushlightuserdata(L, (void *)&state_key);
+    lua_rawget(L, LUA_REGISTRYINDEX);
+    struct lgem_state *state = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    return state;
+}
+
+static const struct gem_mem *host_mem(lua_State *L) /* [-0,+0,m] */
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, "lgemini.mem");
+    const struct gem_mem *mem = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    return mem != NULL ? mem : gem_mem_default();
+}
+
+static void open_state(lua_State *L) /* [-0,+0,m] */
+{
+    if (lgem_state(L) != NULL) /* loaded again: objects hold the old address */
+        return;
+    lua_pushlightuserdata(L, (void *)&state_key);
+    struct lgem_state *state = lua_newuserdatauv(L, sizeof *state, 0);
+    memset(state, 0, sizeof *state);
+    state->mem = host_mem(L);
+    lua_rawset(L, LUA_REGISTRYINDEX);
+}
+
+void *lgem_new(lua_State *L, size_t size, int slots, enum lgem_kind kind)
+{
+    void *p = lua_newuserdatauv(L, size, slots);
+    memset(p, 0, size);
+    luaL_getmetatable(L, types[kind]);
+    lua_setmetatable(L, -2);
+    return p;
+}
+
+void *lgem_check(lua_State *L, int arg, enum lgem_kind kind)
+{
+    return luaL_checkudata(L, arg, types[kind]);
+}
+
+int lgem_closed(lua_State *L, enum lgem_kind kind)
+{
+    return luaL_error(L, "attempt to use a closed %s", names[kind]);
+}
+
+void lgem_type(lua_State *L, enum lgem_kind kind, const luaL_Reg *methods, lua_CFunction close)
+{
+    const luaL_Reg ends[] = {{"close", close}, {"__gc", close}, {"__close", close}, {NULL, NULL}};
+    luaL_newmetatable(L, types[kind]);
+    lgem_setfuncs(L, methods);
+    lgem_setfuncs(L, ends);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -2, "__index");
+    lua_pushstring(L, types[kind]);
+    lua_setfield(L, -2, "__name");
+    lua_pop(L, 1);
+}
+
+void lgem_pusherror(lua_State *L, const struct gem_err *err)
+{
+    lua_createtable(L, 0, 4);
+    lua_pushstring(L, gem_kind_name(err->kind));
+    lua_setfield(L, -2, "kind");
+    lua_pushstring(L, err->text);
+    lua_setfield(L, -2, "message");
+    if (err->clock != NULL) {
+        lua_pushstring(L, err->clock);
+        lua_setfield(L, -2, "clock");
+    }
+    if (err->offset >= 0) {
+        lgem_pushbytes(L, err->offset);
+        lua_setfield(L, -2, "offset");
+    }
+}
+
+int lgem_fail(lua_State *L, const struct gem_err *err)
+{
+    lua_pushnil(L);
+    lgem_pusherror(L, err);
+    return 2;
+}
+
+int64_t lgem_checkbytes(lua_State *L, int arg)
+{
+    double n = luaL_checknumber(L, arg);
+    if (!(n >= 0 && n <= BYTES_MAX) || floor(n) != n)
+        luaL_argerror(L, arg, "a whole number of bytes expected");
+    return (int64_t)n;
+}
+
+const char *lgem_checktext(lua_State *L, int arg)
+{
+    size_t n;
+    const char *s = luaL_checklstring(L, arg, &n);
+    if (strlen(s) != n)
+        luaL_argerror(L, arg, "a text without NUL bytes expected");
+    return s;
+}
+
+double lgem_checkseconds(lua_State *L, int arg)
+{
+    double seconds = luaL_checknumber(L, arg);
+    if (!(seconds >= 0))
+        luaL_argerror(L, arg, "seconds expected: a number that is not negative");
+    return seconds;
+}
+
+void lgem_pushbytes(lua_State *L, int64_t n)
+{
+#if LUA_VERSION_NUM >= 503
+    lua_pushinteger(L, (lua_Integer)n);
+#else
+    lua_pushnumber(L, (lua_Number)n);
+#endif
+}
+
+int lgem_checkfile(lua_State *L, int arg)
+{
+    FILE **stream = luaL_checkudata(L, arg, LUA_FILEHANDLE); /* what every Lua's handle begins with */
+#if LUA_VERSION_NUM >= 502
+    luaL_argcheck(L, ((luaL_Stream *)stream)->closef != NULL, arg, "the file is closed");
+#endif
+    luaL_argcheck(L, *stream != NULL, arg, "the file is closed");
+    return gem_file_number(*stream);
+}
+
+/* ---- the module's own functions ---- */
+
+static int core_now(lua_State *L)
+{
+    lua_pushnumber(L, gem_now());
+    return 1;
+}
+
+static int core_alive(lua_State *L)
+{
+    const struct lgem_state *state = lgem_state(L);
+    lua_createtable(L, 0, LGEM_KINDS);
+    for (int i = 0; i < LGEM_KINDS; i++) {
+        lua_pushinteger(L, state->alive[i]);
+        lua_setfield(L, -2, names[i]);
+    }
+    return 1;
+}
+
+static int core_file_info(lua_State *L)
+{
+    struct gem_err err;
+    struct gem_file_id id;
+    if (gem_file_identify(lgem_checktext(L, 1), &id, &err) < 0)
+        return lgem_fail(L, &err);
+    lua_createtable(L, 0, 4);
+    lgem_pushbytes(L, id.size);
+    lua_setfield(L, -2, "size");
+    lua_pushnumber(L, (double)id.mtime / 1e9);
+    lua_setfield(L, -2, "mtime");
+    lgem_pushbytes(L, (int64_t)id.inode);
+    lua_setfield(L, -2, "inode");
+    lgem_pushbytes(L, (int64_t)id.device);
+    lua_setfield(L, -2, "device");
+    return 1;
+}
+
+/* Where certificates are looked up by default: ca_path, or nil and ca_file, or nothing. */
+static int core_trust(lua_State *L)
+{
+    const char *path, *file;
+    gem_exchange_trust(&path, &file);
+    lua_pushstring(L, path); /* nil for NULL */
+    lua_pushstring(L, file);
+    return 2;
+}
+
+static const luaL_Reg functions[] = {
+    {"now", core_now},
+    {"alive", core_alive},
+    {"file_info", core_file_info},
+    {"trust", core_trust},
+    {NULL, NULL},
+};
+
+#if defined(__GNUC__)
+__attribute__((visibility("default")))
+#endif
+int luaopen_lgemini_core(lua_State *L); /* the library's one name */
+
+int luaopen_lgemini_core(lua_State *L)
+{
+    open_state(L);
+    lua_newtable(L);
+    lgem_setfuncs(L, functions);
+    lua_pushliteral(L, VERSION);
+    lua_setfield(L, -2, "_VERSION");
+    lgem_open_base64(L);
+    lua_setfield(L, -2, "base64");
+    lgem_open_body(L);
+    lua_setfield(L, -2, "body");
+    lgem_open_sse(L);
+    lua_setfield(L, -2, "sse");
+    lgem_open_upload(L);
+    lua_setfield(L, -2, "upload");
+    lgem_open_exchange(L);
+    lua_setfield(L, -2, "exchange");
+    lgem_open_loop(L);
+    lua_setfield(L, -2, "loop");
+    return 1;
+}

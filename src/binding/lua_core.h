@@ -1,0 +1,67 @@
+/* What the binding's files share: the module's tables, argument checks, errors as Lua sees them, counts of what is alive.
+ *
+ * Each lua_<module>.c is one userdata type with one idempotent close behind :close(), __close and __gc. A
+ * constructor makes its closed object first and acquires into it, so that an error never loses a resource.
+ * Marks are Lua's own: [-popped, +pushed, raises]. */
+#ifndef GEM_BINDING_LUA_CORE_H
+#define GEM_BINDING_LUA_CORE_H
+
+#include <stdint.h>
+
+#include "../core/err.h"
+#include "../core/mem.h"
+#include "compat.h"
+
+enum lgem_kind { LGEM_BODY, LGEM_EXCHANGE, LGEM_LOOP, LGEM_SSE, LGEM_UPLOAD, LGEM_ENCODER, LGEM_DECODER, LGEM_KINDS };
+
+/* One for each Lua state, anchored in its registry. Objects keep its address: finalisers all run before Lua frees
+ * any memory, so it outlives them. */
+struct lgem_state {
+    const struct gem_mem *mem;   /* what the host left in the registry, else the C library's */
+    int alive[LGEM_KINDS];       /* open objects, for leak checks */
+};
+
+/* [-0,+0,m] */
+struct lgem_state *lgem_state(lua_State *L);
+
+/* Makes a zeroed userdata of the kind, with user values 1..slots. Its close must cope with all zeroes. [-0,+1,m] */
+void *lgem_new(lua_State *L, size_t size, int slots, enum lgem_kind kind);
+
+/* The userdata at arg, whether open or closed. [-0,+0,v] */
+void *lgem_check(lua_State *L, int arg, enum lgem_kind kind);
+
+/* Raises "attempt to use a closed <kind>". */
+int lgem_closed(lua_State *L, enum lgem_kind kind);
+
+/* Registers the kind's metatable: its methods, and close as __gc and __close too. close may run many times, never
+ * raises and calls no Lua. [-0,+0,m] */
+void lgem_type(lua_State *L, enum lgem_kind kind, const luaL_Reg *methods, lua_CFunction close);
+
+/* Pushes nil and the error as a table: kind, message, and clock, offset, code where they say something. Returns 2. [-0,+2,m] */
+int lgem_fail(lua_State *L, const struct gem_err *err);
+void lgem_pusherror(lua_State *L, const struct gem_err *err);
+
+/* A whole number of bytes in 0..2^53. [-0,+0,v] */
+int64_t lgem_checkbytes(lua_State *L, int arg);
+
+/* A text without NUL, which C would cut short. [-0,+0,v] */
+const char *lgem_checktext(lua_State *L, int arg);
+
+/* Seconds: not NaN, not negative; infinity allowed. [-0,+0,v] */
+double lgem_checkseconds(lua_State *L, int arg);
+
+/* A number as the wire's: an integer where this Lua has integers. [-0,+1,-] */
+void lgem_pushbytes(lua_State *L, int64_t n);
+
+/* The descriptor of an open io library handle; still the handle's. [-0,+0,v] */
+int lgem_checkfile(lua_State *L, int arg);
+
+/* One function for each file: pushes what lgemini.core has under the module's name. [-0,+1,m] */
+void lgem_open_base64(lua_State *L);
+void lgem_open_body(lua_State *L);
+void lgem_open_sse(lua_State *L);
+void lgem_open_upload(lua_State *L);
+void lgem_open_exchange(lua_State *L);
+void lgem_open_loop(lua_State *L);
+
+#endif

@@ -1,0 +1,330 @@
+/* exchange: one request and its answer. Nothing moves before a loop steps. */
+#include "lua_exchange.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "../net/loop.h"
+#include "lua_body.h"
+#include "lua_sse.h"
+
+enum { SLOT_BODY = 1, SLOTS = 1 }; /* the body is libcurl's to read as long as the exchange lives */
+
+struct lgem_exchange *lgem_checkexchange(lua_State *L, int arg)
+{
+    struct lgem_exchange *x = lgem_check(L, arg, LGEM_EXCHANGE);
+    if (x->state == NULL)
+        lgem_closed(L, LGEM_EXCHANGE);
+    return x;
+}
+
+/* ---- the request, from a table at index 1: its strings stay anchored there ---- */
+
+static const char *text_field(lua_State *L, const char *name) /* [-0,+0,e] */
+{
+    lua_getfield(L, 1, name);
+    const char *text = NULL;
+    if (!lua_isnil(L, -1)) {
+        luaL_checktype(L, -1, LUA_TSTRING);
+        text = lgem_checktext(L, -1);
+    }
+    lua_pop(L, 1);
+    return text;
+}
+
+static double number_field(lua_State *L, const char *name) /* [-0,+0,e] */
+{
+    lua_getfield(L, 1, name);
+    double n = lua_isnil(L, -1) ? 0 : lgem_checkseconds(L, -1);
+    lua_pop(L, 1);
+    return n;
+}
+
+static size_t limit_field(lua_State *L, const char *name, size_t otherwise) /* [-0,+0,e] */
+{
+    lua_getfield(L, 1, name);
+    int64_t n = lua_isnil(L, -1) ? (int64_t)otherwise : lgem_checkbytes(L, -1);
+    lua_pop(L, 1);
+    return (uint64_t)n > SIZE_MAX / 2 ? SIZE_MAX / 2 : (size_t)n;
+}
+
+static bool flag_field(lua_State *L, const char *name) /* [-0,+0,e] */
+{
+    lua_getfield(L, 1, name);
+    bool flag = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return flag;
+}
+
+/* Leaves the box of pointers on the stack. [-0,+1,e] */
+static void read_headers(lua_State *L, struct gem_request *r)
+{
+    lua_getfield(L, 1, "headers");
+    luaL_checktype(L, -1, LUA_TTABLE);
+    size_t n = lua_rawlen(L, -1);
+    const char **lines = lua_newuserdatauv(L, (n + 1) * sizeof *lines, 0);
+    for (size_t i = 0; i < n; i++) {
+        lua_rawgeti(L, -2, (int)i + 1);
+        luaL_checktype(L, -1, LUA_TSTRING);
+        lines[i] = lgem_checktext(L, -1);
+        if (strpbrk(lines[i], "\r\n") != NULL)
+            luaL_error(L, "a header must be one line");
+        lua_pop(L, 1);
+    }
+    lua_remove(L, -2);
+    r->headers = lines;
+    r->header_count = n;
+}
+
+static void read_body(lua_State *L, struct gem_request *r) /* [-0,+0,e] */
+{
+    lua_getfield(L, 1, "body");
+    if (!lua_isnil(L, -1)) {
+        r->body = &lgem_checkbody(L, lua_gettop(L))->body;
+        lua_getfield(L, 1, "offset");
+        r->offset = lua_isnil(L, -1) ? 0 : lgem_checkbytes(L, -1);
+        lua_getfield(L, 1, "length");
+        r->length = lua_isnil(L, -1) ? r->body->length - r->offset : lgem_checkbytes(L, -1);
+        luaL_argcheck(L, r->offset <= r->body->length && r->length <= r->body->length - r->offset, 1,
+                      "the window is not inside the body");
+        lua_pop(L, 2);
+    }
+    lua_pop(L, 1);
+}
+
+static void read_request(lua_State *L, struct gem_request *r) /* [-0,+1,e] */
+{
+    memset(r, 0, sizeof *r);
+    r->method = text_field(L, "method");
+    r->url = text_field(L, "url");
+    luaL_argcheck(L, r->method != NULL && r->url != NULL, 1, "method and url are needed");
+    r->proxy = text_field(L, "proxy");
+    r->ca_file = text_field(L, "ca_file");
+    r->ca_path = text_field(L, "ca_path");
+    r->compressed = flag_field(L, "compressed");
+    r->http1 = flag_field(L, "http1");
+    r->tell_data = flag_field(L, "tell_data");
+    r->clocks.connect = number_field(L, "connect");
+    r->clocks.first_byte = number_field(L, "first_byte");
+    r->clocks.idle = number_field(L, "idle");
+    r->clocks.deadline = number_field(L, "deadline");
+    r->limits.head = limit_field(L, "max_head", (size_t)256 << 10);
+    r->limits.answer = limit_field(L, "max_answer", (size_t)256 << 20);
+    r->limits.room = limit_field(L, "room", r->limits.answer);
+    read_body(L, r);
+    read_headers(L, r);
+}
+
+static int exchange_new(lua_State *L)
+{
+    struct gem_err err;
+    struct gem_request request;
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    read_request(L, &request);
+    struct lgem_exchange *x = lgem_new(L, sizeof *x, SLOTS, LGEM_EXCHANGE);
+    lua_getfield(L, 1, "body");
+    lua_setiuservalue(L, -2, SLOT_BODY);
+    if (gem_exchange_open(&x->ex, lgem_state(L)->mem, &request, &err) < 0)
+        return lgem_fail(L, &err);
+    x->state = lgem_state(L);
+    x->state->alive[LGEM_EXCHANGE]++;
+    return 1;
+}
+
+static int exchange_close(lua_State *L)
+{
+    struct lgem_exchange *x = lua_touserdata(L, 1);
+    if (x->state == NULL)
+        return 0;
+    gem_loop_remove(&x->ex);
+    gem_exchange_close(&x->ex);
+    x->state->alive[LGEM_EXCHANGE]--;
+    x->state = NULL;
+    return 0;
+}
+
+/* ---- the answer ---- */
+
+static const char *const phases[] = {"closed", "queued", "connecting", "sending", "waiting", "receiving", "done"};
+
+static int exchange_phase(lua_State *L)
+{
+    struct lgem_exchange *x = lgem_check(L, 1, LGEM_EXCHANGE);
+    lua_pushstring(L, x->state == NULL ? "closed" : phases[x->ex.phase]);
+    return 1;
+}
+
+/* nil while it runs; true when it ended well; false, err when not */
+static int exchange_done(lua_State *L)
+{
+    struct lgem_exchange *x = lgem_checkexchange(L, 1);
+    if (x->ex.phase != GEM_PHASE_DONE)
+        return 0;
+    lua_pushboolean(L, x->ex.err.kind == GEM_OK);
+    if (x->ex.err.kind == GEM_OK)
+        return 1;
+    lgem_pusherror(L, &x->ex.err);
+    return 2;
+}
+
+/* The HTTP status, or nil until the head is whole. */
+static int exchange_code(lua_State *L)
+{
+    struct lgem_exchange *x = lgem_checkexchange(L, 1);
+    if (!x->ex.head_done)
+        return 0;
+    lua_pushinteger(L, (lua_Integer)x->ex.status);
+    return 1;
+}
+
+static size_t trim(const char **text, size_t n)
+{
+    while (n > 0 && (**text == ' ' || **text == '\t'))
+        ++*text, n--;
+    while (n > 0 && ((*text)[n - 1] == ' ' || (*text)[n - 1] == '\t'))
+        n--;
+    return n;
+}
+
+/* Adds "Name: value" to the table on top under the lower-case name; a second value is joined by ", ". [-0,+0,m] */
+static void push_header(lua_State *L, const char *line, size_t n)
+{
+    const char *colon = memchr(line, ':', n);
+    luaL_Buffer b;
+    if (colon == NULL) /* the status line */
+        return;
+    luaL_buffinit(L, &b);
+    for (const char *p = line; p < colon; p++)
+        luaL_addchar(&b, (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p));
+    luaL_pushresult(&b);
+    const char *value = colon + 1;
+    size_t length = trim(&value, n - (size_t)(value - line));
+    lua_pushvalue(L, -1);
+    lua_rawget(L, -3);
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        lua_pushlstring(L, value, length);
+    } else {
+        lua_pushliteral(L, ", ");
+        lua_pushlstring(L, value, length);
+        lua_concat(L, 3);
+    }
+    lua_rawset(L, -3);
+}
+
+/* Header values under their lower-case names; empty until the head is whole. */
+static int exchange_headers(lua_State *L)
+{
+    struct lgem_exchange *x = lgem_checkexchange(L, 1);
+    lua_newtable(L);
+    if (!x->ex.head_done || x->ex.head.len == 0)
+        return 1;
+    const char *line = gem_buf_head(&x->ex.head), *end = line + x->ex.head.len;
+    while (line < end) {
+        const char *stop = memchr(line, '\n', (size_t)(end - line));
+        push_header(L, line, (size_t)(stop - line));
+        line = stop + 1;
+    }
+    return 1;
+}
+
+/* At most n bytes of what waits to be read; "" when nothing does. */
+static int exchange_read(lua_State *L)
+{
+    struct lgem_exchange *x = lgem_checkexchange(L, 1);
+    size_t n = x->ex.inbox.len;
+    if (!lua_isnoneornil(L, 2)) {
+        int64_t most = lgem_checkbytes(L, 2);
+        n = (uint64_t)most < n ? (size_t)most : n;
+    }
+    lua_pushlstring(L, n > 0 ? gem_buf_head(&x->ex.inbox) : "", n);
+    gem_exchange_consume(&x->ex, n);
+    return 1;
+}
+
+/* The next event of a stream, parsed from the inbox: data; nil when more bytes are needed or the exchange is over (then
+ * the parser is finished and may still hold a last event); nil, err when the stream is broken. */
+static int exchange_event(lua_State *L)
+{
+    struct lgem_exchange *x = lgem_checkexchange(L, 1);
+    struct lgem_sse *parser = lgem_checksse(L, 2);
+    size_t used = 0;
+    int pushed = lgem_nextevent(L, parser, gem_buf_head(&x->ex.inbox), x->ex.inbox.len, &used);
+    gem_exchange_consume(&x->ex, used);
+    return pushed;
+}
+
+/* Body bytes that libcurl has taken. */
+static int exchange_sent(lua_State *L)
+{
+    lgem_pushbytes(L, lgem_checkexchange(L, 1)->ex.sent);
+    return 1;
+}
+
+/* offset and count of the bytes a reader must bring, or nothing */
+static int exchange_wants(lua_State *L)
+{
+    int64_t offset, n;
+    if (!gem_exchange_wants(&lgem_checkexchange(L, 1)->ex, &offset, &n))
+        return 0;
+    lgem_pushbytes(L, offset);
+    lgem_pushbytes(L, n);
+    return 2;
+}
+
+static int exchange_supply(lua_State *L)
+{
+    struct gem_err err;
+    size_t n;
+    struct lgem_exchange *x = lgem_checkexchange(L, 1);
+    const char *bytes = luaL_checklstring(L, 2, &n);
+    luaL_argcheck(L, n > 0, 2, "no bytes");
+    if (gem_exchange_supply(&x->ex, bytes, n, &err) < 0)
+        return lgem_fail(L, &err);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static void set_number(lua_State *L, const char *name, double n) /* [-0,+0,m] */
+{
+    lua_pushnumber(L, n);
+    lua_setfield(L, -2, name);
+}
+
+static void set_bytes(lua_State *L, const char *name, int64_t n) /* [-0,+0,m] */
+{
+    lgem_pushbytes(L, n);
+    lua_setfield(L, -2, name);
+}
+
+/* How it went on the wire: known when it is done. */
+static int exchange_facts(lua_State *L)
+{
+    const struct gem_facts *f = &lgem_checkexchange(L, 1)->ex.facts;
+    lua_createtable(L, 0, 7);
+    if (f->http_version > 0)
+        set_number(L, "http_version", f->http_version / 10.0);
+    set_number(L, "connect", f->connect);
+    set_number(L, "first_byte", f->first_byte);
+    set_number(L, "total", f->total);
+    set_bytes(L, "sent", f->sent);
+    set_bytes(L, "received", f->received);
+    lua_pushboolean(L, f->reused);
+    lua_setfield(L, -2, "reused");
+    return 1;
+}
+
+void lgem_open_exchange(lua_State *L)
+{
+    static const luaL_Reg methods[] = {
+        {"phase", exchange_phase},     {"done", exchange_done},   {"code", exchange_code},
+        {"headers", exchange_headers}, {"read", exchange_read},   {"event", exchange_event},
+        {"sent", exchange_sent},       {"wants", exchange_wants}, {"supply", exchange_supply},
+        {"facts", exchange_facts},     {NULL, NULL},
+    };
+    static const luaL_Reg functions[] = {{"new", exchange_new}, {NULL, NULL}};
+    lgem_type(L, LGEM_EXCHANGE, methods, exchange_close);
+    lua_newtable(L);
+    lgem_setfuncs(L, functions);
+}

@@ -1,0 +1,16 @@
+/* The exchange userdata, for the loop that drives it. */
+#ifndef GEM_BINDING_LUA_EXCHANGE_H
+#define GEM_BINDING_LUA_EXCHANGE_H
+
+#include "../net/exchange.h"
+#include "lua_core.h"
+
+struct lgem_exchange {
+    struct lgem_state *state; /* NULL: closed */
+    struct gem_exchange ex;   /* libcurl keeps its address: it holds until the finaliser has run */
+};
+
+/* An open exchange. [-0,+0,v] */
+struct lgem_exchange *lgem_checkexchange(lua_State *L, int arg);
+
+#endif

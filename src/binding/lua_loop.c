@@ -1,0 +1,128 @@
+/* loop: drives exchanges. It holds them weakly, so that a forgotten one is cancelled by its finaliser. */
+#include <math.h>
+
+#include "../net/loop.h"
+#include "lua_exchange.h"
+
+enum { SLOT_EXCHANGES = 1, SLOTS = 1 }; /* address of the struct -> its userdata, values weak */
+
+struct lgem_loop {
+    struct lgem_state *state; /* NULL: closed */
+    struct gem_loop loop;
+};
+
+static struct lgem_loop *check_open(lua_State *L)
+{
+    struct lgem_loop *l = lgem_check(L, 1, LGEM_LOOP);
+    if (l->state == NULL)
+        lgem_closed(L, LGEM_LOOP);
+    return l;
+}
+
+static void push_weak_table(lua_State *L) /* [-0,+1,m] */
+{
+    lua_newtable(L);
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "v");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+}
+
+static int loop_new(lua_State *L)
+{
+    struct gem_err err;
+    struct lgem_loop *l = lgem_new(L, sizeof *l, SLOTS, LGEM_LOOP);
+    push_weak_table(L);
+    lua_setiuservalue(L, -2, SLOT_EXCHANGES);
+    if (gem_loop_open(&l->loop, lgem_state(L)->mem, &err) < 0)
+        return lgem_fail(L, &err);
+    l->state = lgem_state(L);
+    l->state->alive[LGEM_LOOP]++;
+    return 1;
+}
+
+static int loop_close(lua_State *L)
+{
+    struct lgem_loop *l = lua_touserdata(L, 1);
+    if (l->state == NULL)
+        return 0;
+    gem_loop_close(&l->loop);
+    l->state->alive[LGEM_LOOP]--;
+    l->state = NULL;
+    return 0;
+}
+
+/* add(exchange, "calls" or "bulk") */
+static int loop_add(lua_State *L)
+{
+    static const char *const lanes[] = {"calls", "bulk", NULL};
+    struct lgem_loop *l = check_open(L);
+    struct lgem_exchange *x = lgem_checkexchange(L, 2);
+    int lane = luaL_checkoption(L, 3, NULL, lanes);
+    luaL_argcheck(L, x->ex.loop == NULL && x->ex.phase == GEM_PHASE_QUEUED, 2, "the exchange was added before");
+    lua_getiuservalue(L, 1, SLOT_EXCHANGES);
+    lua_pushlightuserdata(L, &x->ex);
+    lua_pushvalue(L, 2);
+    lua_rawset(L, -3);
+    gem_loop_add(&l->loop, &x->ex, (enum gem_lane_name)lane);
+    return 0;
+}
+
+/* step(budget, max_wait) in seconds -> true, or nil, err when the system's poller failed */
+static int loop_step(lua_State *L)
+{
+    struct gem_err err;
+    struct lgem_loop *l = check_open(L);
+    double budget = luaL_optnumber(L, 2, HUGE_VAL), max_wait = luaL_optnumber(L, 3, 0);
+    if (gem_loop_step(&l->loop, budget, max_wait > 0 ? max_wait : 0, &err) < 0)
+        return lgem_fail(L, &err);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* The next exchange that wants to be looked at, or nil. */
+static int loop_next(lua_State *L)
+{
+    struct lgem_loop *l = check_open(L);
+    struct gem_exchange *ex;
+    lua_getiuservalue(L, 1, SLOT_EXCHANGES);
+    while ((ex = gem_loop_next(&l->loop)) != NULL) {
+        lua_pushlightuserdata(L, ex);
+        lua_rawget(L, -2);
+        if (!lua_isnil(L, -1))
+            return 1;
+        lua_pop(L, 1); /* garbage that is not finalised yet */
+    }
+    return 0;
+}
+
+static int loop_timeout(lua_State *L)
+{
+    double seconds = gem_loop_timeout(&check_open(L)->loop);
+    if (seconds == HUGE_VAL)
+        return 0;
+    lua_pushnumber(L, seconds);
+    return 1;
+}
+
+/* The descriptor to wait on in a foreign loop, or nil. */
+static int loop_fd(lua_State *L)
+{
+    int fd = gem_loop_fd(&check_open(L)->loop);
+    if (fd < 0)
+        return 0;
+    lua_pushinteger(L, fd);
+    return 1;
+}
+
+void lgem_open_loop(lua_State *L)
+{
+    static const luaL_Reg methods[] = {
+        {"add", loop_add},         {"step", loop_step}, {"next", loop_next},
+        {"timeout", loop_timeout}, {"fd", loop_fd},     {NULL, NULL},
+    };
+    static const luaL_Reg functions[] = {{"new", loop_new}, {NULL, NULL}};
+    lgem_type(L, LGEM_LOOP, methods, loop_close);
+    lua_newtable(L);
+    lgem_setfuncs(L, functions);
+}

@@ -1,0 +1,136 @@
+#define _POSIX_C_SOURCE 200809L
+#if defined(__APPLE__)
+#define _DARWIN_C_SOURCE
+#endif
+
+#include "file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#if defined(__APPLE__)
+#define MTIME(st) ((st)->st_mtimespec)
+#else
+#define MTIME(st) ((st)->st_mtim)
+#endif
+
+static int fail(const char *doing, const char *name, int number, struct gem_err *err)
+{
+    char why[128] = "unknown error";
+    strerror_r(number, why, sizeof why);  /* POSIX's form: fills why, unlike strerror safe with threads */
+    return gem_err_set(err, GEM_IO, number, "cannot %s %s: %s", doing, name, why);
+}
+
+static int64_t nanoseconds(const struct timespec *t)
+{
+    return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
+}
+
+static int identify(const struct stat *st, const char *name, struct gem_file_id *id, struct gem_err *err)
+{
+    if (S_ISDIR(st->st_mode))
+        return fail("read", name, EISDIR, err);
+    if (!S_ISREG(st->st_mode))
+        return gem_err_set(err, GEM_IO, 0, "%s is not a regular file", name);
+    id->size = (int64_t)st->st_size;
+    id->mtime = nanoseconds(&MTIME(st));
+    id->inode = (uint64_t)st->st_ino;
+    id->device = (uint64_t)st->st_dev;
+    return 0;
+}
+
+static int identify_open(int fd, const char *name, struct gem_file_id *id, struct gem_err *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return fail("read", name, errno, err);
+    return identify(&st, name, id, err);
+}
+
+int gem_file_open(const char *path, struct gem_file_id *id, struct gem_err *err)
+{
+    /* O_NONBLOCK: a FIFO nobody writes to must not hang the program; it is refused by its type. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return fail("open", path, errno, err);
+    if (identify_open(fd, path, id, err) < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+int gem_file_identify(const char *path, struct gem_file_id *id, struct gem_err *err)
+{
+    int fd = gem_file_open(path, id, err);
+    gem_file_close(fd);
+    return fd < 0 ? -1 : 0;
+}
+
+int gem_file_adopt(int fd, const char *name, struct gem_file_id *id, struct gem_err *err)
+{
+    if (identify_open(fd, name, id, err) < 0)
+        return -1;
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    return copy < 0 ? fail("open", name, errno, err) : copy;
+}
+
+int gem_file_number(FILE *stream)
+{
+    return fileno(stream);
+}
+
+int gem_file_read_at(int fd, int64_t offset, void *dst, size_t n, size_t *got, struct gem_err *err)
+{
+    size_t done = 0;
+    while (done < n) {
+        ssize_t r = pread(fd, (char *)dst + done, n - done, (off_t)(offset + (int64_t)done));
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r < 0)
+            return fail("read", "the file", errno, err);
+        if (r == 0)
+            break;
+        done += (size_t)r;
+    }
+    *got = done;
+    return 0;
+}
+
+int gem_file_unchanged(int fd, const struct gem_file_id *id, const char *name, struct gem_err *err)
+{
+    struct gem_file_id now;
+    if (identify_open(fd, name, &now, err) < 0)
+        return -1;
+    if (now.size == id->size && now.mtime == id->mtime && now.inode == id->inode && now.device == id->device)
+        return 0;
+    return gem_err_set(err, GEM_IO, 0, "%s changed while it was sent", name);
+}
+
+void gem_file_close(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+/* "5ad8a5d6.0": eight hex digits, a dot, a number. */
+static bool is_hashed_name(const char *name)
+{
+    return strspn(name, "0123456789abcdef") == 8 && name[8] == '.' && name[9] >= '0' && name[9] <= '9';
+}
+
+bool gem_file_has_hashed_certificates(const char *directory)
+{
+    DIR *dir = opendir(directory);
+    bool found = false;
+    if (dir == NULL)
+        return false;
+    for (struct dirent *entry; !found && (entry = readdir(dir)) != NULL;)
+        found = is_hashed_name(entry->d_name);
+    closedir(dir);
+    return found;
+}

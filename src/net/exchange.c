@@ -1,0 +1,527 @@
+#include "exchange.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "poller.h"
+
+#define FILE_BUFFER (512L * 1024)   /* fewer system calls for files */
+#define MEMORY_BUFFER (64L * 1024)  /* stays in the cache for bytes from memory and base64 */
+#define SUPPLY_MAX ((size_t)1 << 20) /* asked of a reader at once */
+
+void gem_exchange_tell(struct gem_exchange *ex)
+{
+    if (ex->ready == NULL || ex->is_ready)
+        return;
+    ex->is_ready = true;
+    ex->next_ready = NULL;
+    if (ex->ready->last != NULL)
+        ex->ready->last->next_ready = ex;
+    else
+        ex->ready->first = ex;
+    ex->ready->last = ex;
+}
+
+/* The first failure inside a callback is the reason that people see; libcurl's own word for it is "aborted". */
+static void remember(struct gem_exchange *ex, const struct gem_err *err)
+{
+    if (ex->err.kind == GEM_OK)
+        ex->err = *err;
+}
+
+/* ---- callbacks: no Lua, no waiting, nothing that can re-enter libcurl ---- */
+
+static int on_connected(void *ud, char *a, char *b, int c, int d)
+{
+    struct gem_exchange *ex = ud;
+    (void)a, (void)b, (void)c, (void)d;
+    ex->phase = ex->length > 0 ? GEM_PHASE_SENDING : GEM_PHASE_WAITING;
+    ex->since = gem_now();
+    ex->facts.connect = ex->since - ex->started;
+    return CURL_PREREQFUNC_OK;
+}
+
+static size_t take_supplied(struct gem_exchange *ex, char *dst, size_t n)
+{
+    size_t got = ex->supplied.len < n ? ex->supplied.len : n;
+    memcpy(dst, gem_buf_head(&ex->supplied), got);
+    gem_buf_consume(&ex->supplied, got);
+    return got;
+}
+
+static size_t on_read(char *dst, size_t one, size_t n, void *ud)
+{
+    struct gem_exchange *ex = ud;
+    int64_t left = ex->length - ex->sent;
+    size_t got = 0;
+    struct gem_err err;
+    enum gem_body_read result = GEM_BODY_OK;
+    n *= one;
+    if ((int64_t)n > left)
+        n = (size_t)left;
+    if (ex->supplied.len > 0)
+        got = take_supplied(ex, dst, n);
+    else if (n > 0)
+        result = gem_body_read_at(ex->body, &ex->cursor, ex->offset + ex->sent, dst, n, &got, &err);
+    ex->since = gem_now();
+    if (result == GEM_BODY_OK && got == 0 && n > 0) {
+        gem_err_set(&err, GEM_CLOSED, 0, "the body was closed while it was sent");
+        result = GEM_BODY_FAILED;
+    }
+    if (result == GEM_BODY_FAILED) {
+        remember(ex, &err);
+        return CURL_READFUNC_ABORT;
+    }
+    if (result == GEM_BODY_WAIT) {
+        ex->held_out = true;
+        gem_exchange_tell(ex);
+        return CURL_READFUNC_PAUSE;
+    }
+    ex->sent += (int64_t)got;
+    if (ex->sent == ex->length && ex->phase == GEM_PHASE_SENDING)
+        ex->phase = GEM_PHASE_WAITING;
+    return got;
+}
+
+/* libcurl would send the body again by itself after a reused connection broke. Only our code repeats. */
+static int on_seek(void *ud, curl_off_t offset, int origin)
+{
+    (void)ud, (void)offset, (void)origin;
+    return CURL_SEEKFUNC_FAIL;
+}
+
+static bool is_status_line(const char *line, size_t n)
+{
+    return n >= 5 && memcmp(line, "HTTP/", 5) == 0;
+}
+
+static size_t line_length(const char *line, size_t n)
+{
+    while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r'))
+        n--;
+    return n;
+}
+
+/* The empty line: an interim answer (1xx) is forgotten, a final one begins. */
+static void end_head(struct gem_exchange *ex)
+{
+    long status = 0;
+    curl_easy_getinfo(ex->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status < 200) {
+        gem_buf_clear(&ex->head);
+        return;
+    }
+    ex->head_done = true;
+    ex->status = status;
+    ex->phase = GEM_PHASE_RECEIVING;
+    ex->since = gem_now();
+    ex->facts.first_byte = ex->since - ex->started;
+}
+
+static size_t on_header(char *line, size_t one, size_t n, void *ud)
+{
+    struct gem_exchange *ex = ud;
+    struct gem_err err;
+    size_t length = line_length(line, n *= one);
+    ex->head_bytes += n;
+    if (ex->head_bytes > ex->limits.head) {
+        gem_err_set(&err, GEM_LIMIT, 0, "the answer's headers are larger than max_head (%zu bytes)", ex->limits.head);
+        remember(ex, &err);
+        return 0;
+    }
+    if (ex->head_done) /* a trailer; counted, not kept */
+        return n;
+    if (is_status_line(line, length))
+        gem_buf_clear(&ex->head);
+    if (length == 0)
+        end_head(ex);
+    else if (gem_buf_add(&ex->head, line, length, &err) < 0 || gem_buf_add(&ex->head, "\n", 1, &err) < 0) {
+        remember(ex, &err);
+        return 0;
+    }
+    return n;
+}
+
+static size_t on_write(char *bytes, size_t one, size_t n, void *ud)
+{
+    struct gem_exchange *ex = ud;
+    struct gem_err err;
+    n *= one;
+    ex->since = gem_now();
+    if (ex->inbox.len > 0 && ex->inbox.len + n > ex->limits.room) { /* all or none: libcurl brings it again */
+        ex->held_in = true;
+        return CURL_WRITEFUNC_PAUSE;
+    }
+    if (ex->inbox.len + n > ex->limits.answer) {
+        gem_err_set(&err, GEM_LIMIT, 0, "the answer is larger than max_answer (%zu bytes)", ex->limits.answer);
+        remember(ex, &err);
+        return 0;
+    }
+    if (gem_buf_add(&ex->inbox, bytes, n, &err) < 0) {
+        remember(ex, &err);
+        return 0;
+    }
+    if (ex->tell_data)
+        gem_exchange_tell(ex);
+    return n;
+}
+
+/* ---- opening ---- */
+
+static bool reads_plain_file(const struct gem_body *body)
+{
+    for (size_t i = 0; i < body->count; i++) {
+        const struct gem_segment *s = &body->segments[i];
+        if (!s->base64 && (s->source == GEM_SOURCE_FILE || s->source == GEM_SOURCE_HANDLE))
+            return true;
+    }
+    return false;
+}
+
+static int add_header(struct gem_exchange *ex, const char *line, struct gem_err *err)
+{
+    struct curl_slist *more = curl_slist_append(ex->headers, line);
+    if (more == NULL)
+        return gem_err_memory(err);
+    ex->headers = more;
+    return 0;
+}
+
+static int set_headers(struct gem_exchange *ex, const struct gem_request *r, struct gem_err *err)
+{
+    for (size_t i = 0; i < r->header_count; i++)
+        if (add_header(ex, r->headers[i], err) < 0)
+            return -1;
+    return add_header(ex, "Expect:", err); /* an empty one: never wait for 100-continue */
+}
+
+static CURLcode set_body(struct gem_exchange *ex, const struct gem_request *r)
+{
+    CURL *e = ex->easy;
+    CURLcode bad = 0;
+    if (strcmp(r->method, "GET") == 0)
+        return curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
+    if (r->body == NULL && strcmp(r->method, "POST") != 0)
+        return curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, r->method);
+    bad |= curl_easy_setopt(e, CURLOPT_POST, 1L);
+    if (strcmp(r->method, "POST") != 0)
+        bad |= curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, r->method);
+    bad |= curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)ex->length);
+    bad |= curl_easy_setopt(e, CURLOPT_READFUNCTION, on_read);
+    bad |= curl_easy_setopt(e, CURLOPT_READDATA, ex);
+    bad |= curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);
+    bad |= curl_easy_setopt(e, CURLOPT_SEEKDATA, ex);
+    if (ex->length > MEMORY_BUFFER)
+        bad |= curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE,
+                                reads_plain_file(r->body) ? FILE_BUFFER : MEMORY_BUFFER);
+    return bad;
+}
+
+static CURLcode set_answer(struct gem_exchange *ex, const struct gem_request *r)
+{
+    CURL *e = ex->easy;
+    CURLcode bad = 0;
+    bad |= curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
+    bad |= curl_easy_setopt(e, CURLOPT_HEADERDATA, ex);
+    bad |= curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_write);
+    bad |= curl_easy_setopt(e, CURLOPT_WRITEDATA, ex);
+    bad |= curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_connected);
+    bad |= curl_easy_setopt(e, CURLOPT_PREREQDATA, ex);
+    bad |= curl_easy_setopt(e, CURLOPT_ERRORBUFFER, ex->message);
+    bad |= curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    if (r->compressed)
+        bad |= curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "");
+    return bad;
+}
+
+void gem_exchange_trust(const char **ca_path, const char **ca_file)
+{
+    const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+    bool hashed = info->capath != NULL && gem_file_has_hashed_certificates(info->capath);
+    *ca_path = hashed ? info->capath : NULL;
+    *ca_file = hashed ? NULL : info->cainfo;
+}
+
+/* A hashed directory alone loads the one root it needs; a bundle alone is parsed once for each multi handle. libcurl
+ * with both parses the bundle for every connection. */
+static CURLcode set_trust(CURL *e, const struct gem_request *r)
+{
+    CURLcode bad = 0;
+    bad |= curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L);
+    bad |= curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L);
+    bad |= curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (r->ca_file == NULL && r->ca_path == NULL)
+        return bad;
+    bad |= curl_easy_setopt(e, CURLOPT_CAINFO, r->ca_file);
+    bad |= curl_easy_setopt(e, CURLOPT_CAPATH, r->ca_path);
+    return bad;
+}
+
+static CURLcode set_transport(struct gem_exchange *ex, const struct gem_request *r)
+{
+    CURL *e = ex->easy;
+    CURLcode bad = 0;
+    bad |= curl_easy_setopt(e, CURLOPT_URL, r->url);
+    bad |= curl_easy_setopt(e, CURLOPT_PRIVATE, ex);
+    bad |= curl_easy_setopt(e, CURLOPT_HTTPHEADER, ex->headers);
+    bad |= curl_easy_setopt(e, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE); /* a proxy sees none of them */
+    bad |= curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
+    bad |= curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+    bad |= curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+    bad |= curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L); /* a stalled name lookup must not stall cancel */
+    bad |= curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
+    bad |= curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, 0x7fffffffL); /* the clocks are ours */
+    bad |= curl_easy_setopt(e, CURLOPT_HTTP_VERSION,
+                            r->http1 ? (long)CURL_HTTP_VERSION_1_1 : (long)CURL_HTTP_VERSION_2TLS);
+    bad |= curl_easy_setopt(e, CURLOPT_PIPEWAIT, r->http1 ? 0L : 1L);
+    if (r->proxy != NULL)
+        bad |= curl_easy_setopt(e, CURLOPT_PROXY, r->proxy);
+    return bad;
+}
+
+int gem_exchange_open(struct gem_exchange *ex, const struct gem_mem *mem, const struct gem_request *r,
+                      struct gem_err *err)
+{
+    ex->mem = mem;
+    ex->body = r->body;
+    ex->offset = r->offset;
+    ex->length = r->length;
+    ex->limits = r->limits;
+    ex->clocks = r->clocks;
+    ex->tell_data = r->tell_data;
+    gem_body_cursor_init(&ex->cursor, mem);
+    gem_buf_init(&ex->supplied, mem, SUPPLY_MAX);
+    gem_buf_init(&ex->inbox, mem, r->limits.answer);
+    gem_buf_init(&ex->head, mem, r->limits.head);
+    ex->easy = curl_easy_init();
+    ex->phase = GEM_PHASE_QUEUED;
+    ex->since = gem_now();
+    if (ex->easy == NULL || set_headers(ex, r, err) < 0 || set_transport(ex, r) != CURLE_OK ||
+        set_trust(ex->easy, r) != CURLE_OK || set_answer(ex, r) != CURLE_OK || set_body(ex, r) != CURLE_OK) {
+        gem_exchange_close(ex);
+        return gem_err_set(err, GEM_LIMIT, 0, "not enough memory, or a libcurl without what is needed (7.88, TLS)");
+    }
+    return 0;
+}
+
+static void release(struct gem_exchange *ex)
+{
+    curl_easy_cleanup(ex->easy);
+    curl_slist_free_all(ex->headers);
+    gem_body_cursor_free(&ex->cursor);
+    gem_buf_free(&ex->supplied);
+    ex->easy = NULL;
+    ex->headers = NULL;
+    ex->body = NULL;
+}
+
+void gem_exchange_close(struct gem_exchange *ex)
+{
+    if (ex->phase == GEM_PHASE_CLOSED)
+        return;
+    release(ex);
+    gem_buf_free(&ex->inbox);
+    gem_buf_free(&ex->head);
+    ex->phase = GEM_PHASE_CLOSED;
+}
+
+/* ---- ending ---- */
+
+static int version_of(CURL *easy)
+{
+    long v = 0;
+    curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &v);
+    switch (v) {
+    case CURL_HTTP_VERSION_1_0: return 10;
+    case CURL_HTTP_VERSION_1_1: return 11;
+    case CURL_HTTP_VERSION_2_0: return 20;
+    case CURL_HTTP_VERSION_3: return 30;
+    default: return 0;
+    }
+}
+
+static void take_facts(struct gem_exchange *ex)
+{
+    curl_off_t sent = 0, received = 0;
+    long connects = 0;
+    curl_easy_getinfo(ex->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+    curl_easy_getinfo(ex->easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
+    curl_easy_getinfo(ex->easy, CURLINFO_NUM_CONNECTS, &connects);
+    ex->facts.http_version = version_of(ex->easy);
+    ex->facts.total = ex->started > 0 ? gem_now() - ex->started : 0;
+    ex->facts.sent = sent;
+    ex->facts.received = received;
+    ex->facts.reused = ex->phase >= GEM_PHASE_SENDING && connects == 0;
+}
+
+static void end(struct gem_exchange *ex)
+{
+    take_facts(ex);
+    release(ex);
+    ex->phase = GEM_PHASE_DONE;
+    ex->held_in = ex->held_out = ex->resume = false;
+    gem_exchange_tell(ex);
+}
+
+void gem_exchange_fail(struct gem_exchange *ex, const struct gem_err *err)
+{
+    if (ex->phase == GEM_PHASE_CLOSED || ex->phase == GEM_PHASE_DONE)
+        return;
+    remember(ex, err);
+    end(ex);
+}
+
+static enum gem_kind kind_of(CURLcode result)
+{
+    switch (result) {
+    case CURLE_URL_MALFORMAT:
+        return GEM_INVALID;
+    case CURLE_OUT_OF_MEMORY:
+        return GEM_LIMIT;
+    case CURLE_UNSUPPORTED_PROTOCOL: /* "HTTP/0.9": no status line */
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_BAD_CONTENT_ENCODING:
+        return GEM_PROTOCOL;
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_CRL_BADFILE:
+    case CURLE_SSL_ENGINE_NOTFOUND:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+    case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
+    case CURLE_USE_SSL_FAILED:
+        return GEM_TLS;
+    default:
+        return GEM_NETWORK;
+    }
+}
+
+static const char *words_of(struct gem_exchange *ex, CURLcode result)
+{
+    if (result == CURLE_SEND_FAIL_REWIND)
+        return "the connection broke while the request was sent";
+    return ex->message[0] != '\0' ? ex->message : curl_easy_strerror(result);
+}
+
+void gem_exchange_finish(struct gem_exchange *ex, CURLcode result)
+{
+    struct gem_err err;
+    enum gem_kind kind = kind_of(result);
+    /* A server that refuses an upload answers and hangs up: what it said counts, not that it hung up. */
+    if (result != CURLE_OK && ex->err.kind == GEM_OK && !(kind == GEM_NETWORK && ex->status >= 400)) {
+        if (kind == GEM_NETWORK && ex->status != 0)
+            kind = GEM_INCOMPLETE;
+        gem_err_set(&err, kind, (int)result, "%s", words_of(ex, result));
+        remember(ex, &err);
+    }
+    end(ex);
+}
+
+/* ---- clocks ---- */
+
+static double phase_clock(const struct gem_exchange *ex, const char **name)
+{
+    switch (ex->phase) {
+    case GEM_PHASE_CONNECTING:
+        *name = "connect";
+        return ex->clocks.connect;
+    case GEM_PHASE_WAITING:
+        *name = "first_byte";
+        return ex->clocks.first_byte;
+    case GEM_PHASE_SENDING:
+    case GEM_PHASE_RECEIVING:
+        *name = "idle";
+        return ex->held_in || ex->held_out ? 0 : ex->clocks.idle;
+    default:
+        return 0;
+    }
+}
+
+double gem_exchange_expiry(const struct gem_exchange *ex, const char **name)
+{
+    double seconds = phase_clock(ex, name);
+    double when = seconds > 0 ? ex->since + seconds : HUGE_VAL;
+    if (ex->phase == GEM_PHASE_CLOSED || ex->phase == GEM_PHASE_DONE)
+        return HUGE_VAL;
+    if (ex->clocks.deadline > 0 && ex->clocks.deadline < when) {
+        *name = "total";
+        return ex->clocks.deadline;
+    }
+    return when;
+}
+
+static const char *doing(enum gem_phase phase)
+{
+    switch (phase) {
+    case GEM_PHASE_QUEUED: return "waiting for its turn";
+    case GEM_PHASE_CONNECTING: return "connecting";
+    case GEM_PHASE_SENDING: return "sending";
+    case GEM_PHASE_WAITING: return "waiting for the answer";
+    default: return "receiving the answer";
+    }
+}
+
+static double clock_seconds(const struct gem_exchange *ex, const char *name)
+{
+    const char *current;
+    double seconds = phase_clock(ex, &current);
+    return strcmp(name, "total") == 0 ? 0 : seconds;
+}
+
+void gem_exchange_time_out(struct gem_exchange *ex, const char *name)
+{
+    struct gem_err err;
+    double seconds = clock_seconds(ex, name);
+    if (seconds > 0)
+        gem_err_set(&err, GEM_TIMEOUT, 0, "%s: %g s passed without progress while %s", name, seconds, doing(ex->phase));
+    else
+        gem_err_set(&err, GEM_TIMEOUT, 0, "%s: the time for the whole call was used up while %s", name, doing(ex->phase));
+    err.clock = name;
+    gem_exchange_fail(ex, &err);
+}
+
+/* ---- the owner's side ---- */
+
+static void want_resume(struct gem_exchange *ex)
+{
+    ex->resume = true;
+    if (ex->ready != NULL)
+        ex->ready->resume = true;
+}
+
+void gem_exchange_consume(struct gem_exchange *ex, size_t n)
+{
+    gem_buf_consume(&ex->inbox, n);
+    if (ex->held_in && ex->inbox.len <= ex->limits.room / 2)
+        want_resume(ex);
+}
+
+bool gem_exchange_wants(const struct gem_exchange *ex, int64_t *offset, int64_t *n)
+{
+    int64_t left = ex->length - ex->sent;
+    if (!ex->held_out || ex->supplied.len > 0)
+        return false;
+    *offset = ex->offset + ex->sent;
+    *n = left < (int64_t)SUPPLY_MAX ? left : (int64_t)SUPPLY_MAX;
+    return true;
+}
+
+int gem_exchange_supply(struct gem_exchange *ex, const void *bytes, size_t n, struct gem_err *err)
+{
+    if (gem_buf_add(&ex->supplied, bytes, n, err) < 0)
+        return -1;
+    want_resume(ex);
+    return 0;
+}
+
+void gem_exchange_resume(struct gem_exchange *ex)
+{
+    if (!ex->resume || ex->easy == NULL)
+        return;
+    ex->resume = ex->held_in = ex->held_out = false;
+    ex->since = gem_now();
+    curl_easy_pause(ex->easy, CURLPAUSE_CONT);
+}

@@ -1,0 +1,155 @@
+/* One HTTP request and its answer, on one libcurl easy handle. It knows nothing of loops, events or JSON: a
+ * download and a stream are the same thing here.
+ *
+ * libcurl's callbacks move bytes between libcurl and this struct and do nothing else. What the world should
+ * know is left in the struct and the exchange puts itself on the list `ready` points at, once; whoever owns
+ * that list looks after libcurl has returned.
+ *
+ * Who owns what: the exchange owns its handle, header list, inbox and head. The body is the caller's and must
+ * outlive the exchange; texts of the request are copied. The struct must not move once opened: libcurl keeps
+ * its address. Close it only when no multi handle holds it.
+ *
+ * Time is in seconds, instants are gem_now()'s. The clocks are ours, since libcurl's do not hold while an
+ * exchange is queued or paused; the owner asks gem_exchange_expiry and calls gem_exchange_fail. */
+#ifndef GEM_NET_EXCHANGE_H
+#define GEM_NET_EXCHANGE_H
+
+#include <curl/curl.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../core/body.h"
+#include "../core/buf.h"
+#include "../core/err.h"
+#include "../core/mem.h"
+
+struct gem_loop;
+struct gem_exchange;
+
+struct gem_ready_list {
+    struct gem_exchange *first, *last;
+    bool resume; /* one of them may go on: see gem_exchange_resume */
+};
+
+/* Seconds, 0 for none; deadline is an instant. Which one holds is the phase's matter. */
+struct gem_clocks {
+    double connect;    /* resolving, connecting, TLS */
+    double first_byte; /* from the request's last byte to the answer's status line */
+    double idle;       /* between bytes, either way; not while we are the slow side */
+    double deadline;   /* of the whole call: "total" */
+};
+
+struct gem_limits {
+    size_t head;   /* all header lines together */
+    size_t answer; /* bytes of the answer held at once */
+    size_t room;   /* bytes waiting to be read before the peer is made to wait; at most answer */
+};
+
+struct gem_request {
+    const char *method; /* "GET", "POST", ... */
+    const char *url;
+    const char *const *headers; /* "Name: value" */
+    size_t header_count;
+    const struct gem_body *body; /* or NULL */
+    int64_t offset, length;      /* the window of it that is sent */
+    const char *proxy;           /* NULL: as the environment says; "": none */
+    const char *ca_file, *ca_path; /* at most one; both NULL: libcurl's own */
+    bool compressed;             /* let the peer compress the answer */
+    bool http1;                  /* bulk: no HTTP/2 */
+    bool tell_data;              /* become ready when bytes arrive, not only at the end */
+    struct gem_clocks clocks;
+    struct gem_limits limits;
+};
+
+enum gem_phase {
+    GEM_PHASE_CLOSED,
+    GEM_PHASE_QUEUED,     /* not with libcurl yet */
+    GEM_PHASE_CONNECTING, /* awaits a connection, which may be resolving, in handshake, or shared */
+    GEM_PHASE_SENDING,    /* awaits that the peer takes the body */
+    GEM_PHASE_WAITING,    /* awaits the status line */
+    GEM_PHASE_RECEIVING,  /* awaits the rest */
+    GEM_PHASE_DONE        /* err says how it ended */
+};
+
+struct gem_facts {
+    int http_version; /* 10, 11, 20, 30; 0 when no answer came */
+    double connect, first_byte, total; /* seconds since it started; the first byte is the final answer's */
+    int64_t sent, received; /* body bytes on the wire */
+    bool reused;            /* an open connection was used */
+};
+
+struct gem_exchange {
+    const struct gem_mem *mem;
+    CURL *easy;
+    struct curl_slist *headers;
+    char message[CURL_ERROR_SIZE];
+
+    const struct gem_body *body;
+    struct gem_body_cursor cursor;
+    int64_t offset, length, sent;
+    struct gem_buf supplied;   /* what a reader brought for body offset offset + sent */
+
+    struct gem_buf inbox;      /* the answer's body, as far as unread */
+    struct gem_buf head;       /* its header lines, each ended by '\n' */
+    size_t head_bytes;         /* all that ever came, 1xx and trailers included */
+    bool head_done;
+    long status;               /* 0 until the head is whole */
+    struct gem_limits limits;
+
+    enum gem_phase phase;
+    struct gem_clocks clocks;
+    double started;            /* when libcurl got it */
+    double since;              /* when the phase's clock was last wound */
+    bool held_in, held_out;    /* paused by us: the inbox is full; a reader's bytes are missing */
+    bool resume;               /* the reason for a pause is gone */
+    bool tell_data;
+    struct gem_err err;        /* GEM_OK, or why it failed; the first failure stays */
+    struct gem_facts facts;
+
+    struct gem_loop *loop;     /* set by the loop that holds it */
+    int lane;
+    struct gem_exchange *prev, *next;
+    struct gem_ready_list *ready;
+    struct gem_exchange *next_ready;
+    bool is_ready;
+};
+
+/* Where this libcurl looks for certificates: a hashed directory if it has one (it loads the one root it needs), else
+ * a bundle. Static strings; at most one is not NULL. Reads the directory: ask once, not for each exchange. */
+void gem_exchange_trust(const char **ca_path, const char **ca_file);
+
+/* ex: zeroed. On failure nothing is owned and the exchange stays closed. */
+int gem_exchange_open(struct gem_exchange *ex, const struct gem_mem *mem, const struct gem_request *request,
+                      struct gem_err *err);
+
+/* Frees all; may be called at any time after which no multi handle holds ex, and twice. */
+void gem_exchange_close(struct gem_exchange *ex);
+
+/* The instant at which the clock that holds now fires; HUGE_VAL for never. *name is that clock. */
+double gem_exchange_expiry(const struct gem_exchange *ex, const char **name);
+
+/* Ends the exchange as failed, if it has not ended. The multi handle must have let go of it. */
+void gem_exchange_fail(struct gem_exchange *ex, const struct gem_err *err);
+
+/* Ends it with libcurl's result, takes the facts and gives the easy handle back. The same condition. */
+void gem_exchange_finish(struct gem_exchange *ex, CURLcode result);
+
+/* Fails it because the clock `name` fired: the text says what was being waited for. */
+void gem_exchange_time_out(struct gem_exchange *ex, const char *name);
+
+/* Lets go of n read bytes of the inbox; the peer goes on when half the room is free. */
+void gem_exchange_consume(struct gem_exchange *ex, size_t n);
+
+/* Whether a reader's bytes are missing, and where (body offset) and how many at most. */
+bool gem_exchange_wants(const struct gem_exchange *ex, int64_t *offset, int64_t *n);
+
+/* Brings them: n > 0, at the wanted offset. */
+int gem_exchange_supply(struct gem_exchange *ex, const void *bytes, size_t n, struct gem_err *err);
+
+/* Unpauses, when `resume` says so. Only from the loop's step: callbacks run inside. */
+void gem_exchange_resume(struct gem_exchange *ex);
+
+/* Puts ex on its ready list, once. */
+void gem_exchange_tell(struct gem_exchange *ex);
+
+#endif

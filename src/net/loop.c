@@ -1,0 +1,350 @@
+#include "loop.h"
+
+#include <math.h>
+#include <string.h>
+
+#define BATCH 64
+#define AWAY 1.0 /* seconds between steps after which the program, not the peer, was slow */
+
+/* ---- the list ---- */
+
+static void link_last(struct gem_loop *loop, struct gem_exchange *ex)
+{
+    ex->prev = loop->last;
+    ex->next = NULL;
+    if (loop->last != NULL)
+        loop->last->next = ex;
+    else
+        loop->first = ex;
+    loop->last = ex;
+    if (loop->unstarted == NULL)
+        loop->unstarted = ex;
+}
+
+static void unlink_exchange(struct gem_loop *loop, struct gem_exchange *ex)
+{
+    if (loop->unstarted == ex)
+        loop->unstarted = ex->next;
+    if (ex->prev != NULL)
+        ex->prev->next = ex->next;
+    else
+        loop->first = ex->next;
+    if (ex->next != NULL)
+        ex->next->prev = ex->prev;
+    else
+        loop->last = ex->prev;
+    ex->prev = ex->next = NULL;
+}
+
+struct gem_exchange *gem_loop_next(struct gem_loop *loop)
+{
+    struct gem_exchange *ex = loop->ready.first;
+    if (ex == NULL)
+        return NULL;
+    loop->ready.first = ex->next_ready;
+    if (loop->ready.first == NULL)
+        loop->ready.last = NULL;
+    ex->next_ready = NULL;
+    ex->is_ready = false;
+    return ex;
+}
+
+static void forget_ready(struct gem_loop *loop, struct gem_exchange *ex)
+{
+    struct gem_exchange *first = loop->ready.first;
+    if (!ex->is_ready)
+        return;
+    loop->ready.first = loop->ready.last = NULL;
+    for (struct gem_exchange *e = first, *next; e != NULL; e = next) {
+        next = e->next_ready;
+        e->is_ready = false;
+        if (e != ex)
+            gem_exchange_tell(e);
+    }
+    ex->next_ready = NULL;
+}
+
+/* ---- what libcurl tells ---- */
+
+static int on_socket(CURL *easy, curl_socket_t s, int what, void *ud, void *socket_ud)
+{
+    struct gem_lane *lane = ud;
+    int events = 0;
+    (void)easy, (void)socket_ud;
+    if (what != CURL_POLL_REMOVE)
+        events = (what & CURL_POLL_IN ? GEM_READABLE : 0) | (what & CURL_POLL_OUT ? GEM_WRITABLE : 0);
+    return gem_poller_set(&lane->loop->poller, (int)s, events, lane->index, &lane->loop->trouble);
+}
+
+static int on_timer(CURLM *multi, long ms, void *ud)
+{
+    struct gem_lane *lane = ud;
+    (void)multi;
+    lane->timer = ms < 0 ? HUGE_VAL : gem_now() + (double)ms / 1000;
+    return 0;
+}
+
+/* ---- open and close ---- */
+
+static int open_lane(struct gem_loop *loop, int index, struct gem_err *err)
+{
+    struct gem_lane *lane = &loop->lanes[index];
+    lane->loop = loop;
+    lane->index = index;
+    lane->timer = HUGE_VAL;
+    lane->multi = curl_multi_init();
+    if (lane->multi == NULL)
+        return gem_err_memory(err);
+    curl_multi_setopt(lane->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl_multi_setopt(lane->multi, CURLMOPT_SOCKETDATA, lane);
+    curl_multi_setopt(lane->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    curl_multi_setopt(lane->multi, CURLMOPT_TIMERDATA, lane);
+    curl_multi_setopt(lane->multi, CURLMOPT_PIPELINING,
+                      index == GEM_LANE_CALLS ? (long)CURLPIPE_MULTIPLEX : (long)CURLPIPE_NOTHING);
+    return 0;
+}
+
+int gem_loop_open(struct gem_loop *loop, const struct gem_mem *mem, struct gem_err *err)
+{
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return gem_err_memory(err);
+    loop->mem = mem;
+    loop->check = HUGE_VAL;
+    if (gem_poller_open(&loop->poller, mem, err) < 0)
+        return -1;
+    loop->open = true;
+    for (int i = 0; i < GEM_LANES; i++)
+        if (open_lane(loop, i, err) < 0) {
+            gem_loop_close(loop);
+            return -1;
+        }
+    return 0;
+}
+
+static void close_lane(struct gem_lane *lane)
+{
+    if (lane->multi == NULL)
+        return;
+    curl_multi_setopt(lane->multi, CURLMOPT_TIMERFUNCTION, NULL);
+    curl_multi_cleanup(lane->multi); /* closes the connections: the socket callback still forgets them */
+    lane->multi = NULL;
+}
+
+void gem_loop_close(struct gem_loop *loop)
+{
+    struct gem_err err;
+    if (!loop->open)
+        return;
+    gem_err_set(&err, GEM_CANCELLED, 0, "the client was closed");
+    while (loop->first != NULL) {
+        struct gem_exchange *ex = loop->first;
+        gem_loop_remove(ex);
+        gem_exchange_fail(ex, &err);
+    }
+    for (int i = 0; i < GEM_LANES; i++)
+        close_lane(&loop->lanes[i]);
+    gem_poller_close(&loop->poller);
+    loop->open = false;
+}
+
+/* ---- in and out ---- */
+
+static double least(double a, double b)
+{
+    return a < b ? a : b;
+}
+
+/* No clock of ex fires before this instant, whatever phases it passes until then. */
+static double next_check(const struct gem_exchange *ex, double now)
+{
+    const char *name;
+    const struct gem_clocks *c = &ex->clocks;
+    double when = gem_exchange_expiry(ex, &name);
+    if (ex->phase == GEM_PHASE_DONE)
+        return HUGE_VAL;
+    when = c->connect > 0 ? least(when, now + c->connect) : when;
+    when = c->first_byte > 0 ? least(when, now + c->first_byte) : when;
+    return c->idle > 0 ? least(when, now + c->idle) : when;
+}
+
+void gem_loop_add(struct gem_loop *loop, struct gem_exchange *ex, enum gem_lane_name lane)
+{
+    ex->loop = loop;
+    ex->lane = (int)lane;
+    ex->ready = &loop->ready;
+    loop->check = least(loop->check, next_check(ex, gem_now()));
+    link_last(loop, ex);
+}
+
+static bool with_libcurl(const struct gem_exchange *ex)
+{
+    return ex->phase > GEM_PHASE_QUEUED && ex->phase < GEM_PHASE_DONE;
+}
+
+void gem_loop_remove(struct gem_exchange *ex)
+{
+    struct gem_loop *loop = ex->loop;
+    if (loop == NULL)
+        return;
+    if (with_libcurl(ex))
+        curl_multi_remove_handle(loop->lanes[ex->lane].multi, ex->easy);
+    forget_ready(loop, ex);
+    unlink_exchange(loop, ex);
+    ex->loop = NULL;
+    ex->ready = NULL;
+}
+
+/* ---- a step ---- */
+
+static void start_next(struct gem_loop *loop)
+{
+    struct gem_exchange *ex = loop->unstarted;
+    loop->unstarted = ex->next;
+    if (ex->phase != GEM_PHASE_QUEUED) /* its time was up before its turn came */
+        return;
+    ex->phase = GEM_PHASE_CONNECTING;
+    ex->started = ex->since = gem_now();
+    CURLMcode result = curl_multi_add_handle(loop->lanes[ex->lane].multi, ex->easy);
+    if (result != CURLM_OK) {
+        struct gem_err err;
+        gem_err_set(&err, GEM_LIMIT, (int)result, "%s", curl_multi_strerror(result));
+        ex->phase = GEM_PHASE_QUEUED; /* libcurl does not have it */
+        gem_exchange_fail(ex, &err);
+    }
+}
+
+/* An exchange that ended leaves libcurl but stays in the list until its owner removes it. */
+static void collect(struct gem_lane *lane)
+{
+    CURLMsg *m;
+    int left;
+    while ((m = curl_multi_info_read(lane->multi, &left)) != NULL) {
+        CURL *easy = m->easy_handle;
+        CURLcode result = m->data.result; /* m dies with the removal */
+        struct gem_exchange *ex = NULL;
+        if (m->msg != CURLMSG_DONE)
+            continue;
+        curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&ex);
+        curl_multi_remove_handle(lane->multi, easy);
+        gem_exchange_finish(ex, result);
+    }
+}
+
+static void act(struct gem_lane *lane, curl_socket_t s, int mask)
+{
+    int running;
+    curl_multi_socket_action(lane->multi, s, mask, &running);
+    collect(lane);
+}
+
+static void run_timers(struct gem_loop *loop)
+{
+    for (int i = 0; i < GEM_LANES; i++)
+        if (loop->lanes[i].timer <= gem_now()) {
+            loop->lanes[i].timer = HUGE_VAL; /* libcurl sets the next one */
+            act(&loop->lanes[i], CURL_SOCKET_TIMEOUT, 0);
+        }
+}
+
+static int mask_of(int events)
+{
+    return (events & GEM_READABLE ? CURL_CSELECT_IN : 0) | (events & GEM_WRITABLE ? CURL_CSELECT_OUT : 0) |
+           (events & GEM_TROUBLE ? CURL_CSELECT_ERR : 0);
+}
+
+/* Unpausing brings bytes that libcurl held back, so that an exchange may be ready afterwards. */
+static void resume_some(struct gem_loop *loop)
+{
+    if (!loop->ready.resume)
+        return;
+    loop->ready.resume = false;
+    for (struct gem_exchange *ex = loop->first; ex != NULL; ex = ex->next)
+        if (ex->resume && with_libcurl(ex))
+            gem_exchange_resume(ex);
+}
+
+/* Looks at every clock, but only when one may have fired. */
+static void check_clocks(struct gem_loop *loop, double now)
+{
+    if (now < loop->check)
+        return;
+    loop->check = HUGE_VAL;
+    for (struct gem_exchange *ex = loop->first; ex != NULL; ex = ex->next) {
+        const char *name = NULL;
+        if (gem_exchange_expiry(ex, &name) > now) {
+            loop->check = least(loop->check, next_check(ex, now));
+            continue;
+        }
+        if (with_libcurl(ex))
+            curl_multi_remove_handle(loop->lanes[ex->lane].multi, ex->easy);
+        gem_exchange_time_out(ex, name);
+    }
+}
+
+/* While the program was elsewhere nobody could see what the peer did. */
+static void forgive(struct gem_loop *loop, double now)
+{
+    double away = now - loop->left;
+    if (loop->left == 0 || away < AWAY)
+        return;
+    for (struct gem_exchange *ex = loop->first; ex != NULL; ex = ex->next)
+        ex->since += away;
+}
+
+double gem_loop_timeout(const struct gem_loop *loop)
+{
+    double now = gem_now(), when = loop->check;
+    if (loop->ready.first != NULL || loop->ready.resume || loop->unstarted != NULL)
+        return 0;
+    for (int i = 0; i < GEM_LANES; i++)
+        when = least(when, loop->lanes[i].timer);
+    return when == HUGE_VAL ? when : when <= now ? 0 : when - now;
+}
+
+int gem_loop_fd(const struct gem_loop *loop)
+{
+    return loop->poller.fd;
+}
+
+static void start_some(struct gem_loop *loop, double end)
+{
+    while (loop->unstarted != NULL) {
+        start_next(loop);
+        run_timers(loop); /* connects, one at a time: handshakes are the longest work there is */
+        if (gem_now() >= end)
+            return;
+    }
+}
+
+static int serve_sockets(struct gem_loop *loop, double wait, double end, struct gem_err *err)
+{
+    struct gem_ready ready[BATCH];
+    int n = gem_poller_wait(&loop->poller, wait, ready, BATCH, err);
+    for (int i = 0; i < n; i++) {
+        act(&loop->lanes[ready[i].tag], ready[i].fd, mask_of(ready[i].events));
+        if (gem_now() >= end)
+            break;
+    }
+    return n;
+}
+
+int gem_loop_step(struct gem_loop *loop, double budget, double max_wait, struct gem_err *err)
+{
+    double now = gem_now(), end = now + budget;
+    forgive(loop, now);
+    start_some(loop, end);
+    resume_some(loop);
+    double wait = gem_loop_timeout(loop);
+    int n = serve_sockets(loop, wait < max_wait ? wait : max_wait, end, err);
+    if (n < 0)
+        return -1;
+    run_timers(loop);
+    check_clocks(loop, gem_now());
+    loop->left = gem_now();
+    if (loop->trouble.kind != GEM_OK) {
+        *err = loop->trouble;
+        gem_err_clear(&loop->trouble);
+        return -1;
+    }
+    return 0;
+}

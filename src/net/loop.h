@@ -1,0 +1,65 @@
+/* Exchanges in flight, driven by curl_multi_socket_action over one poller. One thread, one Lua state, no waiting
+ * but in gem_loop_step.
+ *
+ * Two lanes, each a multi handle with connections of its own: small calls and streams share HTTP/2 connections;
+ * bulk has HTTP/1.1, where a large body costs less and starves nobody.
+ *
+ * A step reads the clock between socket actions and stops when its budget is used up; the poller reports again
+ * what was not taken. Exchanges that want to be looked at are taken with gem_loop_next.
+ *
+ * Who owns what: the loop owns its multi handles and the poller, not the exchanges. Either may go first: closing the loop
+ * detaches its exchanges (they end as cancelled), and an exchange is detached with gem_loop_remove. */
+#ifndef GEM_NET_LOOP_H
+#define GEM_NET_LOOP_H
+
+#include <stdbool.h>
+
+#include "exchange.h"
+#include "poller.h"
+
+enum gem_lane_name { GEM_LANE_CALLS, GEM_LANE_BULK, GEM_LANES };
+
+struct gem_lane {
+    struct gem_loop *loop;
+    CURLM *multi;
+    int index;
+    double timer; /* the instant libcurl wants to be called at; HUGE_VAL for none */
+};
+
+struct gem_loop {
+    const struct gem_mem *mem;
+    struct gem_poller poller;
+    struct gem_lane lanes[GEM_LANES];
+    struct gem_exchange *first, *last; /* all that are held, in the order in which they came */
+    struct gem_exchange *unstarted;    /* the first that libcurl does not have yet */
+    struct gem_ready_list ready;
+    double check;                      /* no clock of an exchange fires before this instant */
+    double left;                       /* when the last step ended; 0 before the first */
+    struct gem_err trouble;            /* of the poller, from inside a callback */
+    bool open;
+};
+
+/* loop: zeroed. Does libcurl's global set-up, which is never undone: libcurl may be the host's too. */
+int gem_loop_open(struct gem_loop *loop, const struct gem_mem *mem, struct gem_err *err);
+void gem_loop_close(struct gem_loop *loop);
+
+/* Takes an opened exchange; nothing is sent before the next step. */
+void gem_loop_add(struct gem_loop *loop, struct gem_exchange *ex, enum gem_lane_name lane);
+
+/* Lets go of an exchange in whatever state; its connection is closed at once if it was in use. */
+void gem_loop_remove(struct gem_exchange *ex);
+
+/* Works for about `budget` seconds (HUGE_VAL: until nothing is left to do now), after waiting at most max_wait for
+ * something to happen when nothing is there to do. -1: the poller failed. */
+int gem_loop_step(struct gem_loop *loop, double budget, double max_wait, struct gem_err *err);
+
+/* The next exchange that wants to be looked at, or NULL. */
+struct gem_exchange *gem_loop_next(struct gem_loop *loop);
+
+/* Seconds until a step has something to do by itself; 0 for now, HUGE_VAL for never. */
+double gem_loop_timeout(const struct gem_loop *loop);
+
+/* The descriptor that is readable when a socket is ready, or -1 where there is no such thing. */
+int gem_loop_fd(const struct gem_loop *loop);
+
+#endif

@@ -1,0 +1,228 @@
+#define _POSIX_C_SOURCE 200809L
+#if defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__)
+#undef _POSIX_C_SOURCE /* kqueue hides behind it */
+#endif
+
+#include "poller.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(GEM_USE_POLL)
+#include <poll.h>
+#elif defined(__linux__)
+#include <sys/epoll.h>
+#elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || \
+    defined(GEM_USE_KQUEUE)
+#include <sys/types.h>
+
+#include <sys/event.h>
+#define GEM_HAVE_KQUEUE
+#else
+#define GEM_USE_POLL
+#include <poll.h>
+#endif
+
+enum { BATCH = 64 }; /* reports taken from the kernel at once */
+
+double gem_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static int fail(const char *what, struct gem_err *err)
+{
+    char why[128] = "unknown error";
+    int number = errno;
+    strerror_r(number, why, sizeof why);
+    return gem_err_set(err, GEM_IO, number, "%s: %s", what, why);
+}
+
+#if !defined(GEM_USE_POLL)
+
+void gem_poller_close(struct gem_poller *poller)
+{
+    if (poller->fd >= 0)
+        close(poller->fd);
+    poller->fd = -1;
+}
+
+#endif
+
+#if defined(GEM_USE_POLL)
+
+struct gem_watch {
+    int fd, events, tag;
+};
+
+int gem_poller_open(struct gem_poller *poller, const struct gem_mem *mem, struct gem_err *err)
+{
+    (void)err;
+    memset(poller, 0, sizeof *poller);
+    poller->mem = mem;
+    poller->fd = -1;
+    return 0;
+}
+
+void gem_poller_close(struct gem_poller *poller)
+{
+    gem_mem_free(poller->mem, poller->watches, poller->capacity * sizeof *poller->watches);
+    gem_mem_free(poller->mem, poller->polled, poller->capacity * sizeof(struct pollfd));
+    poller->watches = NULL;
+    poller->polled = NULL;
+    poller->count = poller->capacity = 0;
+}
+
+static int grow(struct gem_poller *poller, struct gem_err *err)
+{
+    size_t capacity = poller->capacity == 0 ? 16 : poller->capacity * 2;
+    struct gem_watch *watches = gem_mem_array(poller->mem, capacity, sizeof *watches);
+    struct pollfd *polled = gem_mem_array(poller->mem, capacity, sizeof *polled);
+    if (watches == NULL || polled == NULL) {
+        gem_mem_free(poller->mem, watches, capacity * sizeof *watches);
+        gem_mem_free(poller->mem, polled, capacity * sizeof *polled);
+        return gem_err_memory(err);
+    }
+    size_t count = poller->count;
+    if (count > 0)
+        memcpy(watches, poller->watches, count * sizeof *watches);
+    gem_poller_close(poller);
+    poller->watches = watches;
+    poller->polled = polled;
+    poller->count = count;
+    poller->capacity = capacity;
+    return 0;
+}
+
+int gem_poller_set(struct gem_poller *poller, int fd, int events, int tag, struct gem_err *err)
+{
+    size_t i = 0;
+    while (i < poller->count && poller->watches[i].fd != fd)
+        i++;
+    if (events == 0) {
+        if (i < poller->count)
+            poller->watches[i] = poller->watches[--poller->count];
+        return 0;
+    }
+    if (i == poller->capacity && grow(poller, err) < 0)
+        return -1;
+    if (i == poller->count)
+        poller->count++;
+    poller->watches[i] = (struct gem_watch){fd, events, tag};
+    return 0;
+}
+
+int gem_poller_wait(struct gem_poller *poller, double seconds, struct gem_ready *ready, int max,
+                    struct gem_err *err)
+{
+    struct pollfd *polled = poller->polled;
+    int n = 0;
+    for (size_t i = 0; i < poller->count; i++) {
+        const struct gem_watch *w = &poller->watches[i];
+        polled[i] = (struct pollfd){w->fd, (short)((w->events & GEM_READABLE ? POLLIN : 0) |
+                                                   (w->events & GEM_WRITABLE ? POLLOUT : 0)), 0};
+    }
+    if (poll(polled, (nfds_t)poller->count, seconds > 86400 ? 86400000 : (int)(seconds * 1000 + 0.999)) < 0)
+        return errno == EINTR ? 0 : fail("poll", err);
+    for (size_t i = 0; i < poller->count && n < max; i++) {
+        short r = polled[i].revents;
+        int events = (r & POLLIN ? GEM_READABLE : 0) | (r & POLLOUT ? GEM_WRITABLE : 0) |
+                     (r & (POLLERR | POLLHUP | POLLNVAL) ? GEM_TROUBLE : 0);
+        if (events != 0)
+            ready[n++] = (struct gem_ready){polled[i].fd, events, poller->watches[i].tag};
+    }
+    return n;
+}
+
+#elif defined(GEM_HAVE_KQUEUE)
+
+int gem_poller_open(struct gem_poller *poller, const struct gem_mem *mem, struct gem_err *err)
+{
+    memset(poller, 0, sizeof *poller);
+    poller->mem = mem;
+    poller->fd = kqueue();
+    return poller->fd < 0 ? fail("kqueue", err) : 0;
+}
+
+static int change(struct gem_poller *poller, int fd, short filter, int on, int tag)
+{
+    struct kevent ev;
+    EV_SET(&ev, (uintptr_t)fd, filter, on ? EV_ADD : EV_DELETE, 0, 0, (void *)(intptr_t)tag);
+    return kevent(poller->fd, &ev, 1, NULL, 0, NULL) < 0 && on ? -1 : 0; /* deleting what is not there is fine */
+}
+
+int gem_poller_set(struct gem_poller *poller, int fd, int events, int tag, struct gem_err *err)
+{
+    if (change(poller, fd, EVFILT_READ, events & GEM_READABLE, tag) < 0 ||
+        change(poller, fd, EVFILT_WRITE, events & GEM_WRITABLE, tag) < 0)
+        return fail("kevent", err);
+    return 0;
+}
+
+int gem_poller_wait(struct gem_poller *poller, double seconds, struct gem_ready *ready, int max,
+                    struct gem_err *err)
+{
+    struct kevent got[BATCH];
+    struct timespec t = {.tv_sec = (time_t)(seconds > 86400 ? 86400 : seconds)};
+    t.tv_nsec = seconds > 86400 ? 0 : (long)((seconds - (double)t.tv_sec) * 1e9);
+    int n = kevent(poller->fd, NULL, 0, got, max < BATCH ? max : BATCH, &t);
+    if (n < 0)
+        return errno == EINTR ? 0 : fail("kevent", err);
+    for (int i = 0; i < n; i++) {
+        int events = got[i].filter == EVFILT_WRITE ? GEM_WRITABLE : GEM_READABLE;
+        if (got[i].flags & EV_ERROR)
+            events |= GEM_TROUBLE;
+        ready[i] = (struct gem_ready){(int)got[i].ident, events, (int)(intptr_t)got[i].udata};
+    }
+    return n;
+}
+
+#else /* epoll */
+
+int gem_poller_open(struct gem_poller *poller, const struct gem_mem *mem, struct gem_err *err)
+{
+    memset(poller, 0, sizeof *poller);
+    poller->mem = mem;
+    poller->fd = epoll_create1(EPOLL_CLOEXEC);
+    return poller->fd < 0 ? fail("epoll", err) : 0;
+}
+
+int gem_poller_set(struct gem_poller *poller, int fd, int events, int tag, struct gem_err *err)
+{
+    struct epoll_event ev = {0};
+    ev.events = (events & GEM_READABLE ? EPOLLIN : 0u) | (events & GEM_WRITABLE ? EPOLLOUT : 0u);
+    ev.data.u64 = (uint64_t)(uint32_t)tag << 32 | (uint32_t)fd;
+    if (events == 0) {
+        epoll_ctl(poller->fd, EPOLL_CTL_DEL, fd, &ev); /* a descriptor closed before has left by itself */
+        return 0;
+    }
+    if (epoll_ctl(poller->fd, EPOLL_CTL_MOD, fd, &ev) == 0)
+        return 0;
+    if (errno != ENOENT || epoll_ctl(poller->fd, EPOLL_CTL_ADD, fd, &ev) < 0)
+        return fail("epoll", err);
+    return 0;
+}
+
+int gem_poller_wait(struct gem_poller *poller, double seconds, struct gem_ready *ready, int max,
+                    struct gem_err *err)
+{
+    struct epoll_event got[BATCH];
+    int ms = seconds > 86400 ? 86400000 : (int)(seconds * 1000 + 0.999);
+    int n = epoll_wait(poller->fd, got, max < BATCH ? max : BATCH, ms);
+    if (n < 0)
+        return errno == EINTR ? 0 : fail("epoll", err);
+    for (int i = 0; i < n; i++) {
+        uint32_t e = got[i].events;
+        ready[i].fd = (int)(uint32_t)got[i].data.u64;
+        ready[i].tag = (int)(got[i].data.u64 >> 32);
+        ready[i].events = (e & EPOLLIN ? GEM_READABLE : 0) | (e & EPOLLOUT ? GEM_WRITABLE : 0) |
+                          (e & (EPOLLERR | EPOLLHUP) ? GEM_TROUBLE : 0);
+    }
+    return n;
+}
+
+#endif

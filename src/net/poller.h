@@ -1,0 +1,45 @@
+/* Which sockets are ready: epoll, kqueue or poll behind four calls. POSIX.
+ *
+ * Level-triggered: what is not taken today is reported again tomorrow, so a step that runs out of time loses
+ * nothing. One poller serves one loop, in one thread. */
+#ifndef GEM_NET_POLLER_H
+#define GEM_NET_POLLER_H
+
+#include <stddef.h>
+
+#include "../core/err.h"
+#include "../core/mem.h"
+
+enum { GEM_READABLE = 1, GEM_WRITABLE = 2, GEM_TROUBLE = 4 };
+
+struct gem_ready {
+    int fd;
+    int events; /* of the bits above */
+    int tag;    /* as given to gem_poller_set */
+};
+
+struct gem_watch; /* poll only: one descriptor's interest */
+
+struct gem_poller {
+    const struct gem_mem *mem;
+    int fd;                    /* of the kernel's queue; -1 with poll */
+    struct gem_watch *watches; /* poll only */
+    size_t count, capacity;
+    void *polled;              /* poll only: the array that poll takes */
+};
+
+/* Monotonic seconds; the zero is arbitrary. */
+double gem_now(void);
+
+int gem_poller_open(struct gem_poller *poller, const struct gem_mem *mem, struct gem_err *err);
+void gem_poller_close(struct gem_poller *poller);
+
+/* Watches fd for events (readable, writable) from now on; 0 forgets it. tag comes back with each report. */
+int gem_poller_set(struct gem_poller *poller, int fd, int events, int tag, struct gem_err *err);
+
+/* Waits at most `seconds` (0 looks only) and fills at most max reports. Returns how many; 0 also when a signal
+ * came in between. -1 on failure. */
+int gem_poller_wait(struct gem_poller *poller, double seconds, struct gem_ready *ready, int max,
+                    struct gem_err *err);
+
+#endif
