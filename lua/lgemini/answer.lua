@@ -1,0 +1,619 @@
+--- What came -> what the caller gets.
+--
+-- One pass over decoded JSON, by the types of schema.lua: names become snake_case, 64-bit integers
+-- numbers, base64 bytes; nulls are dropped, user data is left alone, and members that no type knows are
+-- kept. What a member of a content cannot show as it came is noted (schema.note_echo), so that
+-- request.lua sends back the very same. A member of another JSON type than the API gives is not shown:
+-- callers never meet a number where a table is promised.
+
+local errors = require "lgemini.errors"
+local json = require "lgemini.json"
+local schema = require "lgemini.schema"
+
+local answer = {}
+
+-- Conversion -----------------------------------------------------------------------------------
+
+local JSON_TYPE = { text = "string", upper = "string", boolean = "boolean" }
+local NOT_FINITE = { NaN = 0 / 0, Infinity = math.huge, ["-Infinity"] = -math.huge }
+
+-- Whole numbers beyond this are not exact as doubles.
+local EXACT = 2 ^ 53
+local to_integer = rawget(math, "tointeger")
+
+-- A 64-bit integer written as text: an integer where Lua has one for it, else the text as it is.
+local function int64(text)
+  if not text:find("^%-?%d+$") then return nil end
+  local number = tonumber(text)
+  if to_integer then return to_integer(number) or text end
+  return (number > -EXACT and number < EXACT) and number or text
+end
+
+-- Would encoding the decoded bytes give this text again? (Standard alphabet, padded, no stray bits.)
+local function canonical(text)
+  if #text % 4 ~= 0 or text:find("[^%w+/=]") then return false end
+  return not text:find("=", 1, true) or text:find("[AQgw]==$") ~= nil
+    or text:find("[AEIMQUYcgkosw048]=$") ~= nil
+end
+
+-- Each converter: value, kind, walk -> what is shown (nil: nothing), is it sent back as it came?
+local converters = {}
+local convert
+
+function converters.any(value)
+  return value, true
+end
+
+converters.struct = converters.any
+
+local function scalar(value, kind)
+  if type(value) == JSON_TYPE[kind.kind] then return value, true end
+end
+
+converters.text, converters.upper, converters.boolean = scalar, scalar, scalar
+
+function converters.number(value)
+  if type(value) == "number" then return value, true end
+  return type(value) == "string" and (NOT_FINITE[value] or tonumber(value)) or nil
+end
+
+function converters.int64(value)
+  if type(value) == "number" then return value, true end
+  return type(value) == "string" and int64(value) or nil
+end
+
+converters.integer = converters.int64
+
+function converters.bytes(value, _, walk)
+  if type(value) ~= "string" then return nil end
+  local bytes, err = require("lgemini.core").base64.decode(value)
+  if not bytes then
+    walk.problem = walk.problem or err.message
+    return nil
+  end
+  return bytes, not walk.keep or canonical(value)
+end
+
+function converters.list(value, kind, walk)
+  if not json.is_array(value) then return nil end
+  if kind.of.kind ~= "object" then return value, true end
+  local out, faithful = {}, true
+  for _, item in ipairs(value) do
+    local shown, same = convert(item, kind.of, walk)
+    if shown ~= nil then out[#out + 1] = shown end
+    faithful = faithful and same
+  end
+  return out, faithful
+end
+
+function converters.map(value, kind, walk)
+  if type(value) ~= "table" or json.is_array(value) then return nil end
+  local out, faithful = {}, true
+  for key, item in pairs(value) do
+    local shown, same = convert(item, kind.of, walk)
+    out[key], faithful = shown, faithful and same
+  end
+  return out, faithful
+end
+
+-- Metatables of converted objects, by the name of their type; filled below.
+local metatables = {}
+-- Names that no member from the wire may take, since they are ours.
+local reserved = {}
+
+-- Where an unknown member is shown, and whether that name leads back to its name on the wire. The name
+-- must neither look like a known field nor be taken by a brother.
+local function unknown_key(name, brothers, type)
+  local snake, camel = schema.snake(name), schema.camel(name)
+  local plain = schema.camel(snake) == name and not name:find("^%u") and not name:find("%u%u")
+  local key = plain and snake or name
+  local taken = type.fields[key] or (reserved[type.name] and reserved[type.name][key])
+  if not plain and camel ~= name and brothers[camel] ~= nil then taken = true end
+  if taken then return nil end
+  return key, plain or camel == name
+end
+
+local function member(name, value, type, walk, brothers)
+  local field = type.wires[name]
+  if value == json.null then return field and field.field end
+  if field then return field.field, convert(value, field, walk) end
+  local key, same = unknown_key(name, brothers, type)
+  return key, value, same
+end
+
+-- What may be sent back.
+local ECHOED = { Content = true, Part = true }
+
+local function convert_object(value, type, walk)
+  local kept = walk.keep
+  walk.keep = kept or ECHOED[type.name]
+  local out, notes = {}, nil
+  for name, item in pairs(value) do
+    local key, shown, same = member(name, item, type, walk, value)
+    if key ~= nil and shown ~= nil then out[key] = shown end
+    if not same and walk.keep then
+      notes = notes or {}
+      notes[name] = { key = key }
+    end
+  end
+  for name, note in pairs(notes or {}) do schema.note_echo(out, name, note.key, value[name]) end
+  walk.keep = kept
+  return setmetatable(out, metatables[type.name])
+end
+
+function converters.object(value, kind, walk)
+  if type(value) ~= "table" or json.is_array(value) then return nil end
+  return convert_object(value, schema.type(kind.name), walk), true
+end
+
+function convert(value, kind, walk)
+  return converters[kind.kind](value, kind, walk)
+end
+
+--- A decoded JSON object as the caller gets it. The decoded value is used up: user data in it is handed
+--- on, not copied.
+---@param decoded any
+---@param type_name string
+---@return table?
+---@return lgemini.Error?  kind "protocol": not an object, or bytes that are not base64
+function answer.convert(decoded, type_name)
+  local walk = { keep = false }
+  local out = converters.object(decoded, { name = type_name }, walk)
+  local problem = walk.problem or (not out and "a JSON object was expected")
+  if problem then
+    return nil, errors.new { kind = "protocol", message = "the server's answer makes no sense: " .. problem }
+  end
+  return out
+end
+
+--- The error object in a decoded body or stream event, if it is one: {"error": {...}} or a list of these.
+---@param decoded any
+---@return table?
+function answer.is_error(decoded)
+  if json.is_array(decoded) then decoded = decoded[1] end
+  local object = type(decoded) == "table" and decoded.error or nil
+  return type(object) == "table" and object or nil
+end
+
+-- Parts ----------------------------------------------------------------------------------------
+
+for _, name in ipairs { "Content", "Part", "File" } do metatables[name] = schema.mark(name) end
+reserved.Part = { save = true }
+
+---@class lgemini.Part  a part from the wire, with the fields of the API
+---@field text string?
+---@field thought boolean?
+---@field inline_data { mime_type: string, data: string }?  data is raw bytes
+local Part = schema.mark("Part").__index
+
+--- Writes the bytes of this part to a file.
+---@param path string
+---@return true?
+---@return lgemini.Error?
+function Part:save(path)
+  if type(path) ~= "string" then errors.misuse("part:save(path): a path is needed") end
+  local blob = self.inline_data
+  if not (blob and blob.data) then
+    return nil, errors.new { kind = "invalid", message = "this part carries no bytes" }
+  end
+  local file, problem = io.open(path, "wb")
+  local ok = file
+  if file then
+    ok, problem = file:write(blob.data)
+    local closed, why = file:close()
+    if ok and not closed then ok, problem = nil, why end
+  end
+  if not ok then return nil, errors.new { kind = "io", message = tostring(problem) } end
+  return true
+end
+
+-- Counts ---------------------------------------------------------------------------------------
+
+-- The service leaves out what is zero.
+local function zero(_, key)
+  if type(key) == "string" and (key:find("token_count$") or key == "total_tokens") then return 0 end
+end
+
+---@class lgemini.UsageMetadata  counts are numbers even where nothing came
+---@field prompt_token_count integer
+---@field candidates_token_count integer
+---@field thoughts_token_count integer
+---@field total_token_count integer
+for _, name in ipairs { "UsageMetadata", "ModalityTokenCount", "CountTokensResponse" } do
+  metatables[name] = { __name = "lgemini." .. name, __index = zero }
+end
+
+-- Why an answer is not what was asked for ------------------------------------------------------
+
+-- Finish reasons that mean a filter; the others, but STOP, mean that something went wrong.
+local FILTERS = {
+  SAFETY = true, RECITATION = true, BLOCKLIST = true, PROHIBITED_CONTENT = true, SPII = true,
+  IMAGE_SAFETY = true, IMAGE_PROHIBITED_CONTENT = true, IMAGE_RECITATION = true,
+}
+local FINE = { STOP = true, FINISH_REASON_UNSPECIFIED = true }
+local ALARMING = { HIGH = true, MEDIUM = true }
+
+-- 12345 -> "12,345"
+local function grouped(number)
+  local text = ("%.0f"):format(number)
+  local count
+  repeat
+    text, count = text:gsub("^(%d+)(%d%d%d)", "%1,%2")
+  until count == 0
+  return text
+end
+
+local function with_ratings(text, ratings)
+  local named = {}
+  for _, rating in ipairs(ratings or {}) do
+    if rating.blocked or ALARMING[rating.probability] then
+      named[#named + 1] = ("%s %s"):format(tostring(rating.category), tostring(rating.probability))
+    end
+  end
+  return named[1] and ("%s (%s)"):format(text, table.concat(named, ", ")) or text
+end
+
+local function is_content(part)
+  if part.thought then return false end
+  if part.text ~= nil then return part.text ~= "" end
+  for key in pairs(part) do
+    if key ~= "thought_signature" then return true end
+  end
+  return false
+end
+
+local function has_content(response)
+  for _, part in ipairs(response.parts) do
+    if is_content(part) then return true end
+  end
+  return false
+end
+
+local function cut_by_tokens(usage)
+  local thoughts = usage.thoughts_token_count
+  local all = thoughts + usage.candidates_token_count
+  if thoughts > 0 then
+    return ("MAX_TOKENS: %s of %s tokens went to thoughts"):format(grouped(thoughts), grouped(all)),
+      "raise config.max_output_tokens, or lower config.thinking_config.thinking_budget"
+  end
+  return all > 0 and ("MAX_TOKENS: cut after %s tokens"):format(grouped(all)) or "MAX_TOKENS: cut",
+    "raise config.max_output_tokens"
+end
+
+local function judge_finish(response, candidate)
+  local finish = candidate.finish_reason
+  local why = finish .. (candidate.finish_message and ": " .. candidate.finish_message or "")
+  if finish == "MAX_TOKENS" then return "cut", cut_by_tokens(response.usage_metadata) end
+  if FILTERS[finish] then
+    return "blocked", with_ratings(why, candidate.safety_ratings), "rephrase, or see config.safety_settings"
+  end
+  if has_content(response) then return "cut", why end
+  return "empty", why, "try again, or rephrase"
+end
+
+local function judge(response)
+  local feedback = response.prompt_feedback
+  if feedback and feedback.block_reason then
+    local why = "the prompt was blocked: " .. feedback.block_reason
+    if feedback.block_reason_message then why = why .. ": " .. feedback.block_reason_message end
+    return "blocked", with_ratings(why, feedback.safety_ratings), "rephrase, or see config.safety_settings"
+  end
+  local candidate = response.candidates[1]
+  if not candidate then return "empty", "the answer has no candidates", "try again" end
+  if candidate.finish_reason and not FINE[candidate.finish_reason] then
+    return judge_finish(response, candidate)
+  end
+  if not has_content(response) then
+    local thoughts = response.thoughts ~= ""
+    return "empty", thoughts and "the answer has thoughts only" or "the answer is empty", "try again"
+  end
+end
+
+-- One line on what came in place of text.
+local function instead_of_text(response)
+  local what = {}
+  for _, call in ipairs(response.function_calls) do
+    what[#what + 1] = "a call of " .. tostring(call.name)
+  end
+  for _, part in ipairs(response.media) do what[#what + 1] = tostring(part.inline_data.mime_type) end
+  return "no text, but " .. (what[1] and table.concat(what, ", ") or "other parts")
+end
+
+-- The response ---------------------------------------------------------------------------------
+
+---@class lgemini.GenerateContentResponse
+---@field candidates table[]
+---@field parts lgemini.Part[]  of the first candidate
+---@field text string  its text without thoughts; "" where there is none
+---@field thoughts string
+---@field function_calls table[]
+---@field media lgemini.Part[]  parts that carry bytes
+---@field executable_code string?  code of the first such part
+---@field code_execution_result string?  output of the first such part
+---@field finish_reason string?
+---@field usage_metadata lgemini.UsageMetadata
+---@field prompt_feedback table?
+---@field model_version string?
+---@field response_id string?
+---@field parsed any  the text as JSON where the request asked for application/json and it is JSON; else nil
+---@field reason string?  one line on why there is no text, or why it is cut or blocked or not the JSON asked for
+---@field uploads table[]  what local files became
+---@field transport table?  attempts, request id, bytes, seconds
+local Response = { __name = "lgemini.GenerateContentResponse" }
+metatables.GenerateContentResponse = Response
+
+-- What belongs to a response and did not come in its body: response -> { uploads=, transport=, json= }.
+local beside = setmetatable({}, { __mode = "k" })
+-- response -> { text=, value=, problem= }
+local parsed = setmetatable({}, { __mode = "k" })
+
+local get = {}
+local methods = {}
+
+function Response.__index(self, key)
+  local getter = get[key]
+  if getter then return getter(self) end
+  return methods[key]
+end
+
+function get.candidates()
+  return {}
+end
+
+function get.usage_metadata()
+  return setmetatable({}, metatables.UsageMetadata)
+end
+
+function get.parts(self)
+  local candidate = self.candidates[1]
+  return candidate and candidate.content and candidate.content.parts or {}
+end
+
+function get.finish_reason(self)
+  local candidate = self.candidates[1]
+  return candidate and candidate.finish_reason
+end
+
+local function join_text(self, thoughts)
+  local texts = {}
+  for _, part in ipairs(self.parts) do
+    if part.text ~= nil and (part.thought == true) == thoughts then texts[#texts + 1] = part.text end
+  end
+  return table.concat(texts)
+end
+
+function get.text(self)
+  return join_text(self, false)
+end
+
+function get.thoughts(self)
+  return join_text(self, true)
+end
+
+local function pick(self, field)
+  local found = {}
+  for _, part in ipairs(self.parts) do
+    if part[field] ~= nil then found[#found + 1] = part[field] end
+  end
+  return found
+end
+
+function get.function_calls(self)
+  return pick(self, "function_call")
+end
+
+function get.media(self)
+  local found = {}
+  for _, part in ipairs(self.parts) do
+    if part.inline_data and part.inline_data.data then found[#found + 1] = part end
+  end
+  return found
+end
+
+function get.executable_code(self)
+  local first = pick(self, "executable_code")[1]
+  return first and first.code
+end
+
+function get.code_execution_result(self)
+  local first = pick(self, "code_execution_result")[1]
+  return first and first.output
+end
+
+function get.uploads(self)
+  return beside[self] and beside[self].uploads or {}
+end
+
+function get.transport(self)
+  return beside[self] and beside[self].transport
+end
+
+-- The text as JSON, or nil and what is wrong; nil alone where no JSON was asked for.
+local function parse(self)
+  local text = self.text
+  if text == "" or not (beside[self] and beside[self].json) then return nil end
+  local done = parsed[self]
+  if not done or done.text ~= text then
+    done = { text = text }
+    done.value, done.problem = json.decode(text)
+    parsed[self] = done
+  end
+  return done.value, done.problem
+end
+
+function get.parsed(self)
+  return (parse(self))
+end
+
+-- Kind, reason and hint of what is wrong; nil when the answer is what was asked for.
+local function verdict(self)
+  local kind, reason, hint = judge(self)
+  if kind then return kind, reason, hint end
+  local _, problem = parse(self)
+  if problem then return "protocol", "the text is not the JSON that was asked for: " .. problem, "try again" end
+end
+
+function get.reason(self)
+  local kind, reason = verdict(self)
+  if kind then return reason end
+  if self.text == "" then return instead_of_text(self) end
+end
+
+--- The answer where it is whole, else nil and why it is not: kind "blocked" by a filter, "cut" by
+--- MAX_TOKENS and the like, "empty", or "protocol" where the text is not the JSON that was asked for.
+--- `err.partial` is the answer.
+---@return lgemini.GenerateContentResponse?
+---@return lgemini.Error?
+function methods.check(self)
+  if getmetatable(self) ~= Response then errors.misuse("response.check: a colon is needed: response:check()") end
+  local kind, reason, hint = verdict(self)
+  if not kind then return self end
+  return nil, errors.new { kind = kind, message = reason, hint = hint, partial = self }
+end
+
+reserved.GenerateContentResponse = {}
+for name in pairs(get) do reserved.GenerateContentResponse[name] = true end
+for name in pairs(methods) do reserved.GenerateContentResponse[name] = true end
+
+--- A decoded GenerateContentResponse, whole or one chunk of a stream, as the caller gets it.
+---@param decoded any
+---@param facts { uploads: table[]?, transport: table?, json: boolean? }?  what did not come in the body:
+--- kept as it is, so that it can be filled later. json: the request asked for application/json
+---@return lgemini.GenerateContentResponse?
+---@return lgemini.Error?
+function answer.generate(decoded, facts)
+  local response, err = answer.convert(decoded, "GenerateContentResponse")
+  if not response then return nil, err end
+  beside[response] = facts
+  return response
+end
+
+-- Streams --------------------------------------------------------------------------------------
+
+-- Texts that follow each other. Pieces are joined in blocks, so that a hundred thousand small ones are
+-- neither kept one by one nor copied again and again.
+local BLOCK = 256
+
+local function new_run(thought)
+  return { run = true, thought = thought, blocks = {}, pieces = {}, n = 0 }
+end
+
+local function add_piece(run, text)
+  run.n = run.n + 1
+  run.pieces[run.n] = text
+  if run.n == BLOCK then
+    run.blocks[#run.blocks + 1] = table.concat(run.pieces, "", 1, run.n)
+    run.n = 0
+  end
+end
+
+local function join_run(run)
+  run.blocks[#run.blocks + 1] = table.concat(run.pieces, "", 1, run.n)
+  local text = table.concat(run.blocks)
+  run.blocks, run.n = { text }, 0
+  return setmetatable({ text = text, thought = run.thought }, metatables.Part)
+end
+
+-- Only text, or only a thought's text? Such parts may be joined; any other stays by itself.
+local function is_plain(part)
+  for key, value in pairs(part) do
+    if key ~= "text" and not (key == "thought" and value == true) then return false end
+  end
+  return part.text ~= nil and not schema.echo(part)
+end
+
+local function add_part(list, part)
+  local last = list[#list]
+  if not is_plain(part) then
+    list[#list + 1] = part
+    return
+  end
+  if not (last and last.run and last.thought == part.thought) then
+    last = new_run(part.thought)
+    list[#list + 1] = last
+  end
+  add_piece(last, part.text)
+end
+
+-- Later members replace earlier ones, notes of what must go back as it came included.
+local function take(fields, notes, object, except)
+  for key, value in pairs(object) do
+    if key ~= except then fields[key] = value end
+  end
+  for name, note in pairs(schema.echo(object) or {}) do
+    if note.key ~= except then notes[name] = note end
+  end
+end
+
+local function add_content(candidate, content)
+  candidate.content = candidate.content or { fields = {}, notes = {} }
+  take(candidate.content.fields, candidate.content.notes, content, "parts")
+  if not content.parts then return end
+  candidate.parts = candidate.parts or {}
+  for _, part in ipairs(content.parts) do add_part(candidate.parts, part) end
+end
+
+local function content_so_far(candidate)
+  local content = {}
+  for key, value in pairs(candidate.content.fields) do content[key] = value end
+  for name, note in pairs(candidate.content.notes) do schema.note_echo(content, name, note.key, note.wire) end
+  if candidate.parts then
+    content.parts = {}
+    for i, part in ipairs(candidate.parts) do content.parts[i] = part.run and join_run(part) or part end
+  end
+  return setmetatable(content, metatables.Content)
+end
+
+---@class lgemini.answer.Accumulator
+local Accumulator = {}
+Accumulator.__index = Accumulator
+
+--- Joins the chunks of a stream into one answer.
+---@param facts table?  as for answer.generate
+---@return lgemini.answer.Accumulator
+function answer.accumulator(facts)
+  return setmetatable({ facts = facts, top = {}, candidates = {} }, Accumulator)
+end
+
+--- Takes one chunk. Neighbouring plain texts become one part; of all else the last word counts, of
+--- prompt_feedback the first.
+---@param chunk lgemini.GenerateContentResponse
+function Accumulator:add(chunk)
+  self.whole = nil
+  for key, value in pairs(chunk) do
+    if key ~= "candidates" and not (key == "prompt_feedback" and self.top[key]) then self.top[key] = value end
+  end
+  for i, candidate in ipairs(rawget(chunk, "candidates") or {}) do
+    local index = candidate.index or i - 1
+    local mine = self.candidates[index]
+    if not mine then
+      mine = { fields = {}, index = index }
+      self.candidates[index] = mine
+    end
+    take(mine.fields, {}, candidate, "content")
+    if candidate.content then add_content(mine, candidate.content) end
+  end
+end
+
+--- What has arrived so far, as one answer. The same table until the next chunk; one that was given away
+--- does not change. Costs the length of the text when a chunk has come since.
+---@return lgemini.GenerateContentResponse
+function Accumulator:response()
+  if self.whole then return self.whole end
+  local whole, sorted = {}, {}
+  for key, value in pairs(self.top) do whole[key] = value end
+  for _, candidate in pairs(self.candidates) do sorted[#sorted + 1] = candidate end
+  table.sort(sorted, function(a, b) return a.index < b.index end)
+  if sorted[1] then whole.candidates = {} end
+  for i, candidate in ipairs(sorted) do
+    local out = {}
+    for key, value in pairs(candidate.fields) do out[key] = value end
+    if candidate.content then out.content = content_so_far(candidate) end
+    whole.candidates[i] = out
+  end
+  beside[whole] = self.facts
+  self.whole = setmetatable(whole, Response)
+  return self.whole
+end
+
+return answer

@@ -1,0 +1,216 @@
+--- Local media in a request: what it is, and whether it goes inline or through the File API.
+--
+-- Inline bytes and files are named in the body and read while it is sent; nothing is held. How long the
+-- body will be is known before anything is sent.
+
+local errors = require "lgemini.errors"
+local media = require "lgemini.media"
+local request = require "lgemini.request"
+
+local attach = {}
+
+-- Uploads at once.
+local PARALLEL = 4
+-- Stands for a URI that is not known yet when a body is measured.
+local URI = "https://generativelanguage.googleapis.com/v1beta/files/abcdefghijkl"
+
+---@class lgemini.attach.Item
+---@field entry lgemini.parts.Local
+---@field size integer
+---@field mime_type string
+---@field upload boolean
+
+local function invalid(message, hint)
+  return nil, errors.new { kind = "invalid", message = message, hint = hint }
+end
+
+-- The path that may be read, as the program's policy has it.
+local function allowed(client, entry)
+  local policy = client.local_files
+  if policy == false then
+    return invalid(("%s: local files are switched off for this client (local_files = false)"):format(entry.path))
+  elseif type(policy) == "function" then
+    local path, why = policy(entry.file)
+    if type(path) ~= "string" then
+      return invalid(("%s: the client's local_files refuses %s%s"):format(entry.path, entry.file,
+        why and ": " .. tostring(why) or ""))
+    end
+    return path
+  end
+  return entry.file
+end
+
+local function head_of(path)
+  local file = io.open(path, "rb")
+  local head = file and file:read(media.HEAD)
+  if file then
+    file:close()
+  end
+  return head or ""
+end
+
+local function look_at(client, entry)
+  local size, head = entry.data and #entry.data, entry.data
+  if entry.file then
+    if entry.file:find "%z" then
+      return invalid(entry.path .. ".file: a path has no NUL byte in it")
+    end
+    local path, err = allowed(client, entry)
+    if not path then
+      return nil, err
+    end
+    local info
+    info, err = client.core.file_info(path)
+    if not info then
+      return nil, errors.new { kind = err.kind, message = ("%s: %s"):format(entry.path, err.message) }
+    end
+    size, head = info.size, head_of(path)
+    entry.file = path
+  end
+  local mime_type, err = media.type_of { name = entry.file, head = head:sub(1, media.HEAD),
+    mime_type = entry.mime_type }
+  if not mime_type then
+    err.message = entry.path .. ": " .. err.message
+    return nil, err
+  end
+  local upload = entry.via == "upload" or (entry.via == "auto" and media.is_video(mime_type))
+  if size == 0 and not upload then
+    return invalid(("%s: %s is empty"):format(entry.path, entry.file or "data"))
+  end
+  return { entry = entry, size = size, mime_type = mime_type, upload = upload }
+end
+
+local function put(item)
+  local part, entry = item.entry.part, item.entry
+  if item.upload then
+    part.inline_data, part.file_data = nil, { file_uri = URI, mime_type = item.mime_type }
+  else
+    part.inline_data = { mime_type = item.mime_type, data = entry.data or request.file(entry.file) }
+  end
+end
+
+--- Looks at the local media of a request and puts each into its part, inline or as a file that is yet to be uploaded.
+---@param client lgemini.Client
+---@param found lgemini.parts.Found
+---@return lgemini.attach.Item[]|nil
+---@return lgemini.Error|nil err  "io" or "invalid", with the part's place
+function attach.look(client, found)
+  local items = {}
+  for i, entry in ipairs(found.locals) do
+    local item, err = look_at(client, entry)
+    if not item then
+      return nil, err
+    end
+    items[i] = item
+    put(item)
+  end
+  return items
+end
+
+local function encoded(size)
+  return 4 * math.floor((size + 2) / 3)
+end
+
+-- The largest of those that may be uploaded and are not yet.
+local function largest(items)
+  local best
+  for _, item in ipairs(items) do
+    if not item.upload and item.entry.via == "auto" and (not best or item.size > best.size) then
+      best = item
+    end
+  end
+  return best
+end
+
+--- Moves the largest media that may be uploaded out of a body until it fits.
+---@param items lgemini.attach.Item[]
+---@param length integer  of the body as it is, in bytes
+---@param limit integer
+---@return boolean|nil changed
+---@return lgemini.Error|nil err  kind "too_large", before a byte is sent
+function attach.fit(items, length, limit)
+  local changed = false
+  while length > limit do
+    local item = largest(items)
+    if not item then
+      return nil, errors.new {
+        kind = "too_large",
+        message = ("the request would have %.1f MB; at most %.1f MB are sent inline"):format(length / 1e6, limit / 1e6),
+        hint = 'send large media with via = "upload", or raise inline_limit of Client{} (the service takes 100 MB)',
+      }
+    end
+    length = length - encoded(item.size)
+    item.upload, changed = true, true
+    put(item)
+  end
+  return changed
+end
+
+local function upload_one(client, call, item, on_progress)
+  local entry = item.entry
+  local file, err = client.files:send(call, {
+    file = entry.file,
+    data = entry.data,
+    config = { mime_type = item.mime_type },
+    on_progress = on_progress,
+  }, entry.file)
+  if not file then
+    return nil, err
+  end
+  entry.part.file_data = { file_uri = file.uri, mime_type = file.mime_type or item.mime_type }
+  return file
+end
+
+--- Whether anything has to happen before the request can be sent.
+---@param items lgemini.attach.Item[]
+---@param found lgemini.parts.Found
+---@return boolean
+function attach.is_due(items, found)
+  for _, item in ipairs(items) do
+    if item.upload then
+      return true
+    end
+  end
+  for _, used in ipairs(found.files) do
+    if used.file.state == "PROCESSING" then
+      return true
+    end
+  end
+  return false
+end
+
+--- Uploads what is to be uploaded, several at once, and waits for files that are PROCESSING.
+---@param client lgemini.Client
+---@param call lgemini.Call
+---@param items lgemini.attach.Item[]
+---@param found lgemini.parts.Found
+---@param on_progress function|nil  on_progress(sent, total, file)
+---@return table[]|nil uploads      the file objects, in the order of the parts
+---@return lgemini.Error|nil err
+function attach.deliver(client, call, items, found, on_progress)
+  local jobs, uploads = {}, {}
+  for _, item in ipairs(items) do
+    if item.upload then
+      local at = #jobs + 1
+      jobs[at] = function()
+        local file, err = upload_one(client, call, item, on_progress)
+        uploads[at] = file
+        return file, err
+      end
+    end
+  end
+  for _, used in ipairs(found.files) do
+    if used.file.state == "PROCESSING" then
+      jobs[#jobs + 1] = function()
+        return client.files:ready(call, used.file)
+      end
+    end
+  end
+  local done, err = client.tasks:all(jobs, PARALLEL)
+  if not done then
+    return nil, err
+  end
+  return uploads
+end
+
+return attach

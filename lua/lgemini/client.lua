@@ -1,0 +1,355 @@
+--- The client: configuration, credentials and defaults. It owns the tasks and hands out the services.
+
+local errors = require "lgemini.errors"
+local http = require "lgemini.http"
+local options = require "lgemini.options"
+local retry = require "lgemini.retry"
+
+local client = {}
+
+--- One version, here; the rock and the core carry the same.
+client._VERSION = "0.1.0"
+
+local DEFAULT_BASE_URL = "https://generativelanguage.googleapis.com"
+
+-- Seconds; for `total` see options.TOTAL.
+local CLOCKS = { connect = 15, first_byte = 300, idle = 120, processing = 900 }
+
+local LIMITS = {
+  max_head = 256 * 1024,         -- bytes of an answer's header lines
+  max_answer = 256 * 1024 * 1024, -- bytes of an answer that is held
+  max_event = 64 * 1024 * 1024,  -- bytes of one event of a stream
+}
+
+-- Bytes of a request's body up to which media is sent inline (reference section 9.2), and what the service takes.
+local INLINE_LIMIT = 20 * 1000 * 1000
+local INLINE_MAX = 100 * 1000 * 1000
+
+local TIMEOUT = { connect = true, first_byte = true, idle = true, total = true, processing = true }
+
+local KNOWN = {
+  api_key = true,
+  http_options = options.HTTP,
+  insecure = true,
+  local_files = true,
+  inline_limit = true,
+  limits = { max_head = true, max_answer = true, max_event = true },
+}
+
+---@class lgemini.Client
+---@field models lgemini.Models
+---@field files lgemini.Files
+local Client = { __name = "lgemini.Client" }
+
+local SERVICES = { models = "lgemini.models", files = "lgemini.files" }
+
+local methods = {}
+
+function Client.__index(self, name)
+  if SERVICES[name] then
+    local service = require(SERVICES[name]).new(self)
+    rawset(self, name, service)
+    return service
+  end
+  return methods[name]
+end
+
+-- Without this a client would show its key to whoever prints it.
+function Client.__tostring(self)
+  return self.tasks.closed and "lgemini.Client (closed)" or "lgemini.Client"
+end
+
+local function invalid(message, ...)
+  return nil, errors.new { kind = "invalid", message = message:format(...) }
+end
+
+-- Options --------------------------------------------------------------------------------------
+
+local function getenv(name)
+  local value = os.getenv(name)
+  return value ~= "" and value or nil
+end
+
+-- Scheme, host and path of a base URL, checked; nil, err.
+local function check_base_url(url, insecure)
+  local scheme, authority = url:match "^(%a+)://([^/?#]*)"
+  scheme = scheme and scheme:lower()
+  if not (scheme == "http" or scheme == "https") or authority == "" then
+    return invalid("base_url: https://host is needed, got %s", url:sub(1, 100))
+  elseif url:find "[%c%s\127-\255?#]" or authority:find("@", 1, true) then
+    return invalid "base_url: only scheme, host, port and path are allowed"
+  elseif scheme == "http" and not insecure and not client.is_loopback(nil, url) then
+    return invalid("base_url: plain http goes to this machine only, since it shows the API key to the network; "
+      .. "use https, or Client{ insecure = true }")
+  end
+  return (url:gsub("/+$", ""))
+end
+
+local function check_text(value, name)
+  options.string(value, name)
+  if value and value:find "%c" then
+    return invalid("%s has a control character in it", name)
+  end
+  return value
+end
+
+local function check_headers(given)
+  options.table(given, "http_options.headers")
+  for name, value in pairs(given or {}) do
+    if type(name) ~= "string" or type(value) ~= "string" then
+      errors.misuse "http_options.headers: names and values are strings"
+    elseif name == "" or name:find "[^%w!#$%%&'*+.^_`|~-]" then
+      return invalid "http_options.headers: a name is no header name"
+    elseif value:find "[%z\1-\8\10-\31\127]" then
+      return invalid("http_options.headers: the value of %s has a control character in it", name)
+    end
+  end
+  return given or {}
+end
+
+-- A number is the total; a table names its clocks.
+local function check_timeout(given)
+  local clocks = {}
+  if type(given) == "number" then
+    given = { total = given }
+  end
+  options.table(given, "http_options.timeout")
+  options.check(given or {}, TIMEOUT, "http_options.timeout")
+  for name, value in pairs(given or {}) do
+    local seconds, err = options.seconds(value, "http_options.timeout." .. name)
+    if not seconds then
+      return nil, err
+    end
+    clocks[name] = seconds
+  end
+  return clocks
+end
+
+local CHECKS = {
+  api_version = function(value)
+    options.string(value, "http_options.api_version")
+    if value and value:find "[^%w]" then
+      return invalid "http_options.api_version: letters and digits only, such as v1beta"
+    end
+    return value
+  end,
+  headers = check_headers,
+  timeout = check_timeout,
+  retry_options = retry.options,
+  proxy = function(value) return check_text(value, "http_options.proxy") end,
+  ca_file = function(value) return check_text(value, "http_options.ca_file") end,
+  ca_path = function(value) return check_text(value, "http_options.ca_path") end,
+  extra_body = function(value) return options.table(value, "http_options.extra_body") end,
+}
+
+-- Lays what was given over the options in force. Headers and clocks are joined by name, all else is replaced.
+local function merge(self, base, given)
+  local merged = {}
+  for name, value in pairs(base) do
+    merged[name] = value
+  end
+  for name, value in pairs(given) do
+    local err
+    if name == "base_url" then
+      value, err = check_base_url(options.string(value, "http_options.base_url"), self.insecure)
+    else
+      value, err = CHECKS[name](value)
+    end
+    if err then
+      return nil, err
+    end
+    if (name == "headers" or name == "timeout") and base[name] then
+      local joined = {}
+      for _, from in ipairs { base[name], value } do
+        for key, item in pairs(from) do
+          joined[key] = item
+        end
+      end
+      value = joined
+    end
+    merged[name] = value
+  end
+  if given.ca_file or given.ca_path then -- libcurl with both would read the bundle for every connection
+    merged.ca_file, merged.ca_path = given.ca_file, not given.ca_file and given.ca_path or nil
+  end
+  return merged
+end
+
+local function trust(core)
+  local file, path = getenv "SSL_CERT_FILE", getenv "SSL_CERT_DIR"
+  if file or path then
+    return { ca_file = file, ca_path = not file and path or nil }
+  end
+  local ca_path, ca_file = core.trust()
+  return { ca_path = ca_path, ca_file = ca_file }
+end
+
+local function defaults(self)
+  local base = { api_version = "v1beta", headers = {}, timeout = CLOCKS, retry_options = retry.options(nil) }
+  for name, value in pairs(trust(self.core)) do
+    base[name] = value
+  end
+  base.base_url = DEFAULT_BASE_URL
+  local from_environment = getenv "GOOGLE_GEMINI_BASE_URL"
+  if from_environment then
+    local url, err = check_base_url(from_environment, self.insecure)
+    if not url then
+      err.message = "GOOGLE_GEMINI_BASE_URL: " .. err.message
+      return nil, err
+    end
+    base.base_url = url
+  end
+  return base
+end
+
+--- A call of the user's: its options over those of the client, and its clock.
+---@param config table|nil        http_options in it count
+---@param total number|false      seconds for all of it where the user set none; false: no limit
+---@return lgemini.Call|nil
+---@return lgemini.Error|nil err
+function methods.call(self, config, total)
+  if self.problem then
+    return nil, self.problem
+  end
+  local merged, err = self.options, nil
+  local given = config and config.http_options
+  if given ~= nil then
+    options.check(given, options.HTTP, "config.http_options")
+    merged, err = merge(self, merged, given)
+  end
+  return merged and http.call(self, merged, total), err
+end
+
+-- Credentials ----------------------------------------------------------------------------------
+
+local function auth(message, hint)
+  return nil, errors.new { kind = "auth", message = message, hint = hint }
+end
+
+local function check_key(key)
+  key = key:match "^%s*(.-)%s*$"
+  if key == "" then
+    return auth("the API key is empty", "give Client{ api_key = ... }, or set GOOGLE_API_KEY or GEMINI_API_KEY")
+  elseif key:find "[^\33-\126]" then
+    return auth("the API key has characters in it that no key has", "copy it again, without quotes or line ends")
+  elseif key:find "^auth_tokens/" then
+    return auth("this is an ephemeral token of the Live API, not an API key")
+  end
+  return key
+end
+
+--- The API key for a request: nil where the client has none on purpose.
+---@return string|nil
+---@return lgemini.Error|nil err
+function methods.key(self)
+  local given = self.api_key
+  if given == false then
+    return nil
+  elseif type(given) == "function" then
+    local key, why = given()
+    if type(key) ~= "string" then
+      return auth("api_key, the function, gave no key" .. (why and ": " .. tostring(why) or ""))
+    end
+    return check_key(key)
+  end
+  given = given or getenv "GOOGLE_API_KEY" or getenv "GEMINI_API_KEY"
+  if not given then
+    return auth("there is no API key: Client{ api_key = ... } was not given, and neither GOOGLE_API_KEY nor "
+      .. "GEMINI_API_KEY is set", "get one at https://aistudio.google.com/apikey")
+  end
+  return check_key(given)
+end
+
+-- URLs -----------------------------------------------------------------------------------------
+
+--- Whether a URL is of this machine.
+---@param url string
+---@return boolean
+function client.is_loopback(_, url)
+  local host = url:match "^%a+://%[([^%]]*)%]" or url:match "^%a+://([^/:?#]*)" or ""
+  return host:lower() == "localhost" or host == "::1" or host:find "^127%.%d+%.%d+%.%d+$" ~= nil
+end
+
+methods.is_loopback = client.is_loopback
+
+--- The URL of a row's path.
+---@param call_options table
+---@param row lgemini.endpoints.Row
+---@param path string
+---@param query string  without the question mark; "" for none
+---@return string
+function methods.url(_, call_options, row, path, query)
+  local version = call_options.api_version
+  if row.upload then
+    version = "upload/v1beta" -- the only one there is for uploads
+  end
+  local url = call_options.base_url .. "/" .. (version ~= "" and version .. "/" or "") .. path
+  return query ~= "" and url .. "?" .. query or url
+end
+
+--- Whether the options lead elsewhere than to Google.
+---@param call_options table
+---@return boolean
+function methods.has_custom_base(_, call_options)
+  return call_options.base_url ~= DEFAULT_BASE_URL
+end
+
+-- Life -----------------------------------------------------------------------------------------
+
+--- Ends what is in flight, as cancelled. The client is of no use afterwards; closing twice is fine.
+function methods.close(self)
+  if getmetatable(self) ~= Client then
+    errors.misuse "client.close: a colon is needed: client:close()"
+  end
+  self.tasks:close()
+end
+
+Client.__close = methods.close
+
+--- A client. It does not fail for a missing key or a bad base URL: the first call says what is wrong.
+---@param given table|nil  api_key (string, function or false), http_options, insecure, local_files, inline_limit (bytes),
+---  limits (bytes)
+---@return lgemini.Client
+function client.new(given)
+  given = given or {}
+  options.check(given, KNOWN, "Client")
+  if given.api_key ~= nil and given.api_key ~= false and type(given.api_key) ~= "function" then
+    options.string(given.api_key, "api_key")
+  end
+  options.boolean(given.insecure, "insecure")
+  if type(given.local_files) ~= "function" then
+    options.boolean(given.local_files, "local_files")
+  end
+  options.table(given.http_options, "http_options")
+  options.table(given.limits, "limits")
+  local core = require "lgemini.core"
+  local tasks, err = require("lgemini.tasks").new(core)
+  if not tasks then
+    error(err, 0)
+  end
+  local self = setmetatable({
+    core = core,
+    tasks = tasks,
+    api_key = given.api_key,
+    insecure = given.insecure,
+    local_files = given.local_files,
+    product = ("lgemini/%s gl-lua/%s"):format(client._VERSION, _VERSION:match "%d.*"),
+    random = math.random,
+    limits = {},
+  }, Client)
+  local function check(value, problem)
+    self.problem = self.problem or problem
+    return value
+  end
+  for name, value in pairs(LIMITS) do
+    local limit = check(options.count((given.limits or {})[name], "limits." .. name))
+    self.limits[name] = limit or value
+  end
+  local inline = check(options.count(given.inline_limit, "inline_limit")) or INLINE_LIMIT
+  self.inline_limit = math.min(inline, INLINE_MAX)
+  self.options = check(defaults(self)) or {}
+  self.options = self.problem and self.options or check(merge(self, self.options, given.http_options or {}))
+  return self
+end
+
+return client

@@ -1,0 +1,175 @@
+--- The methods of the API as rows: what is sent where, and what the answer becomes.
+--
+-- A path holds `{argument:rule}`; the rules for names are below. They let nothing through that could
+-- change the path, so a path needs no escaping.
+
+local errors = require "lgemini.errors"
+local json = require "lgemini.json"
+local schema = require "lgemini.schema"
+
+local endpoints = {}
+
+---@class lgemini.endpoints.Row
+---@field verb "GET"|"POST"|"PATCH"|"DELETE"
+---@field path string  below base URL and version
+---@field upload boolean?  the path stands below /upload/
+---@field query table<string, string>?  sent always
+---@field config string?  type of `config`; of a GET its fields go into the query
+---@field body string?  how request.tree builds the body out of contents and config
+---@field request string?  else: the type of the body
+---@field answer string?  type of the answer; none where it is bytes or nothing
+---@field items string?  of a list: the field of the answer with the items
+---@field stream boolean?  the answer is a stream of `answer`
+---@field total number|false|nil  seconds for the whole call; false: no limit; nil: the client's default
+
+---@type table<string, lgemini.endpoints.Row>
+endpoints.models = {
+  generate_content = { verb = "POST", path = "{model:models}:generateContent", body = "generate",
+    config = "GenerateContentConfig", answer = "GenerateContentResponse" },
+  generate_content_stream = { verb = "POST", path = "{model:models}:streamGenerateContent",
+    query = { alt = "sse" }, body = "generate", config = "GenerateContentConfig",
+    answer = "GenerateContentResponse", stream = true, total = false },
+  count_tokens = { verb = "POST", path = "{model:models}:countTokens", body = "count",
+    config = "CountTokensConfig", answer = "CountTokensResponse" },
+  embed_content = { verb = "POST", path = "{model:models}:batchEmbedContents", body = "embed",
+    config = "EmbedContentConfig", answer = "EmbedContentResponse" },
+  get = { verb = "GET", path = "{model:models}", answer = "Model" },
+  list = { verb = "GET", path = "models", config = "ListModelsConfig", answer = "ListModelsResponse",
+    items = "models" },
+  -- list with config.query_base = false
+  list_tuned = { verb = "GET", path = "tunedModels", config = "ListModelsConfig",
+    answer = "ListTunedModelsResponse", items = "tuned_models" },
+}
+
+---@type table<string, lgemini.endpoints.Row>
+endpoints.files = {
+  get = { verb = "GET", path = "{name:files}", answer = "File" },
+  list = { verb = "GET", path = "files", config = "ListConfig", answer = "ListFilesResponse", items = "files" },
+  delete = { verb = "DELETE", path = "{name:files}" },
+  download = { verb = "GET", path = "{name:files}:download", query = { alt = "media" }, total = false },
+  upload = { verb = "POST", path = "files", upload = true, config = "UploadFileConfig", request = "FileEnvelope",
+    answer = "FileEnvelope", total = false },
+}
+
+-- Names ----------------------------------------------------------------------------------------
+
+local function printable(name)
+  return (name:sub(1, 100):gsub("[%c\127-\255]", "?"))
+end
+
+local function bad_name(what, name, hint)
+  return nil, errors.new { kind = "invalid", hint = hint,
+    message = name == "" and ("%s is empty"):format(what) or ("%s is not valid: %s"):format(what, printable(name)) }
+end
+
+-- Segments of letters, digits and a few signs that mean nothing in a URL.
+local function is_path(name)
+  return not (name:find("[^%w%-_~@:%./]") or name:find("..", 1, true) or name:find("//", 1, true)
+    or name:find("^[/:%.]") or name:find("[/:]$"))
+end
+
+local rules = {}
+
+function rules.models(name)
+  if not is_path(name) or name == "" or name == "models/" then
+    return bad_name("model", name, "names look like gemini-3.5-flash; client.models:list{} shows them")
+  end
+  return name:find("^models/") and name or name:find("^tunedModels/") and name or "models/" .. name
+end
+
+-- `x`, `files/x`, or the URI of a file or of its download.
+function rules.files(name)
+  local id = name
+  if name:find("^https?://") then
+    id = name:match("^https?://[^?#]*/files/([^?:/]*)") or ""
+  elseif name:find("^files/") then
+    id = name:sub(#"files/" + 1)
+  end
+  if id == "" or id:find("[^%w%-_]") then
+    return bad_name("file name", name, "names look like files/abc-123")
+  end
+  return "files/" .. id
+end
+
+--- The full name of a thing as it stands in a path: `gemini-x` -> `models/gemini-x`. Objects of the API
+--- may stand for their names.
+---@param rule "models"|"files"
+---@param value any
+---@param argument string  what messages call it
+---@return string?
+---@return lgemini.Error?
+function endpoints.name(rule, value, argument)
+  if type(value) == "table" then value = value.name end
+  if type(value) ~= "string" then
+    errors.misuse(("%s: string expected, got %s"):format(argument, type(value)))
+  end
+  return rules[rule](value)
+end
+
+--- The path of a call, below base URL and version.
+---@param row lgemini.endpoints.Row
+---@param args table<string, any>
+---@return string?
+---@return lgemini.Error?
+function endpoints.path(row, args)
+  local problem
+  local path = row.path:gsub("{(%w+):(%w+)}", function(argument, rule)
+    local name, err = endpoints.name(rule, args[argument], argument)
+    problem = problem or err
+    return name
+  end)
+  if problem then return nil, problem end
+  return path
+end
+
+-- Queries --------------------------------------------------------------------------------------
+
+local LUA_TYPE = { text = "string", integer = "number" }
+
+local function escape(text)
+  return (text:gsub("[^%w%-_%.~]", function(char) return ("%%%02X"):format(char:byte()) end))
+end
+
+local function unknown(name, type)
+  local near = schema.nearest(name, type.fields)
+  errors.misuse(("config.%s: %s"):format(tostring(name),
+    near and ("did you mean config.%s?"):format(near) or "no such field"))
+end
+
+-- One field of a config as text for the query; nil where it does not go there.
+local function query_value(field, value)
+  if type(value) ~= LUA_TYPE[field.kind] then
+    errors.misuse(("config.%s: %s expected, got %s"):format(field.field, LUA_TYPE[field.kind], type(value)))
+  end
+  if field.kind == "text" then return value end
+  if value % 1 ~= 0 or value < 0 then
+    return nil, errors.new { kind = "invalid",
+      message = ("config.%s: a whole number is needed"):format(field.field) }
+  end
+  return json.number(value)
+end
+
+--- The query of a call, without the question mark: what the row always sends and what the config adds;
+--- "" where there is none. Names are sorted.
+---@param row lgemini.endpoints.Row
+---@param config table?
+---@return string?
+---@return lgemini.Error?
+function endpoints.query(row, config)
+  local pairs_of = {}
+  for name, value in pairs(row.query or {}) do pairs_of[#pairs_of + 1] = name .. "=" .. escape(value) end
+  local type = schema.type(row.config or "Empty")
+  for name, value in pairs(row.verb == "GET" and config or {}) do
+    local field = type.fields[name]
+    if not field and name ~= "http_options" then unknown(name, type) end
+    if field and field.kind ~= "boolean" then
+      local text, err = query_value(field, value)
+      if not text then return nil, err end
+      pairs_of[#pairs_of + 1] = field.wire .. "=" .. escape(text)
+    end
+  end
+  table.sort(pairs_of)
+  return table.concat(pairs_of, "&")
+end
+
+return endpoints

@@ -1,0 +1,765 @@
+--- client.files: media that lives at the service for 48 hours (reference section 6).
+
+local answer = require "lgemini.answer"
+local endpoints = require "lgemini.endpoints"
+local errors = require "lgemini.errors"
+local http = require "lgemini.http"
+local media = require "lgemini.media"
+local options = require "lgemini.options"
+local pager = require "lgemini.pager"
+local request = require "lgemini.request"
+local schema = require "lgemini.schema"
+
+---@class lgemini.Files
+local Files = { __name = "lgemini.Files" }
+Files.__index = Files
+
+local files = {}
+
+---@param owner lgemini.Client
+function files.new(owner)
+  return setmetatable({ client = owner }, Files)
+end
+
+local rows = endpoints.files
+
+-- Seconds between two looks at a file that is PROCESSING.
+local FIRST_POLL, LAST_POLL = 0.5, 5
+-- Bytes that a reader of unknown length is read ahead: the service's granularity (reference section 6.2).
+local CHUNK = 8 * 1024 * 1024
+
+local function invalid(message, ...)
+  return nil, errors.new { kind = "invalid", message = message:format(...) }
+end
+
+-- A file object may stand for its name.
+local function arguments(given, main, known, name)
+  if schema.is(given, "File") then
+    given = { [main] = given }
+  end
+  return options.arguments(given, main, known, name)
+end
+
+-- Simple calls ---------------------------------------------------------------------------------
+
+local GET = { name = true, config = { http_options = options.HTTP } }
+
+local function get(self, call, name)
+  local path, err = endpoints.path(rows.get, { name = name })
+  if not path then
+    return nil, err
+  end
+  local got
+  got, err = http.send(call, { verb = "GET", url = self.client:url(call.options, rows.get, path, ""),
+    about = { file = path } })
+  if not got then
+    return nil, err
+  end
+  local decoded
+  decoded, err = http.json(call, got)
+  if decoded == nil then
+    return nil, err
+  end
+  return answer.convert(decoded, "File")
+end
+
+--- A file as it is now.
+---@param args string|table  its name; or name (a file object may stand for it), config
+---@return table|nil file
+---@return lgemini.Error|nil err
+function Files:get(args)
+  options.check_self(self, Files, "files.get")
+  args = arguments(args, "name", GET, "files:get")
+  local call, err = self.client:call(args.config, options.TOTAL)
+  if not call then
+    return nil, err
+  end
+  return get(self, call, args.name)
+end
+
+--- Deletes a file before its 48 hours are over.
+---@param args string|table  its name; or name, config
+---@return true|nil
+---@return lgemini.Error|nil err
+function Files:delete(args)
+  options.check_self(self, Files, "files.delete")
+  args = arguments(args, "name", GET, "files:delete")
+  local call, err = self.client:call(args.config, options.TOTAL)
+  if not call then
+    return nil, err
+  end
+  local path
+  path, err = endpoints.path(rows.delete, args)
+  if not path then
+    return nil, err
+  end
+  local got
+  got, err = http.send(call, { verb = "DELETE", url = self.client:url(call.options, rows.delete, path, ""),
+    about = { file = path } })
+  return got and true, err
+end
+
+--- An iterator over all files: `for file in client.files:list{} do`. It fetches page by page; see pager.lua.
+---@param args table|nil  config: page_size
+---@return lgemini.Pager
+function Files:list(args)
+  options.check_self(self, Files, "files.list")
+  args = options.arguments(args, nil, pager.KNOWN, "files:list")
+  return pager.new(self.client, rows.list, args)
+end
+
+-- Waiting --------------------------------------------------------------------------------------
+
+local function is_video(file)
+  return type(file.mime_type) == "string" and media.is_video(file.mime_type)
+end
+
+local function refuse_failed(file)
+  local reason = type(file.error) == "table" and file.error.message or "the service gives no reason"
+  return nil, errors.new {
+    kind = "file_failed",
+    message = ("%s could not be processed: %s"):format(file.display_name or file.name or "the file", reason),
+    hint = is_video(file) and "convert it first: ffmpeg -i input.mp4 -c:v libx264 output.mp4"
+      or "check that it is whole",
+    file = file,
+  }
+end
+
+-- Until the file is ACTIVE, for at most that many seconds.
+local function wait_active(self, call, file, seconds)
+  local tasks = self.client.tasks
+  local limit, pause = tasks.now() + seconds, FIRST_POLL
+  while file.state == "PROCESSING" do
+    local now = tasks.now()
+    if now + pause > limit then
+      return nil, errors.new {
+        kind = "timeout",
+        clock = "processing",
+        message = ("processing: %s was not ACTIVE after %g s"):format(file.name, seconds),
+        hint = "wait on: client.files:wait{ name = ... }, or raise http_options.timeout.processing",
+        file = file,
+      }
+    elseif call.deadline and now + pause > call.deadline then
+      return nil, errors.new { kind = "timeout", clock = "total", file = file,
+        message = ("total: the time for the whole call was used up while %s was processed"):format(file.name) }
+    end
+    tasks:sleep(pause)
+    pause = math.min(pause * 2, LAST_POLL)
+    local err
+    file, err = get(self, call, file.name)
+    if not file then
+      return nil, err
+    end
+  end
+  if file.state == "FAILED" then
+    return refuse_failed(file)
+  end
+  return file
+end
+
+local WAIT = { name = true, timeout = true, config = { http_options = options.HTTP } }
+
+--- Waits until a file is ACTIVE.
+---@param args string|table  its name or a file object; or name, timeout (seconds, default 900), config
+---@return table|nil file
+---@return lgemini.Error|nil err  "file_failed", "timeout" (clock "processing"), or what files:get gives
+function Files:wait(args)
+  options.check_self(self, Files, "files.wait")
+  args = arguments(args, "name", WAIT, "files:wait")
+  local seconds, err = options.seconds(args.timeout, "timeout")
+  if err then
+    return nil, err
+  end
+  local call
+  call, err = self.client:call(args.config, false)
+  if not call then
+    return nil, err
+  end
+  local file
+  file, err = get(self, call, args.name)
+  if not file then
+    return nil, err
+  end
+  return wait_active(self, call, file, seconds or call.options.timeout.processing)
+end
+
+-- Upload: the source ---------------------------------------------------------------------------
+
+---@class lgemini.files.Source
+---@field body table|nil       all of it; nil for a reader without a size
+---@field size integer|nil
+---@field read function|nil    function(offset, n) -> bytes; "" or nil at the end
+---@field name string|nil      of the file, for the service
+---@field head string          the first bytes, as far as they are known
+
+local function base_name(path)
+  return path:match "[^/\\]*$"
+end
+
+local function head_of(path)
+  local file = io.open(path, "rb")
+  if not file then
+    return "" -- the core says what is wrong with it
+  end
+  local head = file:read(media.HEAD) or ""
+  file:close()
+  return head
+end
+
+local function is_handle(value)
+  return type(value) == "userdata" and io.type(value) ~= nil
+end
+
+local sources = {}
+
+function sources.file(self, args)
+  local body = self.client.core.body.new()
+  local size, err
+  if is_handle(args.file) then
+    if io.type(args.file) == "closed file" then
+      return invalid "file: the handle is closed"
+    end
+    size, err = body:add_handle(args.file)
+  elseif type(args.file) == "string" then
+    if args.file:find "%z" then
+      return invalid "file: a path has no NUL byte in it"
+    end
+    size, err = body:add_file(args.file)
+  else
+    errors.misuse("files:upload: file is a path or an open file, not a " .. type(args.file))
+  end
+  if not size then
+    return nil, errors.new(err)
+  end
+  local path = type(args.file) == "string" and args.file or nil
+  return {
+    body = body,
+    size = size,
+    name = path and base_name(path),
+    head = path and head_of(path) or body:read(0, math.min(size, media.HEAD)),
+  }
+end
+
+function sources.data(self, args)
+  options.string(args.data, "data")
+  local body = self.client.core.body.new()
+  body:add(args.data)
+  return { body = body, size = #args.data, head = args.data:sub(1, media.HEAD) }
+end
+
+function sources.read(self, args)
+  options.callback(args.read, "read")
+  local size, err = options.count(args.size, "size", 0)
+  if err then
+    return nil, err
+  end
+  local source = { size = size, read = args.read, head = "" }
+  if size then
+    source.body = self.client.core.body.new()
+    source.body:add_reader(size)
+  end
+  return source
+end
+
+local function source_of(self, args)
+  local given
+  for kind, make in pairs(sources) do
+    if args[kind] ~= nil then
+      if given then
+        return invalid "files:upload: give one of file, data and read"
+      end
+      given = make
+    end
+  end
+  if not given then
+    return invalid "files:upload: file = path, data = bytes, or read = function(offset, n) with size = bytes is needed"
+  elseif args.size ~= nil and args.read == nil then
+    return invalid "files:upload: size goes with read only"
+  end
+  return given(self, args)
+end
+
+-- A reader's bytes at an offset, n at most; nil, err when it fails or brings what was not asked for.
+local function read_from(source, offset, n)
+  local ok, bytes, why = pcall(source.read, offset, n)
+  if not ok or (bytes == nil and why ~= nil) then
+    local cause = ok and why or bytes
+    return nil, errors.new { kind = "io", cause = cause, message = "read, the function, failed: " .. tostring(cause) }
+  elseif bytes ~= nil and type(bytes) ~= "string" or #(bytes or "") > n then
+    return nil, errors.new { kind = "io", message = "read, the function, must return at most n bytes as a string" }
+  end
+  return bytes or ""
+end
+
+-- Upload: progress -----------------------------------------------------------------------------
+
+-- Calls on_progress at most ten times a second, never with less than before, and once at the end.
+local function reporter(tasks, on_progress, total, what)
+  local last, due = -1, 0
+  return function(sent, at_end)
+    if not on_progress or sent <= last and not (at_end and last < 0) or (not at_end and tasks.now() < due) then
+      return true
+    end
+    last, due = sent, tasks.now() + 0.1
+    local ok, problem = pcall(on_progress, sent, total, what)
+    if ok then
+      return true
+    end
+    return nil, errors.new { kind = "cancelled", cause = problem,
+      message = "on_progress, the function, failed: " .. tostring(problem) }
+  end
+end
+
+-- Upload: the requests -------------------------------------------------------------------------
+
+-- A name as a header can carry it: what is not plain ASCII is percent-encoded.
+local function header_name(name)
+  return (name:gsub("[^%w%-_%. ()%[%]+,=@]", function(char) return ("%%%02X"):format(char:byte()) end))
+end
+
+local function start_request(self, up)
+  local tree, err = request.wire({ file = up.meta }, "FileEnvelope", "config")
+  if not tree then
+    return nil, err
+  end
+  local body = self.client.core.body.new()
+  local ok
+  ok, err = request.emit(tree, body)
+  if not ok then
+    return nil, err
+  end
+  local size = up.source.size
+  return {
+    verb = "POST",
+    url = self.client:url(up.call.options, rows.upload, rows.upload.path, ""),
+    headers = {
+      ["Content-Type"] = "application/json",
+      ["X-Goog-Upload-Protocol"] = "resumable",
+      ["X-Goog-Upload-Command"] = "start",
+      ["X-Goog-Upload-Header-Content-Length"] = size and ("%d"):format(size) or nil,
+      ["X-Goog-Upload-Header-Content-Type"] = up.mime_type,
+      ["X-Goog-Upload-File-Name"] = up.source.name and header_name(up.source.name) or nil,
+    },
+    body = body,
+    about = { mime_types = media.DOCUMENTED },
+    once = true,
+  }
+end
+
+-- The next window of a source without a size: read ahead, so that its end is seen before it is sent.
+local function read_window(up, offset, length)
+  if not up.ahead or up.ahead.offset ~= offset then
+    local pieces, count = {}, 0
+    local more, err
+    repeat
+      more, err = read_from(up.source, offset + count, length - count)
+      if not more then
+        return nil, err
+      end
+      pieces[#pieces + 1], count = more, count + #more
+    until more == "" or count == length
+    up.ahead = { offset = offset, bytes = table.concat(pieces), at_end = count < length }
+  end
+  return up.ahead
+end
+
+local function bytes_request(self, up, command, offset, length)
+  local body, window = up.source.body, offset
+  if command ~= "query" and not body then
+    local ahead, err = read_window(up, offset, length)
+    if not ahead then
+      return nil, err
+    end
+    body = self.client.core.body.new()
+    body:add(ahead.bytes)
+    window, length = 0, #ahead.bytes
+    if ahead.at_end then
+      command = "upload, finalize"
+    end
+  end
+  local sends = command ~= "query"
+  if not sends then
+    body, window, length = self.client.core.body.new(), 0, 0
+  end
+  return {
+    verb = "POST",
+    url = up.url,
+    headers = {
+      ["X-Goog-Upload-Command"] = command,
+      ["X-Goog-Upload-Offset"] = sends and ("%d"):format(offset) or nil,
+    },
+    body = body,
+    offset = window,
+    length = length,
+    no_key = true, -- the URL carries the right to send
+    bulk = true,
+    secret = up.url,
+    once = true,
+    about = { mime_types = media.DOCUMENTED },
+    tick = sends and function(exchange)
+      local at, n = exchange:wants()
+      if at then
+        local bytes, err = read_from(up.source, at, n)
+        if bytes == "" then
+          err = errors.new { kind = "io", message = "read, the function, ended before its size" }
+        end
+        if err then
+          return nil, err
+        end
+        exchange:supply(bytes)
+      end
+      return up.report(offset + exchange:sent())
+    end or nil,
+  }
+end
+
+-- The upload URL with our own host in it where the base URL is the user's: a proxy must see the bytes, too.
+local function upload_url(self, up, url)
+  local base = up.call.options.base_url
+  local origin = base:match "^%a+://[^/]+"
+  local rest = url:match "^https?://[^/?#]+(/.*)$"
+  if not rest or url:find "[%c%s]" then
+    return nil, errors.new { kind = "protocol", message = "the server named no usable URL to upload to" }
+  elseif self.client:has_custom_base(up.call.options) then
+    return origin .. rest
+  elseif url:match "^(%a+://[^/?#]+)" ~= origin then
+    return nil, errors.new { kind = "protocol", message = "the server named another host to upload to" }
+  end
+  return url
+end
+
+local function number_header(headers, name)
+  local value = tonumber(headers[name] or "")
+  return value and value >= 0 and value % 1 == 0 and value < 2 ^ 53 and value or nil
+end
+
+-- What the decision table wants to know of an answer.
+local function summary(answered, err)
+  if not answered then
+    return { code = 0 }
+  end
+  local headers = answered.headers
+  return {
+    code = answered.code,
+    status = headers["x-goog-upload-status"],
+    received = number_header(headers, "x-goog-upload-size-received"),
+    granularity = number_header(headers, "x-goog-upload-chunk-granularity"),
+    has_url = headers["x-goog-upload-url"] ~= nil,
+    api_error = err ~= nil and err.status ~= nil,
+  }
+end
+
+-- One request of the upload and what it means: verdict; or nil, err.
+local function advance(self, up)
+  local command, offset, length = up.machine:next()
+  local sent, err, answered
+  if command == "start" then
+    sent, err = start_request(self, up)
+  else
+    sent, err = bytes_request(self, up, command, offset, length)
+  end
+  if not sent then
+    return nil, err
+  end
+  local refusal
+  answered, err, refusal = http.send(up.call, sent)
+  if not answered and not refusal and err.kind ~= "network" and err.kind ~= "incomplete"
+    and not (err.kind == "timeout" and err.clock ~= "total") then
+    return nil, err -- ours: a file that changed, a reader that failed, a ceiling, the end of all time
+  end
+  local verdict, why = up.machine:take(summary(answered or refusal, err))
+  if not verdict then
+    return nil, errors.new(why)
+  end
+  if command == "start" and answered and verdict == "go" then
+    up.url, err = upload_url(self, up, answered.headers["x-goog-upload-url"])
+    if not up.url then
+      return nil, err
+    end
+  end
+  return verdict, err, answered
+end
+
+-- The file in the last answer; where it got lost, the service is asked for it by name.
+local function final_file(self, up, answered)
+  local decoded, err = http.json(up.call, answered)
+  local object = type(decoded) == "table" and decoded.file
+  if type(object) == "table" then
+    return answer.convert(object, "File")
+  elseif up.meta.name then
+    return get(self, up.call, up.meta.name)
+  end
+  return nil, err or errors.new { kind = "protocol",
+    message = "the upload was finished, but the server did not name the file" }
+end
+
+local function run(self, up)
+  local failures = 0
+  while true do
+    local before = up.machine:acked()
+    local verdict, err, answered = advance(self, up)
+    if not verdict then
+      return nil, err
+    elseif verdict == "stop" then
+      return nil, err or errors.new { kind = "protocol", message = "the server refused the upload" }
+    elseif verdict == "end" then
+      return final_file(self, up, answered)
+    elseif verdict == "again" then
+      failures = up.machine:acked() > before and 1 or failures + 1
+      up.call.attempts = failures
+      local again
+      again, err = http.again(up.call, err or errors.new { kind = "network",
+        message = "the server's answer to the upload made no sense" })
+      if not again then
+        return nil, err
+      end
+    end
+  end
+end
+
+-- Upload: the call -----------------------------------------------------------------------------
+
+local UPLOAD = {
+  file = true, data = true, read = true, size = true, on_progress = true, wait = true, chunk_size = true,
+  config = { mime_type = true, display_name = true, name = true, http_options = options.HTTP },
+}
+
+local function check_names(config)
+  for _, name in ipairs { "mime_type", "display_name", "name" } do
+    local value = options.string(config[name], "config." .. name)
+    if value and value:find "[%z\r\n]" then
+      return invalid("config.%s has a control character in it", name)
+    end
+  end
+  if config.name then
+    local full, err = endpoints.name("files", config.name, "config.name")
+    if not full then
+      return nil, err
+    end
+    return full
+  end
+end
+
+--- Uploads within a call that is under way; see Files:upload. `what` is handed to on_progress.
+---@param call lgemini.Call
+---@param args table
+---@param what string|nil
+---@return table|nil file
+---@return lgemini.Error|nil err
+function Files:send(call, args, what)
+  local config = args.config or {}
+  local name, err = check_names(config)
+  if err then
+    return nil, err
+  end
+  local chunk
+  chunk, err = options.count(args.chunk_size, "chunk_size")
+  if err then
+    return nil, err
+  end
+  local source
+  source, err = source_of(self, args)
+  if not source then
+    return nil, err
+  end
+  local mime_type
+  mime_type, err = media.type_of { name = source.name, head = source.head, mime_type = config.mime_type }
+  if not mime_type then
+    return nil, err
+  end
+  local up = {
+    call = call,
+    source = source,
+    mime_type = mime_type,
+    meta = { name = name, display_name = config.display_name, mime_type = mime_type, size_bytes = source.size },
+    machine = self.client.core.upload.new(source.size, chunk or (source.size and 0 or CHUNK)),
+    report = reporter(self.client.tasks, args.on_progress, source.size, what),
+  }
+  local file
+  file, err = run(self, up)
+  if not file then
+    return nil, err
+  end
+  local ok
+  ok, err = up.report(source.size or up.machine:acked(), true)
+  if not ok then
+    return nil, err
+  end
+  if args.wait == false then
+    return file
+  elseif file.state == "FAILED" then
+    return refuse_failed(file)
+  end
+  return wait_active(self, call, file, call.options.timeout.processing)
+end
+
+--- Uploads a file and returns when it is ACTIVE.
+---@param args string|table  a path; or one of file (path or open io file), data (bytes), read (function(offset, n) ->
+---  bytes) with size (bytes); config: mime_type, display_name, name; on_progress(sent, total) in bytes, at most ten
+---  times a second; wait = false returns at once; chunk_size (bytes) for proxies that refuse long requests
+---@return table|nil file  the file object
+---@return lgemini.Error|nil err
+function Files:upload(args)
+  options.check_self(self, Files, "files.upload")
+  args = options.arguments(args, "file", UPLOAD, "files:upload")
+  options.callback(args.on_progress, "on_progress")
+  options.boolean(args.wait, "wait")
+  local call, err = self.client:call(args.config, false)
+  if not call then
+    return nil, err
+  end
+  return self:send(call, args)
+end
+
+--- A file object that is ACTIVE: one that is PROCESSING is waited for.
+---@param call lgemini.Call
+---@param file table
+---@return table|nil file
+---@return lgemini.Error|nil err
+function Files:ready(call, file)
+  return wait_active(self, call, file, call.options.timeout.processing)
+end
+
+-- Download -------------------------------------------------------------------------------------
+
+local DOWNLOAD = { file = true, to = true, config = { http_options = options.HTTP } }
+local MAX_REDIRECTS = 5
+
+-- The request that a redirect leads to. The key does not go to another origin.
+local function redirected(self, sent, location)
+  local origin = sent.url:match "^%a+://[^/?#]+"
+  local url = location:find "^/" and origin .. location or location
+  if not url:find "^https?://" or url:find "[%c%s]" then
+    return nil, errors.new { kind = "protocol", message = "the server redirected to no usable URL" }
+  end
+  local same = url:match "^%a+://[^/?#]+" == origin
+  if not same and url:find "^http:" and not self.client:is_loopback(url) and not self.client.insecure then
+    return nil, errors.new { kind = "protocol", message = "the server redirected from https to plain http" }
+  end
+  return { verb = "GET", url = url, raw = true, bulk = true, about = sent.about, no_key = sent.no_key or not same,
+    secret = url, once = true }
+end
+
+-- Hands the bytes on as they come. write(bytes) -> true | nil, err
+local function pump(call, sent, exchange, write)
+  local tasks = call.client.tasks
+  while true do
+    local bytes = exchange:read()
+    if bytes ~= "" then
+      local ok, err = write(bytes)
+      if not ok then
+        exchange:close()
+        return nil, err
+      end
+    else
+      local done, err = exchange:done()
+      if done ~= nil then
+        exchange:close()
+        return done or nil, err and http.failed(call, sent, err)
+      end
+      tasks:wait(exchange)
+    end
+  end
+end
+
+local function fetch(self, call, sent, write, reset)
+  call.attempts = 0
+  local redirects = 0
+  while true do
+    local exchange, err, refusal = http.open(call, sent)
+    local location = refusal and refusal.code >= 301 and refusal.code <= 308 and refusal.headers.location
+    if location then
+      redirects = redirects + 1
+      if redirects > MAX_REDIRECTS then
+        return nil, errors.new { kind = "limit", message = ("more than %d redirects"):format(MAX_REDIRECTS) }
+      end
+      sent, err = redirected(self, sent, location)
+      if not sent then
+        return nil, err
+      end
+    else
+      if exchange then
+        local ok
+        ok, err = pump(call, sent, exchange, write)
+        if ok then
+          return true
+        end
+      end
+      local again
+      again, err = http.again(call, err)
+      if not again then
+        return nil, err
+      end
+      reset()
+    end
+  end
+end
+
+local function to_memory(self, call, sent)
+  local pieces = {}
+  local ok, err = fetch(self, call, sent, function(bytes)
+    pieces[#pieces + 1] = bytes
+    return true
+  end, function() pieces = {} end)
+  if not ok then
+    return nil, err
+  end
+  return table.concat(pieces)
+end
+
+-- Through a file beside it, so that what is there under the name is whole.
+local function to_file(self, call, sent, path)
+  local partial = path .. ".part"
+  local out, problem = io.open(partial, "wb")
+  if not out then
+    return nil, errors.new { kind = "io", message = tostring(problem) }
+  end
+  local function write(bytes)
+    local written, why = out:write(bytes)
+    if written then
+      return true
+    end
+    return nil, errors.new { kind = "io", message = ("cannot write %s: %s"):format(partial, tostring(why)) }
+  end
+  local function start_over()
+    out:close()
+    out = assert(io.open(partial, "wb"))
+  end
+  local ok, err = fetch(self, call, sent, write, start_over)
+  local closed, why = out:close()
+  if ok and closed then
+    closed, why = os.rename(partial, path)
+  end
+  if ok and closed then
+    return path
+  end
+  os.remove(partial)
+  return nil, err or errors.new { kind = "io", message = tostring(why) }
+end
+
+--- Downloads a file that the service made (source GENERATED); uploaded ones cannot be had back.
+---@param args string|table  file: a file object, a name or a URI; to: a path to write to; config
+---@return string|nil bytes   or the path, with `to`
+---@return lgemini.Error|nil err
+function Files:download(args)
+  options.check_self(self, Files, "files.download")
+  args = arguments(args, "file", DOWNLOAD, "files:download")
+  options.string(args.to, "to")
+  local call, err = self.client:call(args.config, false)
+  if not call then
+    return nil, err
+  end
+  local path
+  path, err = endpoints.path(rows.download, { name = args.file })
+  if not path then
+    return nil, err
+  end
+  local sent = { verb = "GET", url = self.client:url(call.options, rows.download, path, "alt=media"), raw = true,
+    bulk = true, once = true, about = { file = path:match "^files/[^:]*" } }
+  if args.to then
+    return to_file(self, call, sent, args.to)
+  end
+  return to_memory(self, call, sent)
+end
+
+return files

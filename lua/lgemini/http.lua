@@ -1,0 +1,372 @@
+--- Requests and their answers: the only user of the core's exchanges.
+--
+-- A call is what the user called: its options, its deadline and its tries, shared by all the requests it
+-- takes. Only this file sends a request again.
+
+local errors = require "lgemini.errors"
+local json = require "lgemini.json"
+local retry = require "lgemini.retry"
+
+local http = {}
+
+---@class lgemini.Call
+---@field client lgemini.Client
+---@field options table       the http_options in force
+---@field deadline number|nil the instant at which its time is up
+---@field attempts integer    requests sent for what is being asked now
+---@field waited number       seconds waited between tries
+---@field started number
+
+---@class lgemini.Request
+---@field verb string
+---@field url string
+---@field headers table<string, string>|nil  beside those of the options
+---@field no_key boolean|nil   the URL is a secret of its own, or another origin's
+---@field body table|nil       of core.body
+---@field offset integer|nil   the window of the body to send
+---@field length integer|nil
+---@field bulk boolean|nil     a large body or answer
+---@field raw boolean|nil      the answer is bytes: not compressed, and read while it comes
+---@field about table|nil      model, file: for hints
+---@field secret string|nil    to be kept out of errors
+---@field once boolean|nil     is not sent again
+---@field tick function|nil    called now and then while it runs, with the exchange; nil, err ends the request
+
+-- Bodies from this size on go over HTTP/1.1, where they cost less and hold up no streams.
+local BULK = 1024 * 1024
+-- Bytes of a stream or download that may wait to be read.
+local ROOM = 256 * 1024
+-- Seconds between ticks.
+local TICK = 0.1
+
+local HINTS = {
+  network = "check the network, http_options.base_url and http_options.proxy",
+  tls = "where a proxy of a company signs for the server, give its certificate: http_options.ca_file",
+  timeout = "http_options.timeout sets the clocks: { connect =, first_byte =, idle =, total = }",
+}
+
+---@param client lgemini.Client
+---@param options table       merged http_options
+---@param total number|false|nil  seconds where the user set none; false: no limit
+---@return lgemini.Call
+function http.call(client, options, total)
+  local seconds = options.timeout.total or total
+  local now = client.tasks.now()
+  return {
+    client = client,
+    options = options,
+    deadline = seconds and now + seconds or nil,
+    attempts = 0,
+    waited = 0,
+    started = now,
+  }
+end
+
+local function sorted_headers(call, request, key)
+  local all, lines = {}, {}
+  local function add(headers)
+    for name, value in pairs(headers or {}) do
+      all[name:lower()] = { name, value }
+    end
+  end
+  add { ["x-goog-api-client"] = call.client.product, ["User-Agent"] = call.client.product }
+  if call.options.timeout.total then -- only where the user says how long the service has
+    add { ["X-Server-Timeout"] = ("%d"):format(math.ceil(call.options.timeout.total)) }
+  end
+  add(request.headers)
+  add(call.options.headers)
+  if key then
+    add { ["x-goog-api-key"] = key }
+  end
+  for _, pair in pairs(all) do
+    -- An empty value is written with a semicolon for libcurl; a colon alone takes the header away.
+    lines[#lines + 1] = pair[2] == "" and pair[1] .. ";" or pair[1] .. ": " .. pair[2]
+  end
+  table.sort(lines)
+  if request.body and not all["content-type"] then
+    lines[#lines + 1] = "Content-Type:"
+  end
+  return lines
+end
+
+local function secrets(call, request)
+  return { call.key, request.secret }
+end
+
+-- What went wrong in the core, as the caller gets it.
+local function failed(call, request, err)
+  return errors.new {
+    kind = err.kind,
+    message = errors.redact(err.message, secrets(call, request)),
+    clock = err.clock,
+    hint = HINTS[err.kind],
+    attempts = call.attempts,
+  }
+end
+
+local function length_of(request)
+  return request.body and (request.length or request.body:length()) or 0
+end
+
+-- The key goes to our own origin only, and is asked for anew for each request: it may rotate.
+local function take_key(call, request)
+  if request.no_key then
+    return nil
+  end
+  local key, err = call.client:key()
+  if err then
+    return nil, err
+  end
+  call.key = key or nil
+  return call.key
+end
+
+--- Starts one request; nothing is retried.
+---@param call lgemini.Call
+---@param request lgemini.Request
+---@return table|nil exchange
+---@return lgemini.Error|nil err
+function http.start(call, request)
+  local client, options = call.client, call.options
+  if client.tasks.closed then
+    return nil, errors.new { kind = "closed", message = "the client is closed" }
+  end
+  local key, key_err = take_key(call, request)
+  if key_err then
+    return nil, key_err
+  end
+  call.attempts = call.attempts + 1
+  local timeout, limits = options.timeout, client.limits
+  local bulk = request.bulk or length_of(request) >= BULK
+  local exchange, err = client.core.exchange.new {
+    method = request.verb,
+    url = request.url,
+    headers = sorted_headers(call, request, key),
+    body = request.body,
+    offset = request.offset,
+    length = request.length,
+    proxy = options.proxy or (client:is_loopback(request.url) and "" or nil),
+    ca_file = options.ca_file,
+    ca_path = options.ca_path,
+    compressed = not request.raw,
+    http1 = bulk,
+    tell_data = request.raw,
+    connect = timeout.connect,
+    first_byte = timeout.first_byte,
+    idle = timeout.idle,
+    deadline = call.deadline,
+    max_head = limits.max_head,
+    max_answer = limits.max_answer,
+    room = request.raw and ROOM or nil,
+  }
+  if not exchange then
+    return nil, failed(call, request, err)
+  end
+  client.tasks.loop:add(exchange, bulk and "bulk" or "calls")
+  return exchange
+end
+
+--- Waits until the exchange has ended, or until its head is there.
+---@param call lgemini.Call
+---@param request lgemini.Request
+---@param exchange table
+---@param until_head boolean|nil
+---@return true|nil
+---@return lgemini.Error|nil err  the transport's, or what `tick` returned
+function http.wait(call, request, exchange, until_head)
+  local tasks = call.client.tasks
+  while true do
+    local done, err = exchange:done()
+    if done then
+      return true
+    elseif done == false then
+      return nil, failed(call, request, err)
+    elseif until_head and exchange:code() then
+      return true
+    end
+    tasks:wait(exchange, request.tick and tasks.now() + TICK or nil)
+    if request.tick then
+      local ok
+      ok, err = request.tick(exchange)
+      if not ok then
+        exchange:close()
+        return nil, err
+      end
+    end
+  end
+end
+
+---@class lgemini.Answer  of a request, whole
+---@field code integer
+---@field headers table<string, string>
+---@field body string
+---@field facts table
+
+-- The error that an answer's status means.
+local function refused(call, request, answer)
+  local about = request.about or {}
+  local err = errors.from_http {
+    code = answer.code,
+    headers = answer.headers,
+    body = answer.body,
+    model = about.model,
+    file = about.file,
+    mime_types = about.mime_types,
+    size = length_of(request),
+    secrets = secrets(call, request),
+  }
+  err.attempts = call.attempts
+  return err
+end
+
+local function collect(exchange)
+  local answer = {
+    code = exchange:code(),
+    headers = exchange:headers(),
+    body = exchange:read(),
+    facts = exchange:facts(),
+  }
+  exchange:close()
+  return answer
+end
+
+local function try(call, request)
+  local exchange, err = http.start(call, request)
+  if not exchange then
+    return nil, err
+  end
+  local ok
+  ok, err = http.wait(call, request, exchange)
+  if not ok then
+    exchange:close()
+    return nil, err
+  end
+  local answer = collect(exchange)
+  if answer.code < 200 or answer.code > 299 then
+    return nil, refused(call, request, answer), answer
+  end
+  return answer
+end
+
+--- After a failed try: waits and says that it may be tried again, or gives the error to hand on.
+---@param call lgemini.Call
+---@param err lgemini.Error
+---@param delivered boolean|nil  the caller has got a part of the answer
+---@return true|nil
+---@return lgemini.Error|nil err
+function http.again(call, err, delivered)
+  local now = call.client.tasks.now()
+  local wait, _, words = retry.decide(call.options.retry_options, {
+    attempts = call.attempts,
+    waited = call.waited,
+    remaining = call.deadline and call.deadline - now,
+    delivered = delivered,
+  }, err, call.client.random())
+  if wait then
+    call.waited = call.waited + wait
+    call.client.tasks:sleep(wait)
+    return true
+  end
+  if words then
+    err.hint = err.hint and err.hint .. "; " .. words or words
+  end
+  return nil, err
+end
+
+--- Sends a request, again where that may help, and brings the whole answer: HTTP 2xx.
+---@param call lgemini.Call
+---@param request lgemini.Request
+---@return lgemini.Answer|nil
+---@return lgemini.Error|nil err
+---@return lgemini.Answer|nil answer  the one that was refused
+function http.send(call, request)
+  call.attempts = 0
+  while true do
+    local answer, err, refusal = try(call, request)
+    if answer then
+      return answer
+    end
+    local again
+    if not request.once then
+      again, err = http.again(call, err)
+    end
+    if not again then
+      return nil, err, refusal
+    end
+  end
+end
+
+--- Starts a request whose answer is read while it comes. The exchange's head is there and says 2xx.
+---@param call lgemini.Call
+---@param request lgemini.Request
+---@param exchange table|nil  one that was started before
+---@return table|nil exchange
+---@return lgemini.Error|nil err  from a single try
+---@return lgemini.Answer|nil answer  the one that was refused
+function http.open(call, request, exchange)
+  local err, ok
+  if not exchange then
+    exchange, err = http.start(call, request)
+    if not exchange then
+      return nil, err
+    end
+  end
+  ok, err = http.wait(call, request, exchange, true)
+  if not ok then
+    exchange:close()
+    return nil, err
+  end
+  local code = exchange:code()
+  if code >= 200 and code <= 299 then
+    return exchange
+  end
+  -- The error's body is short; where it breaks off, what came of it has to do.
+  http.wait(call, request, exchange)
+  local answer = collect(exchange)
+  return nil, refused(call, request, answer), answer
+end
+
+--- The transport's failure in the middle of an answer that is being read.
+http.failed = failed
+
+--- What a caller may want to know about how an answer came.
+---@param call lgemini.Call
+---@param headers table<string, string>
+---@param facts table
+---@return table
+function http.transport(call, headers, facts)
+  return {
+    attempts = call.attempts,
+    request_id = headers["x-goog-request-id"] or headers["x-request-id"],
+    http_version = facts.http_version,
+    bytes_sent = facts.sent,
+    bytes_received = facts.received,
+    reused = facts.reused,
+    connect = facts.connect,
+    first_byte = facts.first_byte,
+    total = facts.total,
+  }
+end
+
+--- An answer's body as JSON.
+---@param call lgemini.Call
+---@param answer lgemini.Answer
+---@return any|nil
+---@return lgemini.Error|nil err  kind "protocol"
+function http.json(call, answer)
+  local decoded, problem = json.decode(answer.body)
+  if decoded ~= nil then
+    return decoded
+  end
+  local html = (answer.headers["content-type"] or ""):find("html", 1, true)
+  local what = answer.body == "" and "is empty" or html and "is a web page" or "is not JSON: " .. problem
+  return nil, errors.new {
+    kind = "protocol",
+    message = "the server's answer " .. what,
+    hint = html and "is there a login page or a proxy between here and the service?" or nil,
+    code = answer.code ~= 200 and answer.code or nil,
+    attempts = call.attempts,
+  }
+end
+
+return http

@@ -1,0 +1,48 @@
+--- lgemini: Google's Gemini API for Lua. Images, audio, video and text in one call, large media through the File API,
+--- answers streamed as they are written.
+--
+-- This file is light: the C core and libcurl load with the first client.
+
+local gemini = {}
+
+---@type string
+gemini._VERSION = "0.1.0"
+
+local errors = require "lgemini.errors"
+local json = require "lgemini.json"
+
+--- JSON's null, for user data; lua-cjson's.
+gemini.null = json.null
+
+--- Marks a table as a JSON array, so that it is one even when it is empty.
+gemini.array = json.array
+
+--- Whether a value is an error of this library.
+gemini.is_error = errors.is
+
+--- A client. Never fails: a missing key shows at the first call.
+---@param options table|nil  see client.lua
+---@return lgemini.Client
+function gemini.Client(options)
+  return require("lgemini.client").new(options)
+end
+
+--- `assert` that raises the error object on every Lua (the built-in one of 5.1 and 5.2 wants a string).
+function gemini.assert(value, err, ...)
+  if not value then
+    error(err == nil and "assertion failed!" or err, 2)
+  end
+  return value, err, ...
+end
+
+--- Base64 of the core: encode(bytes) -> text; decode(text) -> bytes | nil, err with the offset; encoder() and decoder()
+--- with feed and finish for pieces.
+gemini.base64 = setmetatable({}, {
+  __index = function(self, name)
+    local fn = require("lgemini.core").base64[name]
+    self[name] = fn
+    return fn
+  end,
+})
+
+return gemini

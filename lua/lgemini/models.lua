@@ -1,0 +1,286 @@
+--- client.models: questions to models, and what models there are (reference sections 2 and 4).
+
+local answer = require "lgemini.answer"
+local attach = require "lgemini.attach"
+local endpoints = require "lgemini.endpoints"
+local errors = require "lgemini.errors"
+local http = require "lgemini.http"
+local options = require "lgemini.options"
+local pager = require "lgemini.pager"
+local parts = require "lgemini.parts"
+local request = require "lgemini.request"
+local schema = require "lgemini.schema"
+local stream = require "lgemini.stream"
+
+---@class lgemini.Models
+local Models = { __name = "lgemini.Models" }
+Models.__index = Models
+
+local models = {}
+
+---@param client lgemini.Client
+function models.new(client)
+  return setmetatable({ client = client }, Models)
+end
+
+local rows = endpoints.models
+
+-- The names that a call with contents knows.
+local function known_for(row)
+  local config = schema.known(row.config)
+  config.http_options = options.HTTP
+  return { model = true, contents = true, on_progress = true, config = config }
+end
+
+-- Requests -------------------------------------------------------------------------------------
+
+---@class lgemini.models.Plan  a request with contents, before it is sent
+---@field model string
+---@field turns table[]
+---@field found lgemini.parts.Found
+---@field items lgemini.attach.Item[]
+---@field body table
+
+local function make_body(self, call, row, args, plan)
+  local tree, err = request.tree(row, {
+    model = plan.model,
+    contents = plan.turns,
+    config = args.config,
+    extra_body = call.options.extra_body,
+  })
+  if not tree then
+    return nil, err
+  end
+  local body = self.client.core.body.new()
+  local ok
+  ok, err = request.emit(tree, body)
+  if not ok then
+    return nil, err
+  end
+  return body
+end
+
+-- Everything that can be known before anything is sent.
+local function make_plan(self, call, row, args, coerce)
+  local plan, err = {}
+  plan.model, err = endpoints.name("models", args.model, "model")
+  if not plan.model then
+    return nil, err
+  end
+  plan.turns, plan.found = coerce(args.contents)
+  if not plan.turns then
+    return nil, plan.found
+  end
+  plan.items, err = attach.look(self.client, plan.found)
+  if not plan.items then
+    return nil, err
+  end
+  plan.body, err = make_body(self, call, row, args, plan)
+  if not plan.body then
+    return nil, err
+  end
+  local fits
+  fits, err = attach.fit(plan.items, plan.body:length(), self.client.inline_limit)
+  if fits == nil then
+    return nil, err
+  end
+  plan.due = attach.is_due(plan.items, plan.found)
+  return plan
+end
+
+local function to_request(self, call, row, plan)
+  local path, err = endpoints.path(row, { model = plan.model })
+  if not path then
+    return nil, err
+  end
+  local query
+  query, err = endpoints.query(row)
+  if not query then
+    return nil, err
+  end
+  return {
+    verb = row.verb,
+    url = self.client:url(call.options, row, path, query),
+    headers = { ["Content-Type"] = "application/json" },
+    body = plan.body,
+    raw = row.stream,
+    about = { model = plan.model:gsub("^models/", ""), mime_types = require("lgemini.media").DOCUMENTED },
+  }
+end
+
+-- Uploads what has to be uploaded, then makes the request: request, facts.
+local function deliver(self, call, row, args, plan, facts)
+  if plan.due then
+    local uploads, err = attach.deliver(self.client, call, plan.items, plan.found, args.on_progress)
+    if not uploads then
+      return nil, err
+    end
+    facts.uploads = uploads
+    plan.body, err = make_body(self, call, row, args, plan)
+    if not plan.body then
+      return nil, err
+    end
+  end
+  return to_request(self, call, row, plan)
+end
+
+local function facts_of(args)
+  return { uploads = {}, json = (args.config or {}).response_mime_type == "application/json" }
+end
+
+-- The decoded answer of a call that is not a stream.
+local function ask(call, sent, facts)
+  local got, err = http.send(call, sent)
+  if not got then
+    return nil, err
+  end
+  local decoded
+  decoded, err = http.json(call, got)
+  if decoded == nil then
+    return nil, err
+  elseif answer.is_error(decoded) then
+    return nil, errors.from_http { code = got.code, headers = got.headers, body = got.body,
+      model = (sent.about or {}).model }
+  end
+  facts.transport = http.transport(call, got.headers, got.facts)
+  return decoded
+end
+
+local function ask_with_contents(self, row, args, coerce, facts)
+  local call, err = self.client:call(args.config, options.TOTAL)
+  if not call then
+    return nil, err
+  end
+  local plan
+  plan, err = make_plan(self, call, row, args, coerce)
+  if not plan then
+    return nil, err
+  end
+  if plan.due and not call.options.timeout.total then
+    call.deadline = nil -- uploads are guarded by the idle clock
+  end
+  local sent
+  sent, err = deliver(self, call, row, args, plan, facts)
+  if not sent then
+    return nil, err
+  end
+  if plan.due and not call.options.timeout.total then
+    call.deadline = self.client.tasks.now() + options.TOTAL
+  end
+  return ask(call, sent, facts)
+end
+
+-- Calls ----------------------------------------------------------------------------------------
+
+--- Asks a model and waits for the whole answer.
+---@param args table  model; contents (text, parts, media: see parts.lua); config (reference section 4, snake_case, and
+---  http_options); on_progress(sent, total, file) in bytes, for local files that are uploaded first
+---@return lgemini.GenerateContentResponse|nil
+---@return lgemini.Error|nil err
+function Models:generate_content(args)
+  options.check_self(self, Models, "models.generate_content")
+  local row = rows.generate_content
+  args = options.arguments(args, nil, known_for(row), "generate_content")
+  options.callback(args.on_progress, "on_progress")
+  local facts = facts_of(args)
+  local decoded, err = ask_with_contents(self, row, args, parts.contents, facts)
+  if decoded == nil then
+    return nil, err
+  end
+  return answer.generate(decoded, facts)
+end
+
+--- Asks a model and hands the answer on while it is written: `for chunk, stream in ... do`. Always returns a stream;
+--- what goes wrong shows at its first chunk.
+---@param args table  as generate_content's
+---@return lgemini.Stream
+function Models:generate_content_stream(args)
+  options.check_self(self, Models, "models.generate_content_stream")
+  local row = rows.generate_content_stream
+  args = options.arguments(args, nil, known_for(row), "generate_content_stream")
+  options.callback(args.on_progress, "on_progress")
+  local facts, sent, plan = facts_of(args), nil, nil
+  local call, err = self.client:call(args.config, false)
+  if call then
+    plan, err = make_plan(self, call, row, args, parts.contents)
+  end
+  if plan and not plan.due then
+    sent, err = to_request(self, call, row, plan)
+  end
+  local prepare = plan and plan.due and function()
+    return deliver(self, call, row, args, plan, facts)
+  end or nil
+  return stream.new(call, sent, err, prepare, facts):each()
+end
+
+--- Counts the tokens of a request without asking it.
+---@param args table  model, contents, config (system_instruction, tools, generation_config)
+---@return table|nil   total_tokens, ...
+---@return lgemini.Error|nil err
+function Models:count_tokens(args)
+  options.check_self(self, Models, "models.count_tokens")
+  local row = rows.count_tokens
+  args = options.arguments(args, nil, known_for(row), "count_tokens")
+  local decoded, err = ask_with_contents(self, row, args, parts.contents, {})
+  if decoded == nil then
+    return nil, err
+  end
+  return answer.convert(decoded, row.answer)
+end
+
+--- The embedding of each item of contents.
+---@param args table  model, contents, config (task_type, title, output_dimensionality)
+---@return table|nil   embeddings: a list of { values = {...} }
+---@return lgemini.Error|nil err
+function Models:embed_content(args)
+  options.check_self(self, Models, "models.embed_content")
+  local row = rows.embed_content
+  args = options.arguments(args, nil, known_for(row), "embed_content")
+  local decoded, err = ask_with_contents(self, row, args, parts.each, {})
+  if decoded == nil then
+    return nil, err
+  end
+  return answer.convert(decoded, row.answer)
+end
+
+local GET = { model = true, config = { http_options = options.HTTP } }
+
+--- What is known of a model.
+---@param args string|table  its name; or model, config
+---@return table|nil
+---@return lgemini.Error|nil err
+function Models:get(args)
+  options.check_self(self, Models, "models.get")
+  args = options.arguments(args, "model", GET, "models:get")
+  local call, err = self.client:call(args.config, options.TOTAL)
+  if not call then
+    return nil, err
+  end
+  local path
+  path, err = endpoints.path(rows.get, args)
+  if not path then
+    return nil, err
+  end
+  local decoded
+  decoded, err = ask(call, { verb = "GET", url = self.client:url(call.options, rows.get, path, ""),
+    about = { model = path:gsub("^models/", "") } }, {})
+  if decoded == nil then
+    return nil, err
+  end
+  return answer.convert(decoded, rows.get.answer)
+end
+
+--- An iterator over the models: `for model in client.models:list{} do`.
+---@param args table|nil  config: page_size; query_base = false for tuned models
+---@return lgemini.Pager
+function Models:list(args)
+  options.check_self(self, Models, "models.list")
+  local known = { config = schema.known(rows.list.config) }
+  known.config.http_options = options.HTTP
+  known.config.page_token = true
+  args = options.arguments(args, nil, known, "models:list")
+  local tuned = args.config and args.config.query_base == false
+  return pager.new(self.client, tuned and rows.list_tuned or rows.list, args)
+end
+
+return models

@@ -1,0 +1,264 @@
+--- The check of what a caller gave: option names with suggestions for wrong ones, and the plain types of values.
+-- A wrong name or type is misuse and raises; a value that cannot be right is `nil, err`.
+
+local errors = require "lgemini.errors"
+
+local tointeger = rawget(math, "tointeger") -- 5.3 and later
+
+local options = {}
+
+-- Names from other libraries and older habits -> the last part of ours.
+local ALIASES = {
+  path = "file",
+  filename = "file",
+  file_path = "file",
+  prompt = "contents",
+  content = "contents",
+  messages = "contents",
+  input = "contents",
+  system = "system_instruction",
+  system_prompt = "system_instruction",
+  instructions = "system_instruction",
+  max_tokens = "max_output_tokens",
+  stop = "stop_sequences",
+  n = "candidate_count",
+  json_schema = "response_json_schema",
+  generation_config = "config",
+  functions = "tools",
+  key = "api_key",
+  token = "api_key",
+  endpoint = "base_url",
+  url = "base_url",
+  retries = "retry_options",
+  max_retries = "retry_options",
+  content_type = "mime_type",
+  type = "mime_type",
+  title = "display_name",
+}
+
+-- Names of what is a method of its own.
+local METHODS = {
+  stream = "client.models:generate_content_stream{...}",
+  streaming = "client.models:generate_content_stream{...}",
+}
+
+-- What is known: name -> true (any value), a table (the names within the value), or a string (not here, but there).
+---@alias lgemini.Known table<string, boolean|string|lgemini.Known>
+
+-- "maxOutputTokens" -> "max_output_tokens"
+local function snake(name)
+  return (name:gsub("(%l)(%u)", "%1_%2"):lower())
+end
+
+-- Steps from one name to the other: a letter more, less or different, or two neighbours swapped.
+local function distance(a, b)
+  local before, row = {}, {}
+  for j = 0, #b do
+    row[j] = j
+  end
+  for i = 1, #a do
+    local older = before
+    before, row = row, { [0] = i }
+    for j = 1, #b do
+      local same = a:byte(i) == b:byte(j)
+      row[j] = math.min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (same and 0 or 1))
+      if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
+        row[j] = math.min(row[j], older[j - 2] + 1)
+      end
+    end
+  end
+  return row[#b]
+end
+
+--- The known name that was probably meant: the same in camelCase, or one that differs in a letter out of three.
+---@param name any
+---@param known table<string, any>  names are the keys
+---@return string|nil
+function options.nearest(name, known)
+  if type(name) ~= "string" or #name > 64 then
+    return nil
+  end
+  name = snake(name)
+  local best, least = nil, math.floor((#name + 1) / 3)
+  for candidate in pairs(known) do
+    local steps = distance(name, candidate)
+    if steps < least or (steps == least and (not best or candidate < best)) then
+      best, least = candidate, steps
+    end
+  end
+  return best
+end
+
+-- Where each name stands: "timeout" -> "config.http_options.timeout"; of several places the shortest.
+local function places(known, prefix, found)
+  for name, what in pairs(known) do
+    local place, other = type(what) == "string" and what or prefix .. name, found[name]
+    if not other or #place < #other or (#place == #other and place < other) then
+      found[name] = place
+    end
+    if type(what) == "table" then
+      places(what, prefix .. name .. ".", found)
+    end
+  end
+  return found
+end
+
+-- The place that was probably meant, or nil.
+local function suggestion(name, known, root, prefix)
+  local everywhere = places(root, "", {})
+  for _, meant in ipairs { name, snake(name), ALIASES[snake(name)] } do
+    local place = known[meant] and prefix .. meant or everywhere[meant]
+    if place then
+      return place
+    end
+  end
+  local near = options.nearest(name, known)
+  if near then
+    return prefix .. near
+  end
+  near = options.nearest(name, everywhere)
+  return near and everywhere[near]
+end
+
+local function list(known)
+  local names = {}
+  for name, what in pairs(known) do
+    if type(what) ~= "string" then
+      names[#names + 1] = name
+    end
+  end
+  table.sort(names)
+  return table.concat(names, ", ")
+end
+
+local function check(given, known, place, prefix, root)
+  for name, value in pairs(given) do
+    if type(name) ~= "string" then
+      errors.misuse(("%s: takes named options, not a value at [%s]; known: %s"):format(
+        place, tostring(name), list(known)))
+    end
+    local what = known[name]
+    if what == nil or type(what) == "string" then
+      local better = what or METHODS[snake(name)] or suggestion(name, known, root, prefix)
+      errors.misuse(("%s: unknown option %s%s: %s"):format(
+        place, prefix, name, better and ("did you mean %s?"):format(better) or "known: " .. list(known)))
+    elseif type(what) == "table" and type(value) == "table" then
+      check(value, what, place, prefix .. name .. ".", root)
+    end
+  end
+end
+
+--- Raises for a name that is not known, in `given` and in the tables within it that `known` describes, and says which
+--- name or place was probably meant.
+---@param given table            what the caller gave
+---@param known lgemini.Known
+---@param place string           the call, as the caller knows it: "generate_content"
+function options.check(given, known, place)
+  if type(given) ~= "table" then
+    errors.misuse(("%s: takes a table of options, got %s"):format(place, type(given)))
+  end
+  check(given, known, place, "", known)
+end
+
+local function checker(wanted)
+  return function(value, name)
+    if value ~= nil and type(value) ~= wanted then
+      errors.misuse(("%s: %s expected, got %s"):format(name, wanted, type(value)))
+    end
+    return value
+  end
+end
+
+-- Each raises for a value of another type, passes on nil, and returns the value.
+
+---@type fun(value: any, name: string): string|nil
+options.string = checker "string"
+---@type fun(value: any, name: string): boolean|nil
+options.boolean = checker "boolean"
+---@type fun(value: any, name: string): number|nil
+options.number = checker "number"
+---@type fun(value: any, name: string): table|nil
+options.table = checker "table"
+---@type fun(value: any, name: string): function|nil
+options.callback = checker "function"
+
+local function refuse(message, ...)
+  return nil, errors.new { kind = "invalid", message = message:format(...) }
+end
+
+local TOO_LONG = 10000 -- seconds
+
+--- A time in seconds: more than zero and less than 10,000. Raises where it is no number.
+---@param value any
+---@param name string
+---@return number|nil value       nil for nil too
+---@return lgemini.Error|nil err  kind "invalid"
+function options.seconds(value, name)
+  options.number(value, name)
+  if value == nil then
+    return nil
+  elseif value ~= value or value <= 0 then
+    return refuse("%s: more than 0 seconds expected, got %s", name, tostring(value))
+  elseif value >= TOO_LONG then
+    return refuse("%s: less than %d seconds expected, got %s (times are in seconds; Python's is in milliseconds)",
+      name, TOO_LONG, tostring(value))
+  end
+  return value
+end
+
+--- A whole number from `least` on. Raises where it is no number.
+---@param value any
+---@param name string
+---@param least integer|nil       1 when left out
+---@return integer|nil value      nil for nil too
+---@return lgemini.Error|nil err  kind "invalid"
+function options.count(value, name, least)
+  options.number(value, name)
+  if value == nil then
+    return nil
+  elseif value ~= math.floor(value) or value < (least or 1) or value >= 2 ^ 53 then
+    return refuse("%s: a whole number from %d on expected, got %s", name, least or 1, tostring(value))
+  end
+  return tointeger and tointeger(value) or value
+end
+
+-- What services share ------------------------------------------------------------------------------------------
+
+--- Names in http_options, of a client and of one call.
+---@type lgemini.Known
+options.HTTP = {
+  base_url = true, api_version = true, headers = true, timeout = true, retry_options = true,
+  proxy = true, ca_file = true, ca_path = true, extra_body = true,
+}
+
+--- Seconds for a whole call where the user set none and nothing else guards it.
+options.TOTAL = 600
+
+--- Raises where a method was called with a dot.
+---@param self any
+---@param class table
+---@param name string  of the method: "files.get"
+function options.check_self(self, class, name)
+  if getmetatable(self) ~= class then
+    errors.misuse(("client.%s: call it with a colon: client.%s"):format(name, (name:gsub("%.([%w_]+)$", ":%1"))))
+  end
+end
+
+--- The arguments of a call: a table, or the only required one for short.
+---@param given any
+---@param main string|nil  the name of that one
+---@param known lgemini.Known
+---@param name string      of the method, for messages
+---@return table
+function options.arguments(given, main, known, name)
+  if type(given) == "string" and main then
+    given = { [main] = given }
+  elseif given == nil then
+    given = {}
+  end
+  options.check(given, known, name)
+  options.table(given.config, "config")
+  return given
+end
+
+return options

@@ -1,0 +1,573 @@
+--- The request encoder: the caller's tables -> wire names -> segments of a body.
+--
+-- Two steps. `request.wire` walks a table by its type and gives a tree in the wire's layout whose leaves
+-- are finished JSON text or binary leaves (bytes, or the path of a file, that become base64 while they
+-- are sent); all checks happen there, with the place of what is wrong. `request.emit` writes the tree,
+-- names sorted, into a body. Between the two, `request.merge` lays an extra_body over the tree.
+--
+-- A tree: objects are plain tables, arrays carry json.array's mark, binary leaves that of `Binary`.
+
+local errors = require "lgemini.errors"
+local json = require "lgemini.json"
+local media = require "lgemini.media"
+local parts = require "lgemini.parts"
+local schema = require "lgemini.schema"
+
+local request = {}
+
+-- What json.decode accepts can be sent back; the service's own limit is about the same.
+local MAX_DEPTH = 100
+
+-- Keys of a path that messages show.
+local MAX_SHOWN = 16
+
+-- Texts of this size are handed to the body as they are instead of being joined with their neighbours.
+local LARGE = 16384
+
+local Binary = { __name = "lgemini.request.binary" }
+
+--- What stands in a bytes field for the bytes of a file, which are read while they are sent.
+---@param path string
+---@return table
+function request.file(path)
+  return setmetatable({ path = path }, Binary)
+end
+
+-- Places ---------------------------------------------------------------------------------------
+
+-- A walk is the list of keys from the root to the value at hand; `n` of them count. `wire` says that the
+-- value came from the wire: then whatever is in it is sent back.
+local function new_walk(root)
+  return { root = root, n = 0, wire = false }
+end
+
+local function place(walk)
+  local text = { walk.root }
+  for i = 1, walk.n do
+    local key = walk[i]
+    if i > MAX_SHOWN then return table.concat(text) .. "..." end
+    if type(key) == "number" then
+      text[#text + 1] = ("[%d]"):format(key)
+    elseif key:find("^[%a_][%w_]*$") then
+      text[#text + 1] = (#text > 0 and text[#text] ~= "" and "." or "") .. key
+    else
+      text[#text + 1] = ("[%q]"):format(key)
+    end
+  end
+  return table.concat(text)
+end
+
+local function invalid(walk, problem, hint)
+  return nil, errors.new { kind = "invalid", message = place(walk) .. problem, hint = hint }
+end
+
+local function wrong_type(walk, wanted, value)
+  local found = value == json.null and "null" or type(value)
+  errors.misuse(("%s: %s expected, got %s"):format(place(walk), wanted, found))
+end
+
+local function within(walk, key, encode, value, kind)
+  local n = walk.n + 1
+  walk.n, walk[n] = n, key
+  if n > MAX_DEPTH then
+    return invalid(walk, (" is nested deeper than %d levels (a table within itself?)"):format(MAX_DEPTH))
+  end
+  local node, err = encode(walk, value, kind)
+  walk.n = n - 1
+  return node, err
+end
+
+-- Values ---------------------------------------------------------------------------------------
+
+local function quoted(walk, text)
+  local node, problem = json.quote(text)
+  if not node then return invalid(walk, ": " .. problem, "text is UTF-8; raw bytes go into inline_data") end
+  return node
+end
+
+local function digits(walk, number)
+  local node, problem = json.number(number)
+  if not node then return invalid(walk, ": " .. problem) end
+  return node
+end
+
+local any
+
+local function any_array(walk, value, n)
+  local out = json.array {}
+  for i = 1, n do
+    local node, err = within(walk, i, any, value[i])
+    if not node then return nil, err end
+    out[i] = node
+  end
+  return out
+end
+
+local function any_object(walk, value)
+  local out = {}
+  for key, item in pairs(value) do
+    if type(key) ~= "string" then
+      return invalid(walk, (" has a key that is no name: %s"):format(tostring(key)))
+    end
+    local name, problem = json.quote(key)
+    if not name then return invalid(walk, " has a name that is " .. problem) end
+    local node, err = within(walk, key, any, item)
+    if not node then return nil, err end
+    out[key] = node
+  end
+  return out
+end
+
+-- User data: keys, nulls and [] against {} as the caller has them. An unmarked empty table is an object.
+function any(walk, value)
+  local kind = type(value)
+  if kind == "string" then return quoted(walk, value) end
+  if kind == "number" then return digits(walk, value) end
+  if kind == "boolean" then return tostring(value) end
+  if value == json.null then return "null" end
+  if kind ~= "table" then wrong_type(walk, "a value of JSON", value) end
+  local shape, n = parts.shape(value)
+  if not shape then return invalid(walk, n) end
+  if shape == "list" or (shape == "empty" and json.is_array(value)) then
+    return any_array(walk, value, n or 0)
+  end
+  if json.is_array(value) then return invalid(walk, " is marked as an array and has named keys") end
+  return any_object(walk, value)
+end
+
+local encoders = {}
+
+local function encode(walk, value, kind)
+  return encoders[kind.kind](walk, value, kind)
+end
+
+encoders.any = any
+
+function encoders.text(walk, value)
+  if type(value) ~= "string" then wrong_type(walk, "string", value) end
+  return quoted(walk, value)
+end
+
+-- JSON Schema and the API's own notation differ in the case of type names; the service wants its own.
+function encoders.upper(walk, value)
+  if type(value) ~= "string" then wrong_type(walk, "string", value) end
+  return quoted(walk, walk.wire and value or value:upper())
+end
+
+function encoders.boolean(walk, value)
+  if type(value) ~= "boolean" then wrong_type(walk, "boolean", value) end
+  return tostring(value)
+end
+
+function encoders.number(walk, value)
+  if type(value) ~= "number" then wrong_type(walk, "number", value) end
+  return digits(walk, value)
+end
+
+function encoders.integer(walk, value)
+  local node, err = encoders.number(walk, value)
+  if node and value % 1 ~= 0 and not walk.wire then
+    return invalid(walk, (": a whole number is needed, not %s"):format(node))
+  end
+  return node, err
+end
+
+-- The service takes 64-bit integers as numbers and as text; text is what Lua 5.1 can hold exactly.
+function encoders.int64(walk, value, kind)
+  if type(value) == "number" then return encoders.integer(walk, value, kind) end
+  if type(value) ~= "string" then wrong_type(walk, "integer", value) end
+  if not value:find("^%-?%d+$") then return invalid(walk, ": a whole number is needed") end
+  return quoted(walk, value)
+end
+
+function encoders.bytes(walk, value)
+  if getmetatable(value) == Binary then return value end
+  if type(value) ~= "string" then wrong_type(walk, "string of raw bytes", value) end
+  if not walk.wire and media.looks_like_base64(value) then
+    return invalid(walk, " is raw bytes; this is base64", parts.BASE64_HINT)
+  end
+  return setmetatable({ bytes = value }, Binary)
+end
+
+function encoders.struct(walk, value)
+  if type(value) ~= "table" then wrong_type(walk, "table", value) end
+  local node, err = any(walk, value)
+  if node and json.is_array(node) then return invalid(walk, " must have named keys: it is an object") end
+  return node, err
+end
+
+function encoders.list(walk, value, kind)
+  if type(value) ~= "table" then wrong_type(walk, "list", value) end
+  local shape, n = parts.shape(value)
+  if not shape then return invalid(walk, n) end
+  if shape == "object" then return invalid(walk, " must be a list", "put { } around the one item") end
+  local out = json.array {}
+  for i = 1, n or 0 do
+    local node, err = within(walk, i, encode, value[i], kind.of)
+    if not node then return nil, err end
+    out[i] = node
+  end
+  return out
+end
+
+function encoders.map(walk, value, kind)
+  if type(value) ~= "table" then wrong_type(walk, "table", value) end
+  local shape, problem = parts.shape(value)
+  if not shape then return invalid(walk, problem) end
+  if shape == "list" then return invalid(walk, " must have named keys: it is an object") end
+  local out = {}
+  for key, item in pairs(value) do
+    local name, bad = json.quote(tostring(key))
+    if not name then return invalid(walk, " has a name that is " .. bad) end
+    local node, err = within(walk, tostring(key), encode, item, kind.of)
+    if not node then return nil, err end
+    out[tostring(key)] = node
+  end
+  return out
+end
+
+-- Objects --------------------------------------------------------------------------------------
+
+-- What the Python SDK accepts in place of the field's own type.
+local coerce = {}
+
+function coerce.system_instruction(walk, value)
+  return parts.system(value, place(walk))
+end
+
+function coerce.speech_config(_, value)
+  if type(value) ~= "string" then return value end
+  return { voice_config = { prebuilt_voice_config = { voice_name = value } } }
+end
+
+function coerce.cached_content(_, value)
+  if type(value) ~= "string" or value:find("/", 1, true) then return value end
+  return "cachedContents/" .. value
+end
+
+local function coerced(walk, value, field)
+  local change = coerce[field.field]
+  if change then
+    local err
+    value, err = change(walk, value)
+    if value == nil then return nil, err end
+  end
+  return encode(walk, value, field)
+end
+
+-- Where, one level below, is there a field of that name?
+local function below(name, fields)
+  for _, field in ipairs(fields) do
+    if field.kind == "object" and not field.vertex and schema.type(field.name).fields[name] then
+      return field.field .. "." .. name
+    end
+  end
+end
+
+-- For those who hold it for JSON Schema.
+local SCHEMA_HINT = "JSON Schema goes into response_json_schema or parameters_json_schema"
+
+---@param type lgemini.schema.Type
+local function unknown_name(walk, name, type)
+  local fields = type.order
+  local known = {}
+  for _, field in ipairs(fields) do known[field.field] = not field.vertex or nil end
+  local near = below(name, fields) or schema.nearest(name, known)
+  local at = place(walk)
+  at = at == "" and at or at .. "."
+  if near then errors.misuse(("%s%s: did you mean %s%s?"):format(at, tostring(name), at, near)) end
+  errors.misuse(("%s%s: no such field (%s)"):format(at, tostring(name), type.name == "Schema" and SCHEMA_HINT
+    or "config.http_options.extra_body takes what is newer than this release"))
+end
+
+-- One field of an object that a program wrote.
+local function put(walk, out, field, value)
+  if value == json.null then return true end
+  if field.vertex then
+    walk.n = walk.n + 1
+    walk[walk.n] = field.field
+    return invalid(walk, ": only Vertex AI takes this field, the Gemini API does not")
+  end
+  local node, err = within(walk, field.field, coerced, value, field)
+  if not node then return nil, err end
+  out[field.wire] = node
+  return true
+end
+
+local function own_object(walk, value, type)
+  local out = {}
+  for name, item in pairs(value) do
+    local field = type.fields[name]
+    if not field then unknown_name(walk, name, type) end
+    local ok, err = put(walk, out, field, item)
+    if not ok then return nil, err end
+  end
+  return out
+end
+
+-- What the object could not show as it came goes back from the notes that answer.lua took. Gives, too,
+-- which keys are dealt with, and the wire names of those that have changed since.
+local function echoed(walk, value, out)
+  local done, spelled = {}, {}
+  for name, note in pairs(schema.echo(value) or {}) do
+    if note.key == nil or rawequal(value[note.key], note.value) then
+      local node, err = within(walk, name, any, note.wire)
+      if not node then return nil, err end
+      out[name] = node
+      if note.key ~= nil then done[note.key] = true end
+    else
+      spelled[note.key] = name
+    end
+  end
+  return done, spelled
+end
+
+local function wire_object(walk, value, type)
+  local out = {}
+  local done, spelled = echoed(walk, value, out)
+  if not done then return nil, spelled end
+  for key, item in pairs(value) do
+    local field = type.fields[key]
+    local name = spelled[key] or (field and field.wire) or schema.camel(tostring(key))
+    if not done[key] and not (field and item == json.null) then
+      local node, err = within(walk, tostring(key), field and encode or any, item, field)
+      if not node then return nil, err end
+      out[name] = node
+    end
+  end
+  return out
+end
+
+function encoders.object(walk, value, kind)
+  if type(value) ~= "table" then wrong_type(walk, "table", value) end
+  local was = walk.wire
+  if schema.mark(kind.name) then walk.wire = schema.is(value, kind.name) end
+  local node, err = (walk.wire and wire_object or own_object)(walk, value, schema.type(kind.name))
+  walk.wire = was
+  return node, err
+end
+
+--- A value of that type as a tree in the wire's layout. Fails with kind "invalid" and the place of what
+--- is wrong; an unknown name or a wrong Lua type raises.
+---@param value table
+---@param type_name string
+---@param root string?  what messages call the value; nothing
+---@return table? tree
+---@return lgemini.Error?
+function request.wire(value, type_name, root)
+  return encode(new_walk(root or ""), value, { kind = "object", name = type_name })
+end
+
+-- Bodies of calls ------------------------------------------------------------------------------
+
+local function is_object(node)
+  return type(node) == "table" and getmetatable(node) == nil
+end
+
+local function merge(tree, extra)
+  for key, node in pairs(extra) do
+    if is_object(node) and is_object(tree[key]) then
+      merge(tree[key], node)
+    else
+      tree[key] = node
+    end
+  end
+end
+
+--- Lays an extra_body, in wire layout, over a tree: objects are merged, all else is replaced.
+---@param tree table
+---@param extra table
+---@return true?
+---@return lgemini.Error?
+function request.merge(tree, extra)
+  local walk = new_walk("config.http_options.extra_body")
+  local node, err = encoders.struct(walk, extra)
+  if not node then return nil, err end
+  merge(tree, node)
+  return true
+end
+
+-- Puts the fields of a config into a tree; those that `inner` has go into `nested`.
+local function spread(config, type_name, tree, inner, nested)
+  local walk, known = new_walk("config"), schema.type(type_name)
+  if config ~= nil and type(config) ~= "table" then wrong_type(walk, "table", config) end
+  for name, value in pairs(config or {}) do
+    local field = known.fields[name]
+    if field then
+      local ok, err = put(walk, inner and inner.fields[name] and nested or tree, field, value)
+      if not ok then return nil, err end
+    elseif name ~= "http_options" then
+      unknown_name(walk, name, known)
+    end
+  end
+  return true
+end
+
+local function contents_of(args)
+  return encoders.list(new_walk("contents"), args.contents, { of = { kind = "object", name = "Content" } })
+end
+
+local builders = {}
+
+function builders.generate(args, config)
+  local contents, err = contents_of(args)
+  if not contents then return nil, err end
+  local tree, nested = { contents = contents }, {}
+  local ok
+  ok, err = spread(args.config, config, tree, schema.type("GenerationConfig"), nested)
+  if not ok then return nil, err end
+  if next(nested) ~= nil then tree.generationConfig = nested end
+  return tree
+end
+
+-- `contents` alone, or a whole request where the config has more that counts.
+function builders.count(args, config)
+  local contents, err = contents_of(args)
+  if not contents then return nil, err end
+  local whole = {}
+  local ok
+  ok, err = spread(args.config, config, whole)
+  if not ok then return nil, err end
+  if next(whole) == nil then return { contents = contents } end
+  whole.contents, whole.model = contents, json.quote(args.model)
+  return { generateContentRequest = whole }
+end
+
+-- One request for each turn.
+function builders.embed(args, config)
+  local contents, err = contents_of(args)
+  if not contents then return nil, err end
+  local requests = json.array {}
+  for i = 1, #contents do
+    local tree = { model = json.quote(args.model), content = contents[i] }
+    local ok
+    ok, err = spread(args.config, config, tree)
+    if not ok then return nil, err end
+    requests[i] = tree
+  end
+  return { requests = requests }
+end
+
+---@class lgemini.request.Args
+---@field model string  full name: models/...
+---@field contents table[]  turns, as parts.contents gives them
+---@field config table?
+---@field extra_body table?
+
+--- The body of a call as a tree: what `row.body` of endpoints.lua says.
+---@param row lgemini.endpoints.Row
+---@param args lgemini.request.Args
+---@return table? tree
+---@return lgemini.Error?
+function request.tree(row, args)
+  local tree, err = builders[row.body](args, row.config)
+  if not tree then return nil, err end
+  if args.extra_body then
+    local ok
+    ok, err = request.merge(tree, args.extra_body)
+    if not ok then return nil, err end
+  end
+  return tree
+end
+
+-- Writing --------------------------------------------------------------------------------------
+
+-- The first failure counts; what is written after it does no harm.
+local function check(out, _, err)
+  out.problem = out.problem or err
+end
+
+local function flush(out)
+  if out.n > 0 then check(out, out.body:add(table.concat(out, "", 1, out.n))) end
+  out.n = 0
+end
+
+local function write(out, text)
+  if #text >= LARGE then
+    flush(out)
+    check(out, out.body:add(text))
+  else
+    out.n = out.n + 1
+    out[out.n] = text
+  end
+end
+
+local function write_binary(out, node)
+  write(out, '"')
+  flush(out)
+  if node.bytes then
+    check(out, out.body:add_base64(node.bytes))
+  else
+    check(out, out.body:add_base64_file(node.path))
+  end
+  write(out, '"')
+end
+
+local write_node
+
+local function write_array(out, node)
+  write(out, "[")
+  for i = 1, #node do
+    if i > 1 then write(out, ",") end
+    write_node(out, node[i])
+  end
+  write(out, "]")
+end
+
+local function write_object(out, node)
+  local names = {}
+  for name in pairs(node) do names[#names + 1] = name end
+  table.sort(names)
+  write(out, "{")
+  for i, name in ipairs(names) do
+    write(out, (i > 1 and "," or "") .. json.quote(name) .. ":")
+    write_node(out, node[name])
+  end
+  write(out, "}")
+end
+
+function write_node(out, node)
+  if type(node) == "string" then
+    write(out, node)
+  elseif getmetatable(node) == Binary then
+    write_binary(out, node)
+  elseif json.is_array(node) then
+    write_array(out, node)
+  else
+    write_object(out, node)
+  end
+end
+
+--- Writes a tree into a body: names sorted, text joined, bytes and files left to be base64-encoded while
+--- they are sent. Fails for a file that cannot be read.
+---@param tree table
+---@param body table  has :add(text), :add_base64(bytes), :add_base64_file(path); nil, err when they fail
+---@return true?
+---@return lgemini.Error?
+function request.emit(tree, body)
+  local out = { body = body, n = 0 }
+  write_node(out, tree)
+  flush(out)
+  if out.problem then return nil, errors.is(out.problem) and out.problem or errors.new(out.problem) end
+  return true
+end
+
+--- Writes a value of that type into a body.
+---@param body table
+---@param value table
+---@param type_name string
+---@param extra_body table?
+---@return true?
+---@return lgemini.Error?
+function request.encode(body, value, type_name, extra_body)
+  local tree, err = request.wire(value, type_name)
+  if not tree then return nil, err end
+  if extra_body then
+    local ok
+    ok, err = request.merge(tree, extra_body)
+    if not ok then return nil, err end
+  end
+  return request.emit(tree, body)
+end
+
+return request

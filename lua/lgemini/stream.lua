@@ -1,0 +1,274 @@
+--- An answer that arrives in chunks: exchange + event parser + answer -> iterator.
+--
+-- A stream that was cut never looks like one that ended: it fails as `incomplete`, with what had arrived
+-- in err.partial (reference section 2.3).
+
+local answer = require "lgemini.answer"
+local errors = require "lgemini.errors"
+local http = require "lgemini.http"
+local json = require "lgemini.json"
+
+local stream = {}
+
+---@class lgemini.Stream
+---@field response lgemini.GenerateContentResponse  what has arrived so far, as one answer
+local Stream = { __name = "lgemini.Stream" }
+
+local methods = {}
+
+function Stream.__index(self, name)
+  if name == "response" then
+    return self.accumulator:response()
+  end
+  return methods[name]
+end
+
+--- A stream. The request is sent at once, unless files have to be uploaded first: then when the first chunk
+--- is asked for. What is wrong shows there, too.
+---@param call lgemini.Call|nil
+---@param sent lgemini.Request|nil
+---@param err lgemini.Error|nil        why there is no request
+---@param prepare function|nil         -> request | nil, err: what is to be done before it
+---@param facts table                  for the answer
+---@return lgemini.Stream
+function stream.new(call, sent, err, prepare, facts)
+  local self = setmetatable({
+    call = call,
+    sent = sent,
+    failure = err,
+    prepare = prepare,
+    facts = facts,
+    accumulator = answer.accumulator(facts),
+    delivered = 0,
+  }, Stream)
+  if sent and not prepare then
+    self.exchange, self.failure = http.start(call, sent)
+    if self.exchange then
+      call.client.tasks:step(nil, 0)
+    end
+  end
+  return self
+end
+
+local function let_go(self)
+  if self.exchange then
+    self.exchange:close()
+    self.exchange = nil
+  end
+  if self.parser then
+    self.parser:close()
+    self.parser = nil
+  end
+end
+
+-- What a failure is for the caller: once chunks were delivered, a stream that breaks is incomplete.
+local function broken(self, err)
+  local kind = err.kind
+  if self.delivered > 0 and (kind == "network" or kind == "protocol" or err.code) then
+    kind = "incomplete"
+  end
+  if kind == err.kind then
+    err.partial = self.delivered > 0 and self.response or nil
+    return err
+  end
+  return errors.new {
+    kind = kind,
+    message = err.message,
+    hint = err.hint,
+    code = err.code,
+    status = err.status,
+    details = err.details,
+    request_id = err.request_id,
+    attempts = self.call.attempts,
+    partial = self.response,
+    cause = err,
+  }
+end
+
+local function incomplete(self, message)
+  return errors.new { kind = "incomplete", message = message, attempts = self.call.attempts }
+end
+
+local function open(self)
+  if self.prepare then
+    local err
+    self.sent, err = self.prepare()
+    if not self.sent then
+      return nil, err
+    end
+    self.prepare = nil
+  end
+  local started = self.exchange
+  self.exchange = nil
+  local exchange, err = http.open(self.call, self.sent, started)
+  if not exchange then
+    return nil, err
+  end
+  self.exchange = exchange
+  self.headers = exchange:headers()
+  if (self.headers["content-type"] or ""):find("text/html", 1, true) then
+    return nil, errors.new { kind = "protocol", message = "the server's answer is a web page",
+      hint = "is there a login page or a proxy between here and the service?" }
+  end
+  self.parser = self.call.client.core.sse.new(self.call.client.limits.max_event)
+  return true
+end
+
+-- The next event: data; "cut" of an event at the end that no blank line closed, "tail" of bare text there;
+-- nil at the end, nil, err when the stream broke.
+local function next_data(self)
+  local exchange, parser = self.exchange, self.parser
+  while true do
+    local data, err = exchange:event(parser)
+    if data then
+      return data
+    elseif err then
+      return nil, errors.new(err)
+    end
+    local done, why = exchange:done()
+    if done == nil then
+      self.call.client.tasks:wait(exchange)
+    elseif not done then
+      return nil, http.failed(self.call, self.sent, why)
+    else
+      local rest, what = parser:finish()
+      if rest == nil and what then
+        return nil, errors.new(what)
+      end
+      return rest, what
+    end
+  end
+end
+
+local function start_of(text)
+  return #text > 100 and text:sub(1, 100) .. "..." or text
+end
+
+-- An event's data as a chunk; false where it says nothing; nil, err.
+local function to_chunk(self, data, what)
+  if data == "" or data == "[DONE]" then
+    return false
+  end
+  local decoded, problem = json.decode(data)
+  if decoded == nil and what then
+    return nil, incomplete(self, "the stream was cut in the middle of an event")
+  elseif decoded == nil then
+    return nil, errors.new { kind = "protocol",
+      message = ("an event is not JSON (%s): %s"):format(problem, errors.redact(start_of(data), { self.call.key })) }
+  elseif answer.is_error(decoded) then
+    local err = errors.from_http { body = data, headers = self.headers, secrets = { self.call.key },
+      model = self.sent.about and self.sent.about.model }
+    err.attempts = self.call.attempts
+    return nil, err
+  end
+  return answer.generate(decoded)
+end
+
+local function note_finish(self, chunk)
+  for _, candidate in ipairs(chunk.candidates) do
+    self.finished = self.finished or candidate.finish_reason ~= nil
+  end
+  local feedback = chunk.prompt_feedback
+  self.finished = self.finished or (feedback ~= nil and feedback.block_reason ~= nil)
+end
+
+local function finish(self)
+  self.facts.transport = http.transport(self.call, self.headers, self.exchange:facts())
+  let_go(self)
+  if self.finished then
+    self.ended = true
+    return nil
+  end
+  return nil, incomplete(self, "the stream ended without a finish reason: a part of the answer is missing")
+end
+
+-- The next chunk of the request at hand; nil at the end; nil, err.
+local function read(self)
+  if not self.parser then
+    local ok, err = open(self)
+    if not ok then
+      return nil, err
+    end
+  end
+  while true do
+    local data, what = next_data(self)
+    if not data then
+      if what then
+        return nil, what
+      end
+      return finish(self)
+    end
+    local chunk, err = to_chunk(self, data, what)
+    if chunk then
+      note_finish(self, chunk)
+      self.accumulator:add(chunk)
+      self.delivered = self.delivered + 1
+      return chunk
+    elseif err then
+      return nil, err
+    end
+  end
+end
+
+--- The next chunk.
+---@return lgemini.GenerateContentResponse|nil chunk  nil at the end
+---@return lgemini.Error|nil err                      again and again after a failure
+function methods.next(self)
+  while not self.failure do
+    if self.ended then
+      return nil
+    elseif self.closed then
+      return nil, errors.new { kind = "closed", message = "the stream was closed" }
+    end
+    local chunk, err = read(self)
+    if chunk or not err then
+      return chunk
+    end
+    let_go(self)
+    local again
+    again, err = http.again(self.call, err, self.delivered > 0)
+    if not again then
+      self.failure = broken(self, err)
+    end
+  end
+  return nil, self.failure
+end
+
+--- The iterator of a `for`: `chunk, stream`; raises the error where the stream fails.
+function Stream.__call(self)
+  local chunk, err = self:next()
+  if err then
+    error(err, 0)
+  end
+  return chunk, self
+end
+
+--- For a stream in a variable: `for chunk in stream:each() do`.
+function methods.each(self)
+  return self, nil, nil, self
+end
+
+--- Only the texts, without thoughts and without empty ones: `for text in stream:texts() do`.
+function methods.texts(self)
+  return function()
+    local text
+    repeat
+      local chunk, err = self:next()
+      if err then
+        error(err, 0)
+      end
+      text = chunk and chunk.text
+    until text ~= ""
+    return text
+  end, nil, nil, self
+end
+
+--- Ends the stream at once, wherever it is. Closing twice is fine.
+function methods.close(self)
+  self.closed = true
+  let_go(self)
+end
+
+Stream.__close = methods.close
+
+return stream
