@@ -14,7 +14,6 @@ local answer = {}
 
 -- Conversion -----------------------------------------------------------------------------------
 
-local JSON_TYPE = { text = "string", upper = "string", boolean = "boolean" }
 local NOT_FINITE = { NaN = 0 / 0, Infinity = math.huge, ["-Infinity"] = -math.huge }
 
 -- Whole numbers beyond this are not exact as doubles.
@@ -37,6 +36,7 @@ local function canonical(text)
 end
 
 -- Each converter: value, kind, walk -> what is shown (nil: nothing), is it sent back as it came?
+-- It gets values that are not of the Lua type kind.json, which need no conversion.
 local converters = {}
 local convert
 
@@ -46,19 +46,15 @@ end
 
 converters.struct = converters.any
 
-local function scalar(value, kind)
-  if type(value) == JSON_TYPE[kind.kind] then return value, true end
-end
+local function nothing() end
 
-converters.text, converters.upper, converters.boolean = scalar, scalar, scalar
+converters.text, converters.upper, converters.boolean = nothing, nothing, nothing
 
 function converters.number(value)
-  if type(value) == "number" then return value, true end
   return type(value) == "string" and (NOT_FINITE[value] or tonumber(value)) or nil
 end
 
 function converters.int64(value)
-  if type(value) == "number" then return value, true end
   return type(value) == "string" and int64(value) or nil
 end
 
@@ -113,8 +109,8 @@ local function unknown_key(name, brothers, type)
   return key, plain or camel == name
 end
 
-local function member(name, value, type, walk, brothers)
-  local field = type.wires[name]
+-- Key, what is shown, is it sent back as it came?
+local function member(name, value, field, walk, type, brothers)
   if value == json.null then return field and field.field end
   if field then return field.field, convert(value, field, walk) end
   local key, same = unknown_key(name, brothers, type)
@@ -124,21 +120,28 @@ end
 -- What may be sent back.
 local ECHOED = { Content = true, Part = true }
 
-local function convert_object(value, type, walk)
-  local kept = walk.keep
-  walk.keep = kept or ECHOED[type.name]
+local function convert_object(value, of, walk)
+  local kept, wires = walk.keep, of.wires
+  walk.keep = kept or ECHOED[of.name]
   local out, notes = {}, nil
   for name, item in pairs(value) do
-    local key, shown, same = member(name, item, type, walk, value)
-    if key ~= nil and shown ~= nil then out[key] = shown end
-    if not same and walk.keep then
-      notes = notes or {}
-      notes[name] = { key = key }
+    local field = wires[name]
+    if field and type(item) == field.json then
+      out[field.field] = item
+    else
+      local key, shown, same = member(name, item, field, walk, of, value)
+      if key ~= nil then out[key] = shown end
+      if not same and walk.keep then
+        notes = notes or {}
+        notes[name] = { key = key }
+      end
     end
   end
-  for name, note in pairs(notes or {}) do schema.note_echo(out, name, note.key, value[name]) end
+  if notes then
+    for name, note in pairs(notes) do schema.note_echo(out, name, note.key, value[name]) end
+  end
   walk.keep = kept
-  return setmetatable(out, metatables[type.name])
+  return setmetatable(out, metatables[of.name])
 end
 
 function converters.object(value, kind, walk)
@@ -147,6 +150,7 @@ function converters.object(value, kind, walk)
 end
 
 function convert(value, kind, walk)
+  if type(value) == kind.json then return value, true end
   return converters[kind.kind](value, kind, walk)
 end
 
@@ -180,10 +184,20 @@ end
 for _, name in ipairs { "Content", "Part", "File" } do metatables[name] = schema.mark(name) end
 reserved.Part = { save = true }
 
+---@class lgemini.Content  one turn
+---@field role "user"|"model"|nil
+---@field parts lgemini.Part[]?
+
 ---@class lgemini.Part  a part from the wire, with the fields of the API
 ---@field text string?
 ---@field thought boolean?
+---@field thought_signature string?  opaque; goes back on the same part
 ---@field inline_data { mime_type: string, data: string }?  data is raw bytes
+---@field file_data { mime_type: string, file_uri: string }?
+---@field function_call { id: string?, name: string, args: table? }?
+---@field function_response { id: string?, name: string, response: table }?
+---@field executable_code { language: string, code: string }?
+---@field code_execution_result { outcome: string, output: string? }?
 local Part = schema.mark("Part").__index
 
 --- Writes the bytes of this part to a file.
@@ -206,6 +220,18 @@ function Part:save(path)
   if not ok then return nil, errors.new { kind = "io", message = tostring(problem) } end
   return true
 end
+
+---@class lgemini.File  a file object of client.files
+---@field name string  files/...
+---@field uri string
+---@field mime_type string
+---@field state "PROCESSING"|"ACTIVE"|"FAILED"
+---@field display_name string?
+---@field size_bytes integer|string?  text where this Lua has no integer for it
+---@field sha256_hash string?  base64 of the digest in hexadecimal
+---@field create_time string?
+---@field expiration_time string?
+---@field error { code: integer, message: string }?  of FAILED
 
 -- Counts ---------------------------------------------------------------------------------------
 
@@ -321,8 +347,18 @@ end
 
 -- The response ---------------------------------------------------------------------------------
 
+---@class lgemini.Candidate
+---@field content lgemini.Content?
+---@field finish_reason string?
+---@field finish_message string?
+---@field index integer?
+---@field safety_ratings table[]?
+---@field citation_metadata table?
+---@field grounding_metadata table?
+---@field url_context_metadata table?
+
 ---@class lgemini.GenerateContentResponse
----@field candidates table[]
+---@field candidates lgemini.Candidate[]
 ---@field parts lgemini.Part[]  of the first candidate
 ---@field text string  its text without thoughts; "" where there is none
 ---@field thoughts string

@@ -9,6 +9,7 @@ local request = require "lgemini.request"
 
 local attach = {}
 
+local MIB = 1024 * 1024
 -- Uploads at once.
 local PARALLEL = 4
 -- Stands for a URI that is not known yet when a body is measured.
@@ -135,7 +136,7 @@ function attach.fit(items, length, limit)
     if not item then
       return nil, errors.new {
         kind = "too_large",
-        message = ("the request would have %.1f MB; at most %.1f MB are sent inline"):format(length / 1e6, limit / 1e6),
+        message = ("the request would have %.1f MiB; at most %.1f MiB are sent inline"):format(length / MIB, limit / MIB),
         hint = 'send large media with via = "upload", or raise inline_limit of Client{} (the service takes 100 MB)',
       }
     end

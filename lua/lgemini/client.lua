@@ -22,8 +22,8 @@ local LIMITS = {
 }
 
 -- Bytes of a request's body up to which media is sent inline (reference section 9.2), and what the service takes.
-local INLINE_LIMIT = 20 * 1000 * 1000
-local INLINE_MAX = 100 * 1000 * 1000
+local INLINE_LIMIT = 20 * 1024 * 1024
+local INLINE_MAX = 100 * 1024 * 1024
 
 local TIMEOUT = { connect = true, first_byte = true, idle = true, total = true, processing = true }
 
@@ -307,8 +307,8 @@ end
 Client.__close = methods.close
 
 --- A client. It does not fail for a missing key or a bad base URL: the first call says what is wrong.
----@param given table|nil  api_key (string, function or false), http_options, insecure, local_files, inline_limit (bytes),
----  limits (bytes)
+---@param given table|nil  api_key (string, function, false), http_options, insecure, local_files, inline_limit (bytes)
+--- and limits (bytes)
 ---@return lgemini.Client
 function client.new(given)
   given = given or {}

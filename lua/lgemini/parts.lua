@@ -199,7 +199,7 @@ end
 local function to_turn(found, value, path)
   if value.parts == nil then
     if schema.is(value, "Content") then return value end -- the service sends turns without parts
-    return invalid(path .. ".parts is missing")
+    return invalid(path .. ".parts is missing", 'a turn is { role = "user", parts = { "text", ... } }')
   end
   if type(value.parts) ~= "table" then
     errors.misuse(("%s.parts: list of parts expected, got %s"):format(path, type(value.parts)))

@@ -187,6 +187,7 @@ local SOURCE = {
 ---@field kind string  "text", "number", ..., "object", "list", "map"
 ---@field name string? of an object: the name of its type
 ---@field of lgemini.schema.Kind? of a list or map: the kind of its members
+---@field json string?  Lua type of a decoded value that needs no conversion
 
 ---@class lgemini.schema.Field: lgemini.schema.Kind
 ---@field field string  snake_case name
@@ -213,11 +214,15 @@ function schema.snake(name)
   return (name:gsub("%u", function(letter) return "_" .. letter:lower() end))
 end
 
+local JSON = { text = "string", upper = "string", boolean = "boolean", number = "number", integer = "number",
+  int64 = "number" }
+
 local function parse_kind(text)
   local open, inner = text:match("^([%[{])(.+)[%]}]$")
   if open then return { kind = open == "[" and "list" or "map", of = parse_kind(inner) } end
   if text:find("^%u") then return { kind = "object", name = text } end
-  return { kind = (text == "" or text == "string") and "text" or text }
+  local kind = (text == "" or text == "string") and "text" or text
+  return { kind = kind, json = JSON[kind] }
 end
 
 local function parse_field(text)

@@ -1,0 +1,64 @@
+-- What is sent is never held: a request takes the same memory whatever its size. A property, not a timing. The sanitizers
+-- keep freed memory, so these run in the plain interpreter only. #plain
+local emulator = require "spec.support.emulator"
+local peak = require "spec.support.peak"
+local process = require "spec.support.process"
+
+local MIB = 1024 * 1024
+
+local INLINE = [[
+local url, path, size = arg[1], arg[2], tonumber(arg[3])
+local client = require "lgemini".Client { api_key = "k", http_options = { base_url = url } }
+local response = assert(client.models:generate_content { model = "gemini-3.5-flash",
+  contents = { "What is this?", { file = path, mime_type = "image/png", via = "inline" } } })
+assert(response.transport.bytes_sent > 4 / 3 * size)
+]]
+
+local UPLOAD = [[
+local url, path, size = arg[1], arg[2], tonumber(arg[3])
+local client = require "lgemini".Client { api_key = "k", http_options = { base_url = url } }
+local file = assert(client.files:upload { file = path, config = { mime_type = "application/pdf" } })
+assert(file.size_bytes == size)
+]]
+
+describe("memory #plain", function()
+  local em, directory
+
+  setup(function()
+    em = emulator.start {}
+    directory = process.temporary_directory()
+  end)
+  teardown(function()
+    em:stop()
+    process.remove_directory(directory)
+  end)
+
+  local function file_of(size)
+    local path = ("%s/%d"):format(directory, size)
+    local file = assert(io.open(path, "wb"))
+    local block = ("0123456789abcdef"):rep(65536)
+    for _ = 1, math.floor(size / #block) do assert(file:write(block)) end
+    assert(file:write(block:sub(1, size % #block)))
+    assert(file:close())
+    return path
+  end
+
+  local function growth(program, small, large)
+    local least = peak.of(program, em.url, file_of(small), tostring(small))
+    local most = peak.of(program, em.url, file_of(large), tostring(large))
+    return most - least
+  end
+
+  if not peak.is_known() then
+    pending "is not told by this system"
+    return
+  end
+
+  it("does not grow with an inline image: 15 MB takes at most 4 MiB more than 1 KB", function()
+    assert.is_true(growth(INLINE, 1000, 15000000) < 4 * MIB)
+  end)
+
+  it("does not grow with an upload: 200 MB takes at most 4 MiB more than 1 KB", function()
+    assert.is_true(growth(UPLOAD, 1000, 200000000) < 4 * MIB)
+  end)
+end)
