@@ -1,0 +1,25 @@
+-- Loaded by busted before any spec. A test that leaves more of the core's objects alive than it found fails:
+-- hold what outlives a test in a `setup`, and let go of what a `before_each` made in the `after_each`.
+local busted = require "busted"
+
+local function alive()
+  local core = package.loaded["lgemini.core"]
+  if not core then return {} end
+  collectgarbage()
+  collectgarbage() -- what finalisers let go of
+  return core.alive()
+end
+
+local before, test
+
+busted.subscribe({ "test", "start" }, function(element) test = element.name end)
+busted.before_each(function() before = alive() end)
+busted.after_each(function()
+  local left = {}
+  for kind, count in pairs(alive()) do
+    local more = count - (before[kind] or 0)
+    if more > 0 then left[#left + 1] = more .. " " .. kind end
+  end
+  table.sort(left)
+  if #left > 0 then error(("'%s' left alive: %s"):format(test, table.concat(left, ", ")), 0) end
+end)
