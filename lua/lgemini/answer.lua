@@ -170,13 +170,13 @@ function answer.convert(decoded, type_name)
   return out
 end
 
---- The error object in a decoded body or stream event, if it is one: {"error": {...}} or a list of these.
+--- What a decoded body or stream event says of an error, if it is one: {"error": {...}} or a list of these.
 ---@param decoded any
----@return table?
+---@return any?
 function answer.is_error(decoded)
   if json.is_array(decoded) then decoded = decoded[1] end
-  local object = type(decoded) == "table" and decoded.error or nil
-  return type(object) == "table" and object or nil
+  local said = type(decoded) == "table" and decoded.error or nil
+  return said ~= json.null and said or nil
 end
 
 -- Parts ----------------------------------------------------------------------------------------

@@ -467,6 +467,13 @@ function HINTS.unavailable(found)
   return "this is usually over soon: try again later, or with another model"
 end
 
+-- Not x-guploader-uploadid: it holds the secret of the upload URL.
+local function request_id(headers, found, secrets)
+  local id = headers["x-goog-request-id"] or headers["x-request-id"]
+    or text_or_nil(detail(found.details, "RequestInfo").requestId)
+  return id and errors.redact(id, secrets)
+end
+
 ---@class lgemini.HttpAnswer
 ---@field code integer|nil
 ---@field headers table<string, string>|nil  by lower-case name
@@ -520,9 +527,7 @@ function errors.from_http(given)
     retryable = retryable,
     retry_after = found.retry_after,
     quota = found.quota,
-    -- Not x-guploader-uploadid: it holds the secret of the upload URL.
-    request_id = headers["x-goog-request-id"] or headers["x-request-id"]
-      or text_or_nil(detail(found.details, "RequestInfo").requestId),
+    request_id = request_id(headers, found, given.secrets),
     file = file,
   }
 end

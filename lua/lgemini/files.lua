@@ -511,6 +511,7 @@ local function run(self, up)
       again, err = http.again(up.call, err or errors.new { kind = "network",
         message = "the server's answer to the upload made no sense" })
       if not again then
+        err.attempts = failures
         return nil, err
       end
     end

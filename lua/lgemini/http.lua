@@ -177,12 +177,10 @@ function http.wait(call, request, exchange, until_head)
   local tasks = call.client.tasks
   while true do
     local done, err = exchange:done()
-    if done then
+    if done or (until_head and exchange:code()) then -- what came after the head is read, even if it broke off since
       return true
     elseif done == false then
       return nil, failed(call, request, err)
-    elseif until_head and exchange:code() then
-      return true
     end
     tasks:wait(exchange, request.tick and tasks.now() + TICK or nil)
     if request.tick then
@@ -202,7 +200,6 @@ end
 ---@field body string
 ---@field facts table
 
--- The error that an answer's status means.
 local function refused(call, request, answer)
   local about = request.about or {}
   local err = errors.from_http {
@@ -218,6 +215,9 @@ local function refused(call, request, answer)
   err.attempts = call.attempts
   return err
 end
+
+--- The error that an answer means: by its status, or by the error object in its body.
+http.refused = refused
 
 local function collect(exchange)
   local answer = {
@@ -335,9 +335,10 @@ http.failed = failed
 ---@param facts table
 ---@return table
 function http.transport(call, headers, facts)
+  local id = headers["x-goog-request-id"] or headers["x-request-id"]
   return {
     attempts = call.attempts,
-    request_id = headers["x-goog-request-id"] or headers["x-request-id"],
+    request_id = id and errors.redact(id, { call.key }),
     http_version = facts.http_version,
     bytes_sent = facts.sent,
     bytes_received = facts.received,

@@ -3,7 +3,6 @@
 local answer = require "lgemini.answer"
 local attach = require "lgemini.attach"
 local endpoints = require "lgemini.endpoints"
-local errors = require "lgemini.errors"
 local http = require "lgemini.http"
 local options = require "lgemini.options"
 local pager = require "lgemini.pager"
@@ -139,8 +138,7 @@ local function ask(call, sent, facts)
   if decoded == nil then
     return nil, err
   elseif answer.is_error(decoded) then
-    return nil, errors.from_http { code = got.code, headers = got.headers, body = got.body,
-      model = (sent.about or {}).model }
+    return nil, http.refused(call, sent, got)
   end
   facts.transport = http.transport(call, got.headers, got.facts)
   return decoded

@@ -4,7 +4,6 @@
 -- are passed on as they are; `file`, `data` and `via` are read only in tables that a program wrote.
 
 local errors = require "lgemini.errors"
-local json = require "lgemini.json"
 local media = require "lgemini.media"
 local schema = require "lgemini.schema"
 
@@ -223,7 +222,7 @@ local function kind_of(value)
   if schema.is(value, "Part") or schema.is(value, "File") then return "part" end
   local shape, problem = parts.shape(value)
   if not shape then return nil, problem end
-  if shape == "list" or (shape == "empty" and json.is_array(value)) then return "list" end
+  if shape == "list" then return "list" end
   return (value.parts ~= nil or value.role ~= nil) and "turn" or "part"
 end
 
@@ -271,8 +270,7 @@ end
 
 local function coerce(value, path, of_list)
   local found = { locals = {}, files = {} }
-  local kind, problem = kind_of(value)
-  if not kind then return invalid(path .. problem) end
+  local kind = kind_of(value)
   if value == nil or value == "" or (type(value) == "table" and next(value) == nil and kind ~= "turn") then
     return invalid(path .. (path == "contents" and " are required" or " is empty"),
       "give a string, a part, a list of parts, or a list of turns")

@@ -49,7 +49,7 @@ local function place(walk)
     if type(key) == "number" then
       text[#text + 1] = ("[%d]"):format(key)
     elseif key:find("^[%a_][%w_]*$") then
-      text[#text + 1] = (#text > 0 and text[#text] ~= "" and "." or "") .. key
+      text[#text + 1] = (text[#text] ~= "" and "." or "") .. key
     else
       text[#text + 1] = ("[%q]"):format(key)
     end

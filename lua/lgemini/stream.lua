@@ -68,7 +68,9 @@ local function broken(self, err)
     kind = "incomplete"
   end
   if kind == err.kind then
-    err.partial = self.delivered > 0 and self.response or nil
+    if kind == "incomplete" or self.delivered > 0 then
+      err.partial = self.response
+    end
     return err
   end
   return errors.new {
@@ -156,10 +158,7 @@ local function to_chunk(self, data, what)
     return nil, errors.new { kind = "protocol",
       message = ("an event is not JSON (%s): %s"):format(problem, errors.redact(start_of(data), { self.call.key })) }
   elseif answer.is_error(decoded) then
-    local err = errors.from_http { body = data, headers = self.headers, secrets = { self.call.key },
-      model = self.sent.about and self.sent.about.model }
-    err.attempts = self.call.attempts
-    return nil, err
+    return nil, http.refused(self.call, self.sent, { body = data, headers = self.headers })
   end
   return answer.generate(decoded)
 end

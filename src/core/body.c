@@ -135,6 +135,13 @@ static const struct gem_segment *find(const struct gem_body *body, struct gem_bo
     return i < body->count ? &body->segments[i] : NULL;
 }
 
+int64_t gem_body_reader_left(const struct gem_body *body, int64_t offset)
+{
+    struct gem_body_cursor cursor = {.fd = -1};
+    const struct gem_segment *s = find(body, &cursor, offset);
+    return s != NULL && s->source == GEM_SOURCE_READER ? s->start + s->length - offset : 0;
+}
+
 /* The descriptor to read the segment from, or -1. */
 static int descriptor(struct gem_body_cursor *cursor, const struct gem_segment *s, struct gem_err *err)
 {

@@ -77,6 +77,10 @@ int gem_body_add_reader(struct gem_body *body, int64_t size, struct gem_err *err
 void gem_body_cursor_init(struct gem_body_cursor *cursor, const struct gem_mem *mem);
 void gem_body_cursor_free(struct gem_body_cursor *cursor);
 
+/* How many bytes a reader must bring from offset on, up to the end of its segment; 0 where the next byte is no
+ * reader's. */
+int64_t gem_body_reader_left(const struct gem_body *body, int64_t offset);
+
 /* n bytes of the body from offset on (0 <= offset <= length); fewer only at its end or in front of a reader's
  * segment. A file that shrank or changed is an error, never a short body. */
 enum gem_body_read gem_body_read_at(const struct gem_body *body, struct gem_body_cursor *cursor, int64_t offset,

@@ -25,9 +25,10 @@ static int fail(const char *doing, const char *name, int number, struct gem_err 
     return gem_err_set(err, GEM_IO, number, "cannot %s %s: %s", doing, name, why);
 }
 
+/* Wraps around for times beyond the year 2262: any other number tells two versions apart as well. */
 static int64_t nanoseconds(const struct timespec *t)
 {
-    return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
+    return (int64_t)((uint64_t)t->tv_sec * 1000000000 + (uint64_t)t->tv_nsec);
 }
 
 static int identify(const struct stat *st, const char *name, struct gem_file_id *id, struct gem_err *err)
@@ -75,6 +76,8 @@ int gem_file_adopt(int fd, const char *name, struct gem_file_id *id, struct gem_
 {
     if (identify_open(fd, name, id, err) < 0)
         return -1;
+    if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_WRONLY)
+        return gem_err_set(err, GEM_IO, 0, "%s is not open for reading", name);
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     return copy < 0 ? fail("open", name, errno, err) : copy;
 }

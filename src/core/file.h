@@ -14,7 +14,7 @@
 
 struct gem_file_id {
     int64_t size;
-    int64_t mtime;        /* nanoseconds since the epoch */
+    int64_t mtime;        /* nanoseconds since the epoch; wrapped around beyond 2262 */
     uint64_t inode;
     uint64_t device;
 };
@@ -26,7 +26,8 @@ int gem_file_identify(const char *path, struct gem_file_id *id, struct gem_err *
 /* Opens for reading; the same refusals. The descriptor is the caller's, for gem_file_close; -1 on failure. */
 int gem_file_open(const char *path, struct gem_file_id *id, struct gem_err *err);
 
-/* A second descriptor for an open regular file, so that its owner may close theirs. name is for messages. */
+/* A second descriptor for a regular file that is open for reading, so that its owner may close theirs. name is for
+ * messages. */
 int gem_file_adopt(int fd, const char *name, struct gem_file_id *id, struct gem_err *err);
 
 /* The descriptor of a C stream; still the stream's. */

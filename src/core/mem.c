@@ -22,7 +22,7 @@ const struct gem_mem *gem_mem_default(void)
 
 void *gem_mem_alloc(const struct gem_mem *mem, size_t n)
 {
-    return n == 0 ? NULL : mem->realloc(mem->ud, NULL, 0, n);
+    return mem->realloc(mem->ud, NULL, 0, n);
 }
 
 void *gem_mem_array(const struct gem_mem *mem, size_t count, size_t size)

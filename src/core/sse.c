@@ -16,8 +16,8 @@ enum line {
  * stream its megabytes. */
 enum { KEEP_CAP = 16384 };
 
-/* The first window of find_eol; each next one is twice as long. */
-enum { FIRST_WINDOW = 512 };
+/* The most that find_eol reads in vain for one line end: more than most lines have, little to read. */
+enum { WINDOW = 512 };
 
 void gem_sse_init(struct gem_sse *sse, const struct gem_mem *mem, size_t max_event)
 {
@@ -41,13 +41,11 @@ static int is_eol(char c)
 }
 
 /* The first CR or LF, or end. A search for one must not run far past the other, or a stream of short lines that
- * end in CR would be read to its end once per line. So it goes window by window: what is read in vain is at most
- * one window, and no window is much longer than the line before it. */
+ * end in CR would be read to its end once per line: hence the window. */
 static const char *find_eol(const char *p, const char *end)
 {
-    size_t window = FIRST_WINDOW;
     while (p < end) {
-        size_t n = (size_t)(end - p) < window ? (size_t)(end - p) : window;
+        size_t n = (size_t)(end - p) < WINDOW ? (size_t)(end - p) : WINDOW;
         const char *lf = memchr(p, '\n', n);
         const char *cr = memchr(p, '\r', lf != NULL ? (size_t)(lf - p) : n);
         if (cr != NULL)
@@ -55,7 +53,6 @@ static const char *find_eol(const char *p, const char *end)
         if (lf != NULL)
             return lf;
         p += n;
-        window *= 2;
     }
     return end;
 }
@@ -101,12 +98,12 @@ static int begin_data(struct gem_sse *sse)
     return keep(sse) < 0 ? -1 : append(sse, "\n", 1);
 }
 
-/* A data line's payload, as far as it goes. Copied unless it is the event's only one so far and whole. */
+/* A data line's payload, as far as it goes. Not copied while it is all that the event has. */
 static const char *take_payload(struct gem_sse *sse, const char *p, const char *end)
 {
     const char *eol = find_eol(p, end);
     size_t n = (size_t)(eol - p);
-    if (eol == end || sse->has_data || sse->data.len > 0 || n > sse->data.max)
+    if (sse->data.len > 0 || n > sse->data.max)
         return append(sse, p, n) < 0 ? NULL : eol;
     sse->event = p;
     sse->event_len = n;

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#define HELD_MAX ((int64_t)64 << 20) /* of a source without a size, which is read ahead */
+
 void gem_upload_init(struct gem_upload *up, int64_t size, int64_t chunk)
 {
     memset(up, 0, sizeof *up);
@@ -14,7 +16,7 @@ void gem_upload_init(struct gem_upload *up, int64_t size, int64_t chunk)
 static int64_t window(const struct gem_upload *up)
 {
     int64_t left = up->size < 0 ? INT64_MAX : up->size - up->acked;
-    int64_t most = up->chunk;
+    int64_t most = up->size < 0 && up->chunk > HELD_MAX ? HELD_MAX : up->chunk;
     if (most == 0 && up->size >= 0)
         return left;
     most -= most % up->granularity;
@@ -69,10 +71,18 @@ static enum gem_upload_verdict refuse(struct gem_upload *up, struct gem_err *err
     return stop(up);
 }
 
-static enum gem_upload_verdict done(struct gem_upload *up)
+/* The server says that it is final. */
+static enum gem_upload_verdict done(struct gem_upload *up, struct gem_err *err)
 {
+    if (up->offered < up->size)
+        return refuse(up, err, GEM_PROTOCOL, "the server finished the upload before all bytes were sent");
     up->state = GEM_UPLOAD_DONE;
     return GEM_UPLOAD_END;
+}
+
+static enum gem_upload_verdict unfinished(struct gem_upload *up, struct gem_err *err)
+{
+    return refuse(up, err, GEM_PROTOCOL, "all bytes were sent and the server does not finish the upload");
 }
 
 static enum gem_upload_verdict ask(struct gem_upload *up, enum gem_upload_verdict verdict)
@@ -88,7 +98,8 @@ static enum gem_upload_verdict restart(struct gem_upload *up)
         return stop(up);
     up->restarted = true;
     up->state = GEM_UPLOAD_START;
-    up->acked = 0;
+    up->acked = up->best = up->offered = 0;
+    up->doubted = 0;
     return GEM_UPLOAD_GO;
 }
 
@@ -100,10 +111,12 @@ static bool is_gone(const struct gem_upload_answer *a)
 /* The server has `received` bytes. */
 static enum gem_upload_verdict go_on(struct gem_upload *up, int64_t received, struct gem_err *err)
 {
-    if (up->size >= 0 && received > up->size)
-        return refuse(up, err, GEM_PROTOCOL, "the server says it has more bytes than the file");
-    if (received > up->acked)
-        up->doubted = false;
+    if (received > up->offered)
+        return refuse(up, err, GEM_PROTOCOL, "the server says it has more bytes than were sent");
+    if (received > up->best) {
+        up->best = received;
+        up->doubted = 0;
+    }
     up->acked = received;
     up->state = GEM_UPLOAD_SEND;
     return GEM_UPLOAD_GO;
@@ -124,31 +137,33 @@ static enum gem_upload_verdict take_start(struct gem_upload *up, const struct ge
 
 /* After a request that was taken but did not end the upload. */
 static enum gem_upload_verdict take_active(struct gem_upload *up, const struct gem_upload_answer *a,
-                                           struct gem_err *err)
+                                           const struct gem_upload_request *sent, struct gem_err *err)
 {
-    struct gem_upload_request sent;
-    gem_upload_next(up, &sent);
-    int64_t received = a->received >= 0 ? a->received : sent.offset + sent.length;
-    if (!is_last(up, sent.length))
-        return received > sent.offset ? go_on(up, received, err) : ask(up, GEM_UPLOAD_AGAIN);
+    int64_t received = a->received >= 0 ? a->received : sent->offset + sent->length;
+    if (!is_last(up, sent->length))
+        return received > sent->offset ? go_on(up, received, err) : ask(up, GEM_UPLOAD_AGAIN);
     if (up->doubted)
-        return refuse(up, err, GEM_PROTOCOL, "all bytes were sent and the server does not finish the upload");
-    up->doubted = true;
+        return unfinished(up, err);
+    up->doubted = a->code;
     return ask(up, GEM_UPLOAD_GO);
 }
 
 static enum gem_upload_verdict take_send(struct gem_upload *up, const struct gem_upload_answer *a,
                                          struct gem_err *err)
 {
-    up->tried = up->acked;
+    struct gem_upload_request sent;
+    gem_upload_next(up, &sent);
+    up->tried = sent.offset;
+    if (sent.offset + sent.length > up->offered)
+        up->offered = sent.offset + sent.length;
     if (is_passing(a))
         return ask(up, GEM_UPLOAD_AGAIN);
     if (has_status(a, "cancelled"))
         return is_success(a) ? refuse(up, err, GEM_PROTOCOL, "the server cancelled the upload") : stop(up);
     if (is_success(a)) {
         if (has_status(a, "final"))
-            return done(up);
-        return has_status(a, "active") ? take_active(up, a, err) : ask(up, GEM_UPLOAD_AGAIN);
+            return done(up, err);
+        return has_status(a, "active") ? take_active(up, a, &sent, err) : ask(up, GEM_UPLOAD_AGAIN);
     }
     if (is_gone(a))
         return restart(up);
@@ -156,7 +171,7 @@ static enum gem_upload_verdict take_send(struct gem_upload *up, const struct gem
         return stop(up);
     if (a->code != 400 && a->code != 412 && a->code != 416)
         return stop(up);
-    up->doubted = true; /* perhaps we only disagree on the offset */
+    up->doubted = a->code; /* perhaps we only disagree on the offset */
     return ask(up, GEM_UPLOAD_GO);
 }
 
@@ -170,27 +185,35 @@ static enum gem_upload_verdict take_query(struct gem_upload *up, const struct ge
     if (!is_success(a))
         return stop(up);
     if (has_status(a, "final"))
-        return done(up);
+        return done(up, err);
     if (has_status(a, "cancelled"))
         return refuse(up, err, GEM_PROTOCOL, "the server cancelled the upload");
     if (!has_status(a, "active"))
         return GEM_UPLOAD_AGAIN;
     if (a->received < 0)
         return refuse(up, err, GEM_PROTOCOL, "the server does not say how many bytes it has");
-    if (up->doubted && a->received == up->tried)
-        return stop(up); /* no disagreement: the refusal stands */
+    if (up->doubted && a->received == up->tried) /* no disagreement: the refusal stands */
+        return up->doubted < 300 ? unfinished(up, err) : stop(up);
     return go_on(up, a->received, err);
 }
 
-enum gem_upload_verdict gem_upload_take(struct gem_upload *up, const struct gem_upload_answer *a, struct gem_err *err)
+static enum gem_upload_verdict take(struct gem_upload *up, const struct gem_upload_answer *a, struct gem_err *err)
 {
-    gem_err_clear(err);
-    if (a->granularity > 0)
-        up->granularity = a->granularity;
     switch (up->state) {
     case GEM_UPLOAD_START: return take_start(up, a, err);
     case GEM_UPLOAD_SEND: return take_send(up, a, err);
     case GEM_UPLOAD_QUERY: return take_query(up, a, err);
     default: return refuse(up, err, GEM_PROTOCOL, "the upload is over");
     }
+}
+
+enum gem_upload_verdict gem_upload_take(struct gem_upload *up, const struct gem_upload_answer *a, struct gem_err *err)
+{
+    gem_err_clear(err);
+    enum gem_upload_verdict verdict = take(up, a, err);
+    if (a->granularity > 0)
+        up->granularity = a->granularity; /* of the next request: what was sent had the old one */
+    if (up->size < 0 && up->granularity > HELD_MAX && up->state == GEM_UPLOAD_SEND)
+        return refuse(up, err, GEM_LIMIT, "the server wants more bytes in one request than may be held");
+    return verdict;
 }

@@ -27,9 +27,11 @@ struct gem_upload {
     int64_t chunk;       /* bytes in a request, 0 for all that is left */
     int64_t granularity; /* the server's: every request but the last is a multiple of it */
     int64_t acked;
+    int64_t best;        /* the most ever acked in this session: less is no progress */
+    int64_t offered;     /* where the furthest request with bytes ended: the server cannot have more */
     int64_t tried;       /* the offset of the last request with bytes */
     bool restarted;      /* a lost session is begun anew once */
-    bool doubted;        /* the server's last word made no sense and was met with a query; progress clears it */
+    int doubted;         /* the HTTP status of a word that made no sense and was met with a query; progress clears it */
 };
 
 /* What to send now. */
@@ -52,16 +54,17 @@ enum gem_upload_verdict {
     GEM_UPLOAD_GO,    /* send gem_upload_next now */
     GEM_UPLOAD_AGAIN, /* a passing fault: wait, then send gem_upload_next, or give up with the fault that was seen */
     GEM_UPLOAD_END,   /* DONE */
-    GEM_UPLOAD_STOP   /* FAILED: the answer is the error, unless err says more */
+    GEM_UPLOAD_STOP   /* FAILED: err, or where that is GEM_OK the last answer that was no success (a query may follow it) */
 };
 
-/* size -1: not known yet. chunk 0: one request for all. */
+/* size -1: not known yet; a request then has at most 64 MiB, since somebody has to hold it. chunk 0: one request
+ * for all. */
 void gem_upload_init(struct gem_upload *up, int64_t size, int64_t chunk);
 
 /* The request to send in state START, SEND or QUERY. */
 void gem_upload_next(const struct gem_upload *up, struct gem_upload_request *request);
 
-/* Takes the answer to it. err is GEM_OK where the answer itself is the reason to stop. */
+/* Takes the answer to it. err is GEM_OK where an answer of the server is the reason to stop. */
 enum gem_upload_verdict gem_upload_take(struct gem_upload *up, const struct gem_upload_answer *answer,
                                         struct gem_err *err);
 

@@ -34,7 +34,13 @@ static void remember(struct gem_exchange *ex, const struct gem_err *err)
 static int on_connected(void *ud, char *a, char *b, int c, int d)
 {
     struct gem_exchange *ex = ud;
+    struct gem_err err;
     (void)a, (void)b, (void)c, (void)d;
+    if (ex->phase != GEM_PHASE_CONNECTING) { /* libcurl sends a request without a body again by itself */
+        gem_err_set(&err, GEM_NETWORK, 0, "the connection broke before an answer came");
+        remember(ex, &err);
+        return CURL_PREREQFUNC_ABORT;
+    }
     ex->phase = ex->length > 0 ? GEM_PHASE_SENDING : GEM_PHASE_WAITING;
     ex->since = gem_now();
     ex->facts.connect = ex->since - ex->started;
@@ -410,6 +416,8 @@ void gem_exchange_finish(struct gem_exchange *ex, CURLcode result)
 {
     struct gem_err err;
     enum gem_kind kind = kind_of(result);
+    if (result == CURLE_OK && !ex->head_done)
+        result = CURLE_GOT_NOTHING; /* closed inside the head, which libcurl forgives */
     /* A server that refuses an upload answers and hangs up: what it said counts, not that it hung up. */
     if (result != CURLE_OK && ex->err.kind == GEM_OK && !(kind == GEM_NETWORK && ex->status >= 400)) {
         if (kind == GEM_NETWORK && ex->status != 0)

@@ -12,10 +12,11 @@
 
 #if defined(GEM_USE_POLL)
 #include <poll.h>
-#elif defined(__linux__)
+#elif defined(__linux__) && !defined(GEM_USE_KQUEUE)
 #include <sys/epoll.h>
 #elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || \
     defined(GEM_USE_KQUEUE)
+#include <fcntl.h>
 #include <sys/types.h>
 
 #include <sys/event.h>
@@ -128,12 +129,15 @@ int gem_poller_wait(struct gem_poller *poller, double seconds, struct gem_ready 
     }
     if (poll(polled, (nfds_t)poller->count, seconds > 86400 ? 86400000 : (int)(seconds * 1000 + 0.999)) < 0)
         return errno == EINTR ? 0 : fail("poll", err);
-    for (size_t i = 0; i < poller->count && n < max; i++) {
+    for (size_t k = 0, from = poller->turn; k < poller->count && n < max; k++) {
+        size_t i = (from + k) % poller->count;
         short r = polled[i].revents;
         int events = (r & POLLIN ? GEM_READABLE : 0) | (r & POLLOUT ? GEM_WRITABLE : 0) |
                      (r & (POLLERR | POLLHUP | POLLNVAL) ? GEM_TROUBLE : 0);
-        if (events != 0)
-            ready[n++] = (struct gem_ready){polled[i].fd, events, poller->watches[i].tag};
+        if (events == 0)
+            continue;
+        ready[n++] = (struct gem_ready){polled[i].fd, events, poller->watches[i].tag};
+        poller->turn = i + 1;
     }
     return n;
 }
@@ -145,7 +149,10 @@ int gem_poller_open(struct gem_poller *poller, const struct gem_mem *mem, struct
     memset(poller, 0, sizeof *poller);
     poller->mem = mem;
     poller->fd = kqueue();
-    return poller->fd < 0 ? fail("kqueue", err) : 0;
+    if (poller->fd < 0)
+        return fail("kqueue", err);
+    fcntl(poller->fd, F_SETFD, FD_CLOEXEC);
+    return 0;
 }
 
 static int change(struct gem_poller *poller, int fd, short filter, int on, int tag)

@@ -26,6 +26,7 @@ struct gem_poller {
     struct gem_watch *watches; /* poll only */
     size_t count, capacity;
     void *polled;              /* poll only: the array that poll takes */
+    size_t turn;               /* poll only: where the next reports begin, so that each descriptor has its turn */
 };
 
 /* Monotonic seconds; the zero is arbitrary. */
