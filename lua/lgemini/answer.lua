@@ -106,7 +106,7 @@ local function unknown_key(name, brothers, type)
   local taken = type.fields[key] or (reserved[type.name] and reserved[type.name][key])
   if not plain and camel ~= name and brothers[camel] ~= nil then taken = true end
   if taken then return nil end
-  return key, plain or camel == name
+  return key, camel == name
 end
 
 -- Key, what is shown, is it sent back as it came?

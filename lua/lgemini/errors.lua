@@ -135,13 +135,13 @@ local HIDDEN = "[redacted]"
 --- Takes secrets out of a text: the given ones, everything that looks like a Google API key, and the values of
 --- `key=`, `token=` and `upload_id=` (an upload URL is a secret).
 ---@param text string
----@param secrets string[]|nil
+---@param secrets table<any, string>|nil
 ---@return string
 function errors.redact(text, secrets)
   if secrets then
     local longest_first = {}
-    for i, secret in ipairs(secrets) do
-      longest_first[i] = secret
+    for _, secret in pairs(secrets) do -- not ipairs: there may be a hole where there is no key
+      longest_first[#longest_first + 1] = secret
     end
     table.sort(longest_first, function(a, b)
       return #a > #b
@@ -482,7 +482,7 @@ end
 ---@field file string|nil          the same: the name of a file object
 ---@field mime_types string[]|nil  those the service takes, for the hint
 ---@field size integer|nil         bytes of the request's body, for the hint
----@field secrets string[]|nil     to be kept out of the error
+---@field secrets table|nil        strings to be kept out of the error
 ---@field now number|nil           seconds since 1970, for dates in headers
 
 --- The error that an HTTP answer means, whatever its body looks like: the API's error object, a list that holds one,

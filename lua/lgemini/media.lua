@@ -114,8 +114,8 @@ local BRANDS = {
 local VAGUE = { mif1 = true, msf1 = true }
 
 local function iso_media(head)
-  local a, b, c, d = byte(head, 1, 4)
-  local last = math.min(((a * 256 + b) * 256 + c) * 256 + d, #head, 256)
+  local high, low = byte(head, 3, 4)
+  local last = math.min(high * 256 + low, #head) -- of the box; one that is longer is none
   local main = sub(head, 9, 12)
   local found = BRANDS[main]
   if not found then
@@ -168,10 +168,14 @@ local function adts(head)
 end
 
 -- The same for MP3 (MPEG 1, 2 and 2.5, layer 3). Kilobits and hertz by the numbers in the frame's header.
-local RATES = {
-  [3] = { 44100, 48000, 32000, bits = { 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320 } },
-  [2] = { 22050, 24000, 16000, bits = { 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160 } },
-  [0] = { 11025, 12000, 8000, bits = { 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160 } },
+local KILOBITS = {
+  { 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320 },
+  { 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160 },
+}
+local VERSIONS = {
+  [3] = { hertz = { 44100, 48000, 32000 }, kilobits = KILOBITS[1], samples = 1152 },
+  [2] = { hertz = { 22050, 24000, 16000 }, kilobits = KILOBITS[2], samples = 576 },
+  [0] = { hertz = { 11025, 12000, 8000 }, kilobits = KILOBITS[2], samples = 576 },
 }
 
 local function mp3(head)
@@ -179,22 +183,23 @@ local function mp3(head)
   if first ~= 255 or not third or second < 224 or math.floor(second / 2) % 4 ~= 1 then
     return nil
   end
-  local version = math.floor(second / 8) % 4
-  local rates = RATES[version]
-  local kilobits = rates and rates.bits[math.floor(third / 16)]
-  local hertz = rates and rates[math.floor(third / 4) % 4 + 1]
+  local version = VERSIONS[math.floor(second / 8) % 4]
+  local kilobits = version and version.kilobits[math.floor(third / 16)]
+  local hertz = version and version.hertz[math.floor(third / 4) % 4 + 1]
   if not (kilobits and hertz) then
     return nil
   end
-  local length = math.floor((version == 3 and 144000 or 72000) * kilobits / hertz) + math.floor(third / 2) % 2
+  local padding = math.floor(third / 2) % 2
+  local length = math.floor(version.samples / 8 * kilobits * 1000 / hertz) + padding
   local a, b = byte(head, length + 1, length + 2)
   return a == 255 and b == second and "audio/mpeg" or nil
 end
 
--- An ID3 tag usually heads an MP3, but AAC and others carry it, too.
+-- An ID3 tag usually heads an MP3, but AAC and others carry it, too. Its length has seven bits a byte; where the
+-- upper half of it is set, the tag is longer than a head.
 local function tagged(head)
-  local a, b, c, d = byte(head, 7, 10)
-  local rest = d and sub(head, ((a * 128 + b) * 128 + c) * 128 + d + 11) or ""
+  local a, b, high, low = byte(head, 7, 10)
+  local rest = low and a + b == 0 and sub(head, high * 128 + low + 11) or ""
   local found = not find(rest, "^ID3") and media.sniff(rest)
   return found or "audio/mpeg", not found
 end
