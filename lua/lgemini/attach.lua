@@ -136,7 +136,8 @@ function attach.fit(items, length, limit)
     if not item then
       return nil, errors.new {
         kind = "too_large",
-        message = ("the request would have %.1f MiB; at most %.1f MiB are sent inline"):format(length / MIB, limit / MIB),
+        message = ("the request would have %.1f MiB; at most %.1f MiB are sent inline"):format(
+          length / MIB, limit / MIB),
         hint = 'send large media with via = "upload", or raise inline_limit of Client{} (the service takes 100 MB)',
       }
     end

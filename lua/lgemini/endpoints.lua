@@ -20,7 +20,6 @@ local endpoints = {}
 ---@field answer string?  type of the answer; none where it is bytes or nothing
 ---@field items string?  of a list: the field of the answer with the items
 ---@field stream boolean?  the answer is a stream of `answer`
----@field total number|false|nil  seconds for the whole call; false: no limit; nil: the client's default
 
 ---@type table<string, lgemini.endpoints.Row>
 endpoints.models = {
@@ -28,7 +27,7 @@ endpoints.models = {
     config = "GenerateContentConfig", answer = "GenerateContentResponse" },
   generate_content_stream = { verb = "POST", path = "{model:models}:streamGenerateContent",
     query = { alt = "sse" }, body = "generate", config = "GenerateContentConfig",
-    answer = "GenerateContentResponse", stream = true, total = false },
+    answer = "GenerateContentResponse", stream = true },
   count_tokens = { verb = "POST", path = "{model:models}:countTokens", body = "count",
     config = "CountTokensConfig", answer = "CountTokensResponse" },
   embed_content = { verb = "POST", path = "{model:models}:batchEmbedContents", body = "embed",
@@ -46,9 +45,9 @@ endpoints.files = {
   get = { verb = "GET", path = "{name:files}", answer = "File" },
   list = { verb = "GET", path = "files", config = "ListConfig", answer = "ListFilesResponse", items = "files" },
   delete = { verb = "DELETE", path = "{name:files}" },
-  download = { verb = "GET", path = "{name:files}:download", query = { alt = "media" }, total = false },
+  download = { verb = "GET", path = "{name:files}:download", query = { alt = "media" } },
   upload = { verb = "POST", path = "files", upload = true, config = "UploadFileConfig", request = "FileEnvelope",
-    answer = "FileEnvelope", total = false },
+    answer = "FileEnvelope" },
 }
 
 -- Names ----------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
--- What is sent is never held: a request takes the same memory whatever its size. A property, not a timing. The sanitizers
--- keep freed memory, so these run in the plain interpreter only. #plain
+-- What is sent is never held: a request takes the same memory whatever its size. A property, not a timing. The
+-- sanitizers keep freed memory, so these run in the plain interpreter only. #plain
 local emulator = require "spec.support.emulator"
 local peak = require "spec.support.peak"
 local process = require "spec.support.process"
