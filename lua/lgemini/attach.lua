@@ -4,6 +4,7 @@
 -- body will be is known before anything is sent.
 
 local errors = require "lgemini.errors"
+local files = require "lgemini.files"
 local media = require "lgemini.media"
 local request = require "lgemini.request"
 
@@ -112,6 +113,10 @@ local function encoded(size)
   return 4 * math.floor((size + 2) / 3)
 end
 
+local function amount(bytes)
+  return bytes < MIB and ("%d bytes"):format(bytes) or ("%.1f MiB"):format(bytes / MIB)
+end
+
 -- The largest of those that may be uploaded and are not yet.
 local function largest(items)
   local best
@@ -136,8 +141,7 @@ function attach.fit(items, length, limit)
     if not item then
       return nil, errors.new {
         kind = "too_large",
-        message = ("the request would have %.1f MiB; at most %.1f MiB are sent inline"):format(
-          length / MIB, limit / MIB),
+        message = ("the request would have %s; at most %s are sent inline"):format(amount(length), amount(limit)),
         hint = 'send large media with via = "upload", or raise inline_limit of Client{} (the service takes 100 MB)',
       }
     end
@@ -150,7 +154,7 @@ end
 
 local function upload_one(client, call, item, on_progress)
   local entry = item.entry
-  local file, err = client.files:send(call, {
+  local file, err = files.send(client.files, call, {
     file = entry.file,
     data = entry.data,
     config = { mime_type = item.mime_type },
@@ -204,11 +208,11 @@ function attach.deliver(client, call, items, found, on_progress)
   for _, used in ipairs(found.files) do
     if used.file.state == "PROCESSING" then
       jobs[#jobs + 1] = function()
-        return client.files:ready(call, used.file)
+        return files.ready(client.files, call, used.file)
       end
     end
   end
-  local done, err = client.tasks:all(jobs, PARALLEL)
+  local done, err = client.tasks:all(jobs, PARALLEL, function(failure) call.stopped = failure end)
   if not done then
     return nil, err
   end

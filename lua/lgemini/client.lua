@@ -43,6 +43,10 @@ local Client = { __name = "lgemini.Client" }
 
 local SERVICES = { models = "lgemini.models", files = "lgemini.files" }
 
+-- What the official SDKs have and this version does not.
+local LATER = { chats = true, caches = true, batches = true, tunings = true, file_search_stores = true,
+  auth_tokens = true, interactions = true, live = true, aio = true }
+
 local methods = {}
 
 function Client.__index(self, name)
@@ -50,6 +54,8 @@ function Client.__index(self, name)
     local service = require(SERVICES[name]).new(self)
     rawset(self, name, service)
     return service
+  elseif LATER[name] then
+    errors.misuse(("client.%s is not in this version of lgemini (%s)"):format(name, client._VERSION))
   end
   return methods[name]
 end
@@ -93,6 +99,9 @@ local function check_text(value, name)
   return value
 end
 
+-- Header lines that say how long a message is and what becomes of the connection.
+local OURS = { ["content-length"] = true, ["transfer-encoding"] = true, expect = true, connection = true, host = true }
+
 local function check_headers(given)
   options.table(given, "http_options.headers")
   for name, value in pairs(given or {}) do
@@ -102,6 +111,8 @@ local function check_headers(given)
       return invalid "http_options.headers: a name is no header name"
     elseif value:find "[%z\1-\8\10-\31\127]" then
       return invalid("http_options.headers: the value of %s has a control character in it", name)
+    elseif OURS[name:lower()] then
+      return invalid("http_options.headers: %s is made by the library", name)
     end
   end
   return given or {}

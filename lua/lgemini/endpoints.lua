@@ -5,6 +5,7 @@
 
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
+local options = require "lgemini.options"
 local schema = require "lgemini.schema"
 
 local endpoints = {}
@@ -130,7 +131,7 @@ local function escape(text)
 end
 
 local function unknown(name, type)
-  local near = schema.nearest(name, type.fields)
+  local near = options.nearest(name, type.fields)
   errors.misuse(("config.%s: %s"):format(tostring(name),
     near and ("did you mean config.%s?"):format(near) or "no such field"))
 end

@@ -114,23 +114,26 @@ local function is_video(file)
   return type(file.mime_type) == "string" and media.is_video(file.mime_type)
 end
 
-local function refuse_failed(file)
+local function refuse_failed(file, name)
   local reason = type(file.error) == "table" and file.error.message or "the service gives no reason"
   return nil, errors.new {
     kind = "file_failed",
-    message = ("%s could not be processed: %s"):format(file.display_name or file.name or "the file", reason),
+    message = ("%s could not be processed: %s"):format(name or file.display_name or file.name or "the file", reason),
     hint = is_video(file) and "convert it first: ffmpeg -i input.mp4 -c:v libx264 output.mp4"
       or "check that it is whole",
     file = file,
   }
 end
 
--- Until the file is ACTIVE, for at most that many seconds.
-local function wait_active(self, call, file, seconds)
+-- Until the file is ACTIVE, for at most that many seconds. name: as the user knows it.
+local function wait_active(self, call, file, seconds, name)
   local tasks = self.client.tasks
   local limit, pause = tasks.now() + seconds, FIRST_POLL
   while file.state == "PROCESSING" do
     local now = tasks.now()
+    if call.stopped then
+      return nil, call.stopped
+    end
     if now + pause > limit then
       return nil, errors.new {
         kind = "timeout",
@@ -152,7 +155,7 @@ local function wait_active(self, call, file, seconds)
     end
   end
   if file.state == "FAILED" then
-    return refuse_failed(file)
+    return refuse_failed(file, name)
   end
   return file
 end
@@ -318,13 +321,8 @@ local function header_name(name)
 end
 
 local function start_request(self, up)
-  local tree, err = request.wire({ file = up.meta }, "FileEnvelope", "config")
-  if not tree then
-    return nil, err
-  end
   local body = self.client.core.body.new()
-  local ok
-  ok, err = request.emit(tree, body)
+  local ok, err = request.encode(body, { file = up.meta }, "FileEnvelope")
   if not ok then
     return nil, err
   end
@@ -541,13 +539,14 @@ local function check_names(config)
   end
 end
 
---- Uploads within a call that is under way; see Files:upload. `what` is handed to on_progress.
+--- Uploads within a call that is under way; see Files:upload.
+---@param self lgemini.Files
 ---@param call lgemini.Call
 ---@param args table
----@param what string|nil
+---@param what string|nil  is handed to on_progress
 ---@return table|nil file
 ---@return lgemini.Error|nil err
-function Files:send(call, args, what)
+function files.send(self, call, args, what)
   local config = args.config or {}
   local name, err = check_names(config)
   if err then
@@ -589,9 +588,9 @@ function Files:send(call, args, what)
   if args.wait == false then
     return file
   elseif file.state == "FAILED" then
-    return refuse_failed(file)
+    return refuse_failed(file, source.name)
   end
-  return wait_active(self, call, file, call.options.timeout.processing)
+  return wait_active(self, call, file, call.options.timeout.processing, source.name)
 end
 
 --- Uploads a file and returns when it is ACTIVE.
@@ -609,15 +608,16 @@ function Files:upload(args)
   if not call then
     return nil, err
   end
-  return self:send(call, args)
+  return files.send(self, call, args)
 end
 
 --- A file object that is ACTIVE: one that is PROCESSING is waited for.
+---@param self lgemini.Files
 ---@param call lgemini.Call
 ---@param file table
 ---@return table|nil file
 ---@return lgemini.Error|nil err
-function Files:ready(call, file)
+function files.ready(self, call, file)
   return wait_active(self, call, file, call.options.timeout.processing)
 end
 

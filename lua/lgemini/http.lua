@@ -15,6 +15,7 @@ local http = {}
 ---@field deadline number|nil the instant at which its time is up
 ---@field attempts integer    requests sent for what is being asked now
 ---@field waited number       seconds waited between tries
+---@field stopped lgemini.Error|nil  why what it still does is of no use: it is ended soon
 ---@field started number
 
 ---@class lgemini.Request
@@ -183,13 +184,15 @@ function http.wait(call, request, exchange, until_head)
       return nil, failed(call, request, err)
     end
     tasks:wait(exchange, request.tick and tasks.now() + TICK or nil)
-    if request.tick then
-      local ok
+    local ok = true
+    if call.stopped then
+      ok, err = nil, call.stopped
+    elseif request.tick then
       ok, err = request.tick(exchange)
-      if not ok then
-        exchange:close()
-        return nil, err
-      end
+    end
+    if not ok then
+      exchange:close()
+      return nil, err
     end
   end
 end
@@ -255,6 +258,9 @@ end
 ---@return true|nil
 ---@return lgemini.Error|nil err
 function http.again(call, err, delivered)
+  if call.stopped then
+    return nil, call.stopped
+  end
   local now = call.client.tasks.now()
   local wait, _, words = retry.decide(call.options.retry_options, {
     attempts = call.attempts,

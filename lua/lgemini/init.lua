@@ -40,6 +40,13 @@ end
 gemini.base64 = setmetatable({}, {
   __index = function(self, name)
     local fn = require("lgemini.core").base64[name]
+    if name == "decode" then
+      local decode = fn
+      fn = function(text)
+        local bytes, err = decode(text)
+        return bytes, err and errors.new(err)
+      end
+    end
     self[name] = fn
     return fn
   end,

@@ -28,7 +28,8 @@ local rows = endpoints.models
 local function known_for(row)
   local config = schema.known(row.config)
   config.http_options = options.HTTP
-  return { model = true, contents = true, on_progress = true, config = config }
+  local inside = "contents = { { file = ... } }"
+  return { model = true, contents = true, on_progress = true, config = config, file = inside, data = inside }
 end
 
 -- Requests -------------------------------------------------------------------------------------

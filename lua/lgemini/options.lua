@@ -106,18 +106,17 @@ end
 -- The place that was probably meant, or nil.
 local function suggestion(name, known, root, prefix)
   local everywhere = places(root, "", {})
+  local function place(meant)
+    local here = known[meant]
+    return here and type(here) ~= "string" and prefix .. meant or everywhere[meant]
+  end
   for _, meant in ipairs { name, snake(name), ALIASES[snake(name)] } do
-    local place = known[meant] and prefix .. meant or everywhere[meant]
-    if place then
-      return place
+    if place(meant) then
+      return place(meant)
     end
   end
-  local near = options.nearest(name, known)
-  if near then
-    return prefix .. near
-  end
-  near = options.nearest(name, everywhere)
-  return near and everywhere[near]
+  local near = options.nearest(name, known) or options.nearest(name, everywhere)
+  return near and place(near)
 end
 
 local function list(known)

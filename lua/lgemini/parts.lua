@@ -5,6 +5,7 @@
 
 local errors = require "lgemini.errors"
 local media = require "lgemini.media"
+local options = require "lgemini.options"
 local schema = require "lgemini.schema"
 
 local parts = {}
@@ -80,7 +81,7 @@ end
 local function check_names(value, known, path)
   for key in pairs(value) do
     if not known[key] then
-      local near = schema.nearest(key, known)
+      local near = options.nearest(key, known)
       errors.misuse(("%s.%s: %s"):format(path, tostring(key),
         near and ("did you mean %s?"):format(near) or "a part has no such field"))
     end
@@ -148,7 +149,7 @@ end
 local function unknown_part(value, path)
   local names = names_of_local()
   for key in pairs(value) do
-    local near = schema.nearest(key, names)
+    local near = options.nearest(key, names)
     if near then errors.misuse(("%s.%s: did you mean %s?"):format(path, key, near)) end
   end
   local shape, problem = parts.shape(value)

@@ -10,6 +10,7 @@
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
 local media = require "lgemini.media"
+local options = require "lgemini.options"
 local parts = require "lgemini.parts"
 local schema = require "lgemini.schema"
 
@@ -272,7 +273,7 @@ local function unknown_name(walk, name, type)
   local fields = type.order
   local known = {}
   for _, field in ipairs(fields) do known[field.field] = not field.vertex or nil end
-  local near = below(name, fields) or schema.nearest(name, known)
+  local near = below(name, fields) or options.nearest(name, known)
   local at = place(walk)
   at = at == "" and at or at .. "."
   if near then errors.misuse(("%s%s: did you mean %s%s?"):format(at, tostring(name), at, near)) end

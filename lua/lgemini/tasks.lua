@@ -39,11 +39,24 @@ function tasks.new(core)
   }, tasks)
 end
 
+local function remove_timer(self, waiter)
+  local timers = self.timers
+  for i = #timers, 1, -1 do
+    if timers[i] == waiter then
+      table.remove(timers, i)
+      return
+    end
+  end
+end
+
 local function wake(self, waiter)
   if waiter.woken then
     return
   end
   waiter.woken = true
+  if waiter.instant then
+    remove_timer(self, waiter)
+  end
   if waiter.exchange then
     self.waiters[waiter.exchange] = nil -- allowed while pairs goes over them
   end
@@ -144,17 +157,19 @@ end
 --- value, or nil, err; after the first error no more are started.
 ---@param functions function[]
 ---@param limit integer
+---@param on_failure function  is told of the first error, so that the others can be ended
 ---@return table|nil values  in order
 ---@return lgemini.Error|nil err
-function tasks:all(functions, limit)
+function tasks:all(functions, limit, on_failure)
   local values, started, failure = {}, 0, nil
   local function work()
     while started < #functions and not failure do
       started = started + 1
       local mine = started
       local value, err = functions[mine]()
-      if err then
-        failure = failure or err
+      if err and not failure then
+        failure = err
+        on_failure(err)
       end
       values[mine] = value
     end
@@ -183,8 +198,8 @@ end
 local function run_timers(self)
   local timers = self.timers
   local now = #timers > 0 and self.now()
-  while #timers > 0 and (timers[#timers].woken or timers[#timers].instant <= now) do
-    wake(self, table.remove(timers))
+  while #timers > 0 and timers[#timers].instant <= now do
+    wake(self, timers[#timers])
   end
 end
 
@@ -205,6 +220,9 @@ end
 function tasks:step(budget, max_wait)
   if self.closed and #self.ready == 0 then
     error(errors.new { kind = "closed", message = "the client is closed" }, 0)
+  end
+  if #self.ready > 0 then
+    max_wait = 0 -- what they do may be what somebody outside waits for
   end
   run_ready(self)
   if self.closed then
@@ -235,8 +253,8 @@ function tasks:close()
   for _, waiter in pairs(self.waiters) do
     wake(self, waiter)
   end
-  for _, waiter in ipairs(self.timers) do
-    wake(self, waiter)
+  while #self.timers > 0 do
+    wake(self, self.timers[#self.timers])
   end
 end
 

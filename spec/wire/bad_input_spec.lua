@@ -97,7 +97,7 @@ describe("bad input:", function()
         { inline_data = { mime_type = "image/png", data = png } } } do
         local err = refusal { "Look", part }
         assert.equal("invalid", err.kind)
-        has(err.message, "contents[2]", "data is raw bytes; this is base64")
+        has(err.message, "[2]", "data is raw bytes; this is base64")
       end
     end)
 
@@ -156,7 +156,7 @@ describe("bad input:", function()
       local err = refusal { "Look", { file = "spec/fixtures/slide.png", via = "inline" } }
       assert.equal("too_large", err.kind)
       has(err.hint, 'via = "upload"', "inline_limit")
-      has(err.message, "MiB")
+      has(err.message, "5000 bytes")
     end)
 
     it("the client does not want to be read", function()
@@ -327,6 +327,10 @@ describe("bad input:", function()
         client.models:generate_content { model = MODEL, contents = "x", temperature = 1 }
       end)
       raises("did you mean file?", function() client.files:upload { path = "x" } end)
+      raises("contents = { { file = ... } }", function()
+        client.models:generate_content { model = MODEL, contents = "x", path = "x.png" }
+      end)
+      raises("not in this version", function() return client.batches.create end)
       raises("did you mean", function()
         client.models:generate_content { model = MODEL, contents = "x", config = { max_output_token = 3 } }
       end)

@@ -1,0 +1,129 @@
+# `make` builds build/lgemini/core.so; `make demo` and `make test` install what they need first.
+#
+# Yours to set: CC CFLAGS CPPFLAGS LDFLAGS, LUA (interpreter for the specs), LUA_INCDIR (else pkg-config
+# finds it), PKG_CONFIG, and for install DESTDIR PREFIX INST_LUADIR INST_LIBDIR.
+# Every path is relative: the name of this directory may hold spaces.
+
+CFLAGS ?= -O2
+LIBFLAG ?= -shared
+PKG_CONFIG ?= pkg-config
+LUA ?= lua5.4
+PREFIX ?= /usr/local
+INST_LUADIR ?= $(PREFIX)/share/lua/5.4
+INST_LIBDIR ?= $(PREFIX)/lib/lua/5.4
+
+LUA_PC := $(firstword $(foreach name,lua5.4 lua-5.4 lua54 lua,$(shell $(PKG_CONFIG) --exists $(name) && echo $(name))))
+ifdef LUA_INCDIR
+LUA_CFLAGS = -I"$(LUA_INCDIR)"
+else
+LUA_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(LUA_PC))
+endif
+LUA_LIBS := $(shell $(PKG_CONFIG) --libs $(LUA_PC))
+CURL_CFLAGS := $(shell $(PKG_CONFIG) --cflags libcurl)
+LIBS := $(shell $(PKG_CONFIG) --libs libcurl) -lm
+
+SOURCES := $(sort $(wildcard src/*/*.c))
+HEADERS := $(sort $(wildcard src/*.h src/*/*.h))
+MODULES := $(sort $(patsubst lua/%,%,$(filter-out %.meta.lua,$(wildcard lua/lgemini/*.lua))))
+C_TESTS := $(patsubst spec/c/%.c,build/c/%,$(sort $(wildcard spec/c/test_*.c)))
+
+WARN = -Wall -Wextra -Wpedantic
+STRICT = $(WARN) -Werror -Wshadow -Wundef -Wvla -Wpointer-arith -Wwrite-strings -Wstrict-prototypes \
+    -Wmissing-prototypes
+DIALECT = -std=c11 -fPIC -fvisibility=hidden -Isrc $(LUA_CFLAGS) $(CURL_CFLAGS)
+COMPILE = $(CC) $(DIALECT) $(WARN) $(CPPFLAGS) $(CFLAGS)
+
+# A resolver thread of libcurl may outlive the last handle, so the library stays mapped (nodelete).
+ifneq ($(shell uname -s),Darwin)
+NODELETE = -Wl,-z,nodelete
+endif
+
+OBJECTS := $(SOURCES:src/%.c=build/obj/%.o)
+
+all: build/lgemini/core.so
+
+build/lgemini/core.so: $(OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(LIBFLAG) $(NODELETE) $(LDFLAGS) -o $@ $(OBJECTS) $(LIBS)
+
+build/obj/%.o: src/%.c build/flags
+	@mkdir -p $(@D)
+	$(COMPILE) -MMD -MP -c -o $@ $<
+
+# Changes when the compiler or its flags do, so that one build never mixes two.
+build/flags: FORCE
+	@mkdir -p $(@D)
+	@$(PKG_CONFIG) --exists libcurl || { echo "pkg-config finds no libcurl: scripts/setup build" >&2; exit 1; }
+	@echo '$(COMPILE) $(LIBFLAG) $(LDFLAGS)' | cmp -s - $@ || echo '$(COMPILE) $(LIBFLAG) $(LDFLAGS)' >$@
+
+# The test build: everything under ASan and UBSan, with flags of its own.
+
+SANITIZE = -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+SAN_OBJECTS := $(SOURCES:src/%.c=build/san/src/%.o)
+SAN_LIBRARY := $(filter-out build/san/src/binding/%,$(SAN_OBJECTS))
+
+build/san/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(DIALECT) $(STRICT) $(SANITIZE) -MMD -MP -c -o $@ $<
+
+# The interpreter of the sanitizer suites; -rdynamic names functions in leak reports.
+build/host: build/san/spec/c/host.o $(SAN_OBJECTS)
+	$(CC) $(SANITIZE) -rdynamic -o $@ $^ $(LIBS) $(LUA_LIBS)
+
+build/c/%: build/san/spec/c/%.o $(SAN_LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(SANITIZE) -o $@ $^ $(LIBS)
+
+tests: all build/host $(C_TESTS)
+
+# Nothing undefined but Lua's names: linked against Lua, the module must be complete.
+build/complete.so: $(OBJECTS)
+	$(CC) $(LIBFLAG) -Wl,-z,defs -o $@ $(OBJECTS) $(LIBS) $(LUA_LIBS)
+
+# Each source with warnings as errors, each header on its own: `make warnings CC=clang`.
+warnings:
+	@for file in $(SOURCES) $(wildcard spec/c/*.c); do \
+	    $(CC) $(DIALECT) $(STRICT) -O2 -fsyntax-only "$$file" || exit 1; \
+	done
+	@for file in $(HEADERS); do \
+	    echo "#include \"$$file\"" | $(CC) $(DIALECT) $(STRICT) -I. -x c -fsyntax-only - || exit 1; \
+	done
+
+demo:
+	@sh scripts/setup demo
+	@$(MAKE) --no-print-directory
+	@LUA='$(LUA)' sh scripts/demo
+
+test:
+	@sh scripts/setup test
+	@MAKE='$(MAKE)' LUA='$(LUA)' sh scripts/test
+
+check:
+	@MAKE='$(MAKE)' LUA='$(LUA)' sh scripts/test lint c specs
+
+check-asan:
+	@MAKE='$(MAKE)' LUA='$(LUA)' sh scripts/test c san
+
+check-oom check-gc check-valgrind check-clang check-rock:
+	@MAKE='$(MAKE)' LUA='$(LUA)' sh scripts/test $(@:check-%=%)
+
+env:
+	@sh scripts/env
+
+install: all
+	install -d "$(DESTDIR)$(INST_LUADIR)/lgemini" "$(DESTDIR)$(INST_LIBDIR)/lgemini"
+	install -m 644 $(MODULES:%=lua/%) "$(DESTDIR)$(INST_LUADIR)/lgemini"
+	install -m 755 build/lgemini/core.so "$(DESTDIR)$(INST_LIBDIR)/lgemini"
+
+clean:
+	rm -rf build
+
+FORCE:
+
+.PHONY: all tests warnings demo test check check-asan check-oom check-gc check-valgrind check-clang check-rock \
+    env install clean FORCE
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SUFFIXES:
+
+-include $(OBJECTS:.o=.d) $(SAN_OBJECTS:.o=.d) $(wildcard build/san/spec/c/*.d)

@@ -1,0 +1,91 @@
+-- scripts/setup against stand-ins for apt-get, dpkg-query, sudo and id, each of which writes down its call.
+local function write(path, text)
+  local file = assert(io.open(path, "w"))
+  file:write(text)
+  file:close()
+end
+
+local function read(path)
+  local file = io.open(path)
+  if not file then return "" end
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
+describe("scripts/setup", function()
+  local dir
+
+  before_each(function()
+    local pipe = io.popen "mktemp -d"
+    dir = pipe:read "*l"
+    pipe:close()
+  end)
+  after_each(function() os.execute("rm -rf '" .. dir .. "'") end)
+
+  local function stand_in(name, body)
+    write(dir .. "/" .. name, ("#!/bin/sh\necho %s \"$@\" >>'%s/calls'\n%s\n"):format(name, dir, body))
+    os.execute(("chmod +x '%s/%s'"):format(dir, name))
+  end
+
+  -- Runs the set-up where the packages in `installed` are there; with nothing of the real PATH but what it uses.
+  local function setup(group, installed, user)
+    local query = {}
+    for package in installed:gmatch "%S+" do query[#query + 1] = "installed " .. package .. " " end
+    stand_in("dpkg-query", "printf '%s' '" .. table.concat(query) .. "'; exit 1")
+    stand_in("id", "echo " .. (user or 0))
+    stand_in("sudo", 'exec "$@"')
+    local status = os.execute(("for tool in sh tr env cat; do ln -s $(command -v $tool) '%s'; done; "
+      .. "PATH='%s' sh scripts/setup %s >'%s/out' 2>&1"):format(dir, dir, group, dir))
+    local calls = read(dir .. "/calls"):gsub("dpkg%-query[^\n]*\n", ""):gsub("id %-u\n", "")
+    return status == true or status == 0, calls, read(dir .. "/out")
+  end
+
+  local BUILD = "gcc libc6-dev make pkgconf libcurl4-gnutls-dev liblua5.4-dev lua5.4 lua-cjson "
+  local DEMO = BUILD .. "lua5.2 lua-http "
+
+  it("calls nothing when all is there", function()
+    stand_in("apt-get", "")
+    local ok, calls, out = setup("demo", DEMO)
+    assert.is_true(ok)
+    assert.equal("", calls)
+    assert.equal("", out)
+  end)
+
+  it("installs what is missing, removing nothing, with no recommendations", function()
+    stand_in("apt-get", "")
+    local ok, calls = setup("demo", BUILD)
+    assert.is_true(ok)
+    local install = calls:match "\n(apt%-get [^\n]*)\n$"
+    assert.truthy(install:find("--no-remove", 1, true))
+    assert.truthy(install:find("--no-install-recommends", 1, true))
+    assert.truthy(install:find("--yes", 1, true))
+    assert.equal("lua5.2 lua-http", install:match "recommends (.*)$")
+    assert.falsy(calls:find("update", 1, true))
+    assert.falsy(calls:find("sudo", 1, true))
+  end)
+
+  it("uses sudo when the user is not root", function()
+    stand_in("apt-get", "")
+    local ok, calls = setup("demo", BUILD, 1000)
+    assert.is_true(ok)
+    assert.truthy(calls:find("sudo env DEBIAN_FRONTEND=noninteractive", 1, true))
+  end)
+
+  it("brings the lists up to date once when an install fails, and fails when that does not help", function()
+    stand_in("apt-get", 'case "$*" in *update*) ;; *) exit 100 ;; esac')
+    local ok, calls = setup("demo", BUILD)
+    assert.is_false(ok)
+    local _, updates = calls:gsub("[^\n]* update\n", "")
+    assert.equal(1, updates)
+  end)
+
+  it("says what is missing where there is no apt-get", function()
+    local ok, calls, out = setup("test", "")
+    assert.is_false(ok)
+    assert.equal("", calls)
+    for name in ("pkg-config libcurl-headers lua-cjson luacheck"):gmatch "%S+" do
+      assert.truthy(out:find(name, 1, true), name)
+    end
+  end)
+end)
