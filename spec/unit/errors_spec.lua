@@ -93,6 +93,16 @@ describe("errors.misuse", function()
     assert.is_truthy(message:find("errors_spec.lua:" .. line .. ": here: unknown option", 1, true), message)
   end)
 
+  it("looks through any number of lines", function()
+    local function call()
+      require("lgemini.options").string(5, "model")
+    end
+    local line = debug.getinfo(call, "S").linedefined + 1
+    local ok, message = pcall(call)
+    assert.is_false(ok)
+    assert.is_truthy(message:find("errors_spec.lua:" .. line .. ": model: string expected", 1, true), message)
+  end)
+
   it("names no line where a coroutine holds only lines of lgemini", function()
     local thread = coroutine.create(errors.misuse)
     local ok, message = coroutine.resume(thread, "bad thing")
@@ -255,6 +265,8 @@ describe("errors.from_http", function()
     assert.equal(429, err.code)
     assert.equal("Slow.", err.message)
     assert.equal(5, err.retry_after)
+    err = errors.from_http { code = 200, body = cjson.encode { error = { message = '{"code":418,"message":"Tea."}' } } }
+    assert.equal(418, err.code)
   end)
 
   it("finds the name of the file", function()
@@ -302,6 +314,9 @@ describe("errors.from_http", function()
       { nil, "Sun, 06 Foo 1994 08:51:07 GMT", nil },
       { nil, "soon", nil },
       { nil, "-5", nil },
+      { nil, "999999999", 999999999 },
+      { nil, "9999999999", nil },
+      { nil, "Mon, 01 Mar 2100 00:00:00 GMT", 4107542400 - 784111777 },
       { "never", "7", 7 },
       { "-3s", nil, nil },
       { ("9"):rep(400) .. "s", nil, nil },
