@@ -19,6 +19,8 @@ static void *counted_memmove(void *dst, const void *src, size_t n)
 #define gem_buf_consume counted_consume
 #define gem_buf_clear counted_clear
 #define gem_buf_shrink counted_shrink
+#define gem_buf_head counted_head
+#define gem_buf_tail counted_tail
 #undef memmove
 #define memmove counted_memmove
 void gem_buf_init(struct gem_buf *buf, const struct gem_mem *mem, size_t max);
@@ -29,6 +31,8 @@ void gem_buf_commit(struct gem_buf *buf, size_t n);
 void gem_buf_consume(struct gem_buf *buf, size_t n);
 void gem_buf_clear(struct gem_buf *buf);
 void gem_buf_shrink(struct gem_buf *buf);
+char *gem_buf_head(const struct gem_buf *buf);
+char *gem_buf_tail(const struct gem_buf *buf);
 #include "../../src/core/buf.c"
 #undef memmove
 #undef gem_buf_init
@@ -39,6 +43,8 @@ void gem_buf_shrink(struct gem_buf *buf);
 #undef gem_buf_consume
 #undef gem_buf_clear
 #undef gem_buf_shrink
+#undef gem_buf_head
+#undef gem_buf_tail
 
 static int holds(const struct gem_buf *buf, const char *bytes)
 {
@@ -195,7 +201,7 @@ static void test_growth_is_geometric(void)
     struct check_mem m;
     struct gem_buf buf;
     struct gem_err err;
-    size_t ceilings[] = { 200000, SIZE_MAX / 3 * 2 + 1, SIZE_MAX };  /* one more half overflows; in the second, to 0 */
+    size_t ceilings[] = { 200000, SIZE_MAX / 3 * 2 + 1, SIZE_MAX };  /* the second half as much again is 0 */
     size_t i, k, total = 200000;
 
     for (k = 0; k < 3; k++) {
@@ -222,7 +228,7 @@ static size_t moved_by_a_window(size_t held, size_t max, size_t step, size_t rou
     check_mem_init(&m);
     counted_init(&buf, &m.mem, max);
     CHECK(counted_reserve(&buf, held, &err) == 0);
-    memset(gem_buf_tail(&buf), 'x', held);
+    memset(counted_tail(&buf), 'x', held);
     counted_commit(&buf, held);
     moved = 0;
     m.copied = 0;

@@ -206,7 +206,7 @@ static void test_descriptors_that_cannot_be_adopted(void)
 static void test_a_change_is_seen(void)
 {
     static const char wanted[] = "%s changed while it was sent";
-    char *path = in_folder("changing"), other[200], text[300];
+    char *path = in_folder("changing"), other[220], text[300];
     struct gem_file_id id;
     struct gem_err err;
     int fd;

@@ -159,6 +159,7 @@ static int feed_piece(struct gem_sse *sse, struct transcript *out, const char *b
         result = gem_sse_feed(sse, piece + at, n - at, &used, &err);
         CHECK(used <= n - at && (result == GEM_SSE_EVENT || used == n - at));
         at += used;
+        CHECK((sse->event != NULL) == (result == GEM_SSE_EVENT));
         if (result == GEM_SSE_EVENT)
             note(out, 'E', sse->event, sse->event_len);
     } while (result == GEM_SSE_EVENT);
@@ -173,11 +174,12 @@ static void finish(struct gem_sse *sse, struct transcript *out)
     enum gem_sse_result result = gem_sse_finish(sse, &err);
 
     if (result == GEM_SSE_EVENT || result == GEM_SSE_TAIL) {
+        CHECK(sse->event != NULL);
         note(out, result == GEM_SSE_EVENT ? 'E' : 'T', sse->event, sse->event_len);
         result = gem_sse_finish(sse, &err);
     }
     CHECK(result == GEM_SSE_END || result == GEM_SSE_BROKEN);
-    CHECK(gem_sse_finish(sse, &err) == result);
+    CHECK(gem_sse_finish(sse, &err) == result && sse->event == NULL);
     mark(out, result == GEM_SSE_END ? '.' : 'B');
 }
 
@@ -597,10 +599,16 @@ static void test_a_huge_event(void)
         CHECK(count_events(&sse, text, n, slices[i]) == 0);
         CHECK(scanned <= 2 * n && m.copied <= 3 * n && m.peak <= 5 * n / 2 && m.requests < 40);
         CHECK(counted_feed(&sse, "\n\n", 2, &used, NULL) == GEM_SSE_EVENT && sse.event_len == n - 6);
-        CHECK(counted_feed(&sse, "\n", 1, &used, NULL) == GEM_SSE_MORE);
+        if (i == 0)
+            CHECK(counted_finish(&sse, NULL) == GEM_SSE_END && sse.event == NULL);
+        else
+            CHECK(counted_feed(&sse, "\n", 1, &used, NULL) == GEM_SSE_MORE);
         CHECK(m.bytes == 0);  /* an idle stream does not keep the block */
-        memset(text, ' ', n);
-        CHECK(count_events(&sse, text, n, slices[i]) == 0);
+        counted_free(&sse);
+
+        memset(text, ' ', n);  /* a line of no interest costs no memory */
+        counted_init(&sse, &m.mem, n);
+        CHECK(count_events(&sse, text, n, slices[i]) == 0 && scanned <= 2 * n);
         CHECK(m.bytes == 0);
         counted_free(&sse);
     }

@@ -22,6 +22,16 @@ void gem_buf_free(struct gem_buf *buf)
     buf->start = buf->len = buf->cap = 0;
 }
 
+char *gem_buf_head(const struct gem_buf *buf)
+{
+    return buf->data == NULL ? NULL : buf->data + buf->start;
+}
+
+char *gem_buf_tail(const struct gem_buf *buf)
+{
+    return buf->data == NULL ? NULL : buf->data + buf->start + buf->len;
+}
+
 static void slide(struct gem_buf *buf)
 {
     if (buf->start > 0)

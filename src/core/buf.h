@@ -52,15 +52,9 @@ void gem_buf_clear(struct gem_buf *buf);
 void gem_buf_shrink(struct gem_buf *buf);
 
 /* The first byte held; may be NULL when there is none. */
-static inline char *gem_buf_head(const struct gem_buf *buf)
-{
-    return buf->data == NULL ? NULL : buf->data + buf->start;
-}
+char *gem_buf_head(const struct gem_buf *buf);
 
 /* Where the next byte goes; may be NULL when nothing was ever reserved. */
-static inline char *gem_buf_tail(const struct gem_buf *buf)
-{
-    return buf->data == NULL ? NULL : buf->data + buf->start + buf->len;
-}
+char *gem_buf_tail(const struct gem_buf *buf);
 
 #endif

@@ -30,16 +30,18 @@ enum gem_sse_result {
 };
 
 struct gem_sse {
-    const char *event;     /* not NUL-terminated; valid until the next call, and no longer than the bytes fed */
+    /* After GEM_SSE_EVENT and GEM_SSE_TAIL: not NUL-terminated; valid until the next call, and no longer than the
+     * bytes that were fed. After any other result event is NULL. */
+    const char *event;
     size_t event_len;
     /* private */
-    struct gem_buf data;   /* the open event's data as far as it was copied, or the raw text */
-    unsigned char line;    /* what the line at hand is (enum in sse.c) */
-    unsigned char matched; /* characters of the byte order mark or of "data:" seen in it */
+    struct gem_buf data;    /* the open event's data as far as it was copied, or the raw text */
+    unsigned char line;     /* what the line at hand is (enum in sse.c) */
+    unsigned char matched;  /* characters of the byte order mark or of "data:" seen in it */
     unsigned char after_cr; /* the last byte was a CR: a LF now belongs to it */
     unsigned char has_data; /* a data line of the open event is complete */
-    unsigned char given;   /* the event was handed out: the next call starts afresh */
-    unsigned char broken;  /* why (enum in sse.c), or 0 */
+    unsigned char given;    /* the event was handed out: the next call starts afresh */
+    unsigned char broken;   /* why (enum in sse.c), or 0 */
 };
 
 /* max_event: the most bytes that one event's data, or the raw text, may have. mem must outlive the parser. */
