@@ -118,7 +118,7 @@ local function member(name, value, field, walk, type, brothers)
 end
 
 -- What may be sent back.
-local ECHOED = { Content = true, Part = true }
+local ECHOED = { Content = true, Part = true, Image = true, Video = true }
 
 local function convert_object(value, of, walk)
   local kept, wires = walk.keep, of.wires
@@ -181,7 +181,9 @@ end
 
 -- Parts ----------------------------------------------------------------------------------------
 
-for _, name in ipairs { "Content", "Part", "File" } do metatables[name] = schema.mark(name) end
+for _, name in ipairs { "Content", "Part", "File", "Image", "Video", "Operation" } do
+  metatables[name] = schema.mark(name)
+end
 reserved.Part = { save = true }
 
 ---@class lgemini.Content  one turn
@@ -232,6 +234,51 @@ end
 ---@field create_time string?
 ---@field expiration_time string?
 ---@field error { code: integer, message: string }?  of FAILED
+
+-- Images, videos, operations -------------------------------------------------------------------
+
+---@class lgemini.Image
+---@field image_bytes string?  raw bytes
+---@field mime_type string?
+
+---@class lgemini.Video  what client.files:download takes, and generate_videos to make it longer
+---@field uri string?
+---@field video_bytes string?  raw bytes, where it came inline
+---@field mime_type string?
+
+---@class lgemini.Operation
+---@field name string
+---@field done boolean?
+---@field metadata any  as it came
+---@field response table?  of a video: generated_videos, rai_media_filtered_count, rai_media_filtered_reasons
+---@field error { code: integer, message: string?, details: any }?  code is a number of gRPC
+
+--- A decoded operation as the caller gets it: what it made stands in `response` itself.
+---@param decoded any
+---@return lgemini.Operation?
+---@return lgemini.Error?
+function answer.operation(decoded)
+  local operation, err = answer.convert(decoded, "Operation")
+  if not operation then return nil, err end
+  local made = operation.response and operation.response.generate_video_response
+  operation.response = made or operation.response
+  return operation
+end
+
+--- Decoded predictions as the caller gets them: `generated_images[1].image`, which on the wire is one with
+--- what is said of it.
+---@param decoded any
+---@return table?
+---@return lgemini.Error?
+function answer.images(decoded)
+  local response, err = answer.convert(decoded, "GenerateImagesResponse")
+  if not response then return nil, err end
+  for _, made in ipairs(response.generated_images or {}) do
+    made.image = setmetatable({ image_bytes = made.image_bytes, mime_type = made.mime_type }, metatables.Image)
+    made.image_bytes, made.mime_type = nil, nil
+  end
+  return response
+end
 
 -- Counts ---------------------------------------------------------------------------------------
 

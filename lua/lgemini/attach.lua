@@ -6,7 +6,9 @@
 local errors = require "lgemini.errors"
 local files = require "lgemini.files"
 local media = require "lgemini.media"
+local options = require "lgemini.options"
 local request = require "lgemini.request"
+local schema = require "lgemini.schema"
 
 local attach = {}
 
@@ -32,8 +34,11 @@ local function allowed(client, entry)
   if policy == false then
     return invalid(("%s: local files are switched off for this client (local_files = false)"):format(entry.path))
   elseif type(policy) == "function" then
-    local path, why = policy(entry.file)
-    if type(path) ~= "string" then
+    local ok, path, why = pcall(policy, entry.file)
+    if not ok then
+      why = path
+    end
+    if not ok or type(path) ~= "string" then
       return invalid(("%s: the client's local_files refuses %s%s"):format(entry.path, entry.file,
         why and ": " .. tostring(why) or ""))
     end
@@ -54,12 +59,11 @@ end
 local function look_at(client, entry)
   local size, head = entry.data and #entry.data, entry.data
   if entry.file then
-    if entry.file:find "%z" then
-      return invalid(entry.path .. ".file: a path has no NUL byte in it")
-    end
     local path, err = allowed(client, entry)
     if not path then
       return nil, err
+    elseif path:find "%z" then
+      return invalid(entry.path .. ".file: a path has no NUL byte in it")
     end
     local info
     info, err = client.core.file_info(path)
@@ -109,6 +113,36 @@ function attach.look(client, found)
   return items
 end
 
+local EMBEDDED = { file = true, data = true, mime_type = true }
+
+--- Local media, { file = path } or { data = bytes }, where the API has no part but an image or a video of its own.
+--- What is none, or came from the wire, is given back.
+---@param client lgemini.Client
+---@param value any
+---@param field "image_bytes"|"video_bytes"
+---@param path string  its place, for messages
+---@return any value
+---@return lgemini.Error|nil err
+function attach.embed(client, value, field, path)
+  if type(value) ~= "table" or schema.is(value, "Image") or schema.is(value, "Video")
+    or value.file == nil and value.data == nil then
+    return value
+  end
+  options.check(value, EMBEDDED, path)
+  for name in pairs(EMBEDDED) do
+    options.string(value[name], path .. "." .. name)
+  end
+  if value.file and value.data then
+    return invalid(path .. " has both file and data")
+  end
+  local item, err = look_at(client, { file = value.file, data = value.data, mime_type = value.mime_type, via = "inline",
+    path = path })
+  if not item then
+    return nil, err
+  end
+  return { [field] = value.data or request.file(item.entry.file), mime_type = item.mime_type }
+end
+
 local function encoded(size)
   return 4 * math.floor((size + 2) / 3)
 end
@@ -145,7 +179,7 @@ function attach.fit(items, length, limit)
         hint = 'send large media with via = "upload", or raise inline_limit of Client{} (the service takes 100 MB)',
       }
     end
-    length = length - encoded(item.size)
+    length = length - encoded(item.size) + #URI
     item.upload, changed = true, true
     put(item)
   end
@@ -212,7 +246,7 @@ function attach.deliver(client, call, items, found, on_progress)
       end
     end
   end
-  local done, err = client.tasks:all(jobs, PARALLEL, function(failure) call.stopped = failure end)
+  local done, err = client.tasks:all(jobs, PARALLEL)
   if not done then
     return nil, err
   end

@@ -39,9 +39,10 @@ local KNOWN = {
 ---@class lgemini.Client
 ---@field models lgemini.Models
 ---@field files lgemini.Files
+---@field operations lgemini.Operations
 local Client = { __name = "lgemini.Client" }
 
-local SERVICES = { models = "lgemini.models", files = "lgemini.files" }
+local SERVICES = { models = "lgemini.models", files = "lgemini.files", operations = "lgemini.operations" }
 
 -- What the official SDKs have and this version does not.
 local LATER = { chats = true, caches = true, batches = true, tunings = true, file_search_stores = true,
@@ -71,8 +72,9 @@ end
 
 -- Options --------------------------------------------------------------------------------------
 
+-- Blank is unset, and a line end at the end is an accident.
 local function getenv(name)
-  local value = os.getenv(name)
+  local value = (os.getenv(name) or ""):match "^%s*(.-)%s*$"
   return value ~= "" and value or nil
 end
 
@@ -81,10 +83,10 @@ local function check_base_url(url, insecure)
   local scheme, authority = url:match "^(%a+)://([^/?#]*)"
   scheme = scheme and scheme:lower()
   if not (scheme == "http" or scheme == "https") or authority == "" then
-    return invalid("base_url: https://host is needed, got %s", url:sub(1, 100))
-  elseif url:find "[%c%s\127-\255?#]" or authority:find("@", 1, true) then
+    return invalid("base_url: https://host is needed, got %s", errors.redact(url):sub(1, 100))
+  elseif url:find "[%c%s\127-\255?#\\]" or authority:find("@", 1, true) then
     return invalid "base_url: only scheme, host, port and path are allowed"
-  elseif scheme == "http" and not insecure and not client.is_loopback(nil, url) then
+  elseif scheme == "http" and not insecure and not methods.is_loopback(nil, url) then
     return invalid("base_url: plain http goes to this machine only, since it shows the API key to the network; "
       .. "use https, or Client{ insecure = true }")
   end
@@ -102,7 +104,9 @@ end
 -- Header lines that say how long a message is and what becomes of the connection.
 local OURS = { ["content-length"] = true, ["transfer-encoding"] = true, expect = true, connection = true, host = true }
 
+-- The names come back in lower case: one name is one header, whoever gave it.
 local function check_headers(given)
+  local headers = {}
   options.table(given, "http_options.headers")
   for name, value in pairs(given or {}) do
     if type(name) ~= "string" or type(value) ~= "string" then
@@ -113,9 +117,12 @@ local function check_headers(given)
       return invalid("http_options.headers: the value of %s has a control character in it", name)
     elseif OURS[name:lower()] then
       return invalid("http_options.headers: %s is made by the library", name)
+    elseif headers[name:lower()] then
+      return invalid("http_options.headers: %s is there twice", name:lower())
     end
+    headers[name:lower()] = value
   end
-  return given or {}
+  return headers
 end
 
 -- A number is the total; a table names its clocks.
@@ -179,6 +186,11 @@ local function merge(self, base, given)
       value = joined
     end
     merged[name] = value
+  end
+  local proxy = merged.proxy
+  if proxy and proxy ~= "" and merged.base_url:lower():find "^http:" and not self.insecure
+    and not self:is_loopback(proxy:find("://", 1, true) and proxy or "http://" .. proxy) then
+    return invalid "proxy: plain http would show the API key to it; use https, or Client{ insecure = true }"
   end
   if given.ca_file or given.ca_path then -- libcurl with both would read the bundle for every connection
     merged.ca_file, merged.ca_path = given.ca_file, not given.ca_file and given.ca_path or nil
@@ -257,9 +269,11 @@ function methods.key(self)
   if given == false then
     return nil
   elseif type(given) == "function" then
-    local key, why = given()
-    if type(key) ~= "string" then
-      return auth("api_key, the function, gave no key" .. (why and ": " .. tostring(why) or ""))
+    local ok, key, why = pcall(given)
+    if not ok then
+      return auth("api_key, the function, failed: " .. errors.redact(tostring(key)))
+    elseif type(key) ~= "string" then
+      return auth("api_key, the function, gave no key" .. (why and ": " .. errors.redact(tostring(why)) or ""))
     end
     return check_key(key)
   end
@@ -273,15 +287,14 @@ end
 
 -- URLs -----------------------------------------------------------------------------------------
 
---- Whether a URL is of this machine.
+--- Whether a URL is of this machine. Only the plain forms count: what libcurl may read in another way is none.
 ---@param url string
 ---@return boolean
-function client.is_loopback(_, url)
-  local host = url:match "^%a+://%[([^%]]*)%]" or url:match "^%a+://([^/:?#]*)" or ""
-  return host:lower() == "localhost" or host == "::1" or host:find "^127%.%d+%.%d+%.%d+$" ~= nil
+function methods.is_loopback(_, url)
+  local authority = url:match "^%a+://([^/?#]*)" or ""
+  local host = authority:gsub(":%d*$", ""):lower()
+  return host == "localhost" or host == "[::1]" or host:find "^127%.%d%d?%d?%.%d%d?%d?%.%d%d?%d?$" ~= nil
 end
-
-methods.is_loopback = client.is_loopback
 
 --- The URL of a row's path.
 ---@param call_options table
@@ -309,13 +322,17 @@ end
 
 --- Ends what is in flight, as cancelled. The client is of no use afterwards; closing twice is fine.
 function methods.close(self)
-  if getmetatable(self) ~= Client then
-    errors.misuse "client.close: a colon is needed: client:close()"
-  end
+  options.check_object(self, Client, "client.close")
   self.tasks:close()
 end
 
 Client.__close = methods.close
+
+-- From 0 up to 1. Before 5.4 all programs draw the same numbers and would all try again at the same instants; the
+-- clock makes the difference, since seeding is the program's business.
+local function chance()
+  return (math.random() + require("lgemini.core").now() * 1000) % 1
+end
 
 --- A client. It does not fail for a missing key or a bad base URL: the first call says what is wrong.
 ---@param given table|nil  api_key (string, function, false), http_options, insecure, local_files, inline_limit (bytes)
@@ -345,7 +362,7 @@ function client.new(given)
     insecure = given.insecure,
     local_files = given.local_files,
     product = ("lgemini/%s gl-lua/%s"):format(client._VERSION, _VERSION:match "%d.*"),
-    random = math.random,
+    random = chance,
     limits = {},
   }, Client)
   local function check(value, problem)

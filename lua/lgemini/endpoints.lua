@@ -16,7 +16,7 @@ local endpoints = {}
 ---@field upload boolean?  the path stands below /upload/
 ---@field query table<string, string>?  sent always
 ---@field config string?  type of `config`; of a GET its fields go into the query
----@field body string?  how request.tree builds the body out of contents and config
+---@field body string?  how request.tree builds the body out of config and contents, or an instance
 ---@field request string?  else: the type of the body
 ---@field answer string?  type of the answer; none where it is bytes or nothing
 ---@field items string?  of a list: the field of the answer with the items
@@ -33,6 +33,10 @@ endpoints.models = {
     config = "CountTokensConfig", answer = "CountTokensResponse" },
   embed_content = { verb = "POST", path = "{model:models}:batchEmbedContents", body = "embed",
     config = "EmbedContentConfig", answer = "EmbedContentResponse" },
+  generate_images = { verb = "POST", path = "{model:models}:predict", body = "images",
+    config = "GenerateImagesConfig", answer = "GenerateImagesResponse" },
+  generate_videos = { verb = "POST", path = "{model:models}:predictLongRunning", body = "videos",
+    config = "GenerateVideosConfig", answer = "Operation" },
   get = { verb = "GET", path = "{model:models}", answer = "Model" },
   list = { verb = "GET", path = "models", config = "ListModelsConfig", answer = "ListModelsResponse",
     items = "models" },
@@ -49,6 +53,11 @@ endpoints.files = {
   download = { verb = "GET", path = "{name:files}:download", query = { alt = "media" } },
   upload = { verb = "POST", path = "files", upload = true, config = "UploadFileConfig", request = "FileEnvelope",
     answer = "FileEnvelope" },
+}
+
+---@type table<string, lgemini.endpoints.Row>
+endpoints.operations = {
+  get = { verb = "GET", path = "{operation:operations}", answer = "Operation" },
 }
 
 -- Names ----------------------------------------------------------------------------------------
@@ -91,15 +100,23 @@ function rules.files(name)
   return "files/" .. id
 end
 
+-- Whole, as the service gave it: it begins with what the operation works on.
+function rules.operations(name)
+  if not is_path(name) or name:find("[:@~]") or not name:find("/", 1, true) then
+    return bad_name("operation", name, "names look like models/veo-x/operations/abc123")
+  end
+  return name
+end
+
 --- The full name of a thing as it stands in a path: `gemini-x` -> `models/gemini-x`. Objects of the API
---- may stand for their names.
----@param rule "models"|"files"
+--- may stand for their names, videos for the files that hold them.
+---@param rule "models"|"files"|"operations"
 ---@param value any
 ---@param argument string  what messages call it
 ---@return string?
 ---@return lgemini.Error?
 function endpoints.name(rule, value, argument)
-  if type(value) == "table" then value = value.name end
+  if type(value) == "table" then value = value.name or value.uri end
   if type(value) ~= "string" then
     errors.misuse(("%s: string expected, got %s"):format(argument, type(value)))
   end

@@ -20,6 +20,7 @@ local errors = {}
 ---@field cause any              the error below this one
 ---@field partial table|nil      of `incomplete`: what had arrived
 ---@field file any               of `file_failed` a file object, of `file_expired` the file's name
+---@field operation table|nil    that ended in this error, or that was not done in time
 local Error = { __name = "lgemini.Error" }
 
 -- Each kind, and whether the same call may succeed when it is made again.
@@ -132,8 +133,8 @@ end
 
 local HIDDEN = "[redacted]"
 
---- Takes secrets out of a text: the given ones, everything that looks like a Google API key, and the values of
---- `key=`, `token=` and `upload_id=` (an upload URL is a secret).
+--- Takes secrets out of a text: the given ones, everything that looks like a Google API key, who logs in to the host
+--- of a URL, and the values of `key=`, `token=` and `upload_id=` (an upload URL is a secret).
 ---@param text string
 ---@param secrets table<any, string>|nil
 ---@return string
@@ -152,7 +153,7 @@ function errors.redact(text, secrets)
       end
     end
   end
-  text = text:gsub("AIza[%w_%-]+", HIDDEN)
+  text = text:gsub("AIza[%w_%-]+", HIDDEN):gsub("//[^/%s]*@", "//" .. HIDDEN .. "@")
   for _, name in ipairs { "[kK][eE][yY]=", "[tT][oO][kK][eE][nN]=", "upload_id=" } do
     text = text:gsub("(" .. name .. ")[^&%s\"'<>\\]+", "%1" .. HIDDEN)
   end
@@ -474,33 +475,9 @@ local function request_id(headers, found, secrets)
   return id and errors.redact(id, secrets)
 end
 
----@class lgemini.HttpAnswer
----@field code integer|nil
----@field headers table<string, string>|nil  by lower-case name
----@field body string|nil
----@field model string|nil         what the call is about, for the hint
----@field file string|nil          the same: the name of a file object
----@field mime_types string[]|nil  those the service takes, for the hint
----@field size integer|nil         bytes of the request's body, for the hint
----@field secrets table|nil        strings to be kept out of the error
----@field now number|nil           seconds since 1970, for dates in headers
-
---- The error that an HTTP answer means, whatever its body looks like: the API's error object, a list that holds one,
---- JSON without one, HTML, text, nothing. Also for an error object inside a stream (`body` is the event, `code` nil
---- or 200: then the object's own code counts).
----@param given lgemini.HttpAnswer
----@return lgemini.Error
-function errors.from_http(given)
-  local headers, body = given.headers or {}, given.body or ""
-  local found = read_json(body, MAX_NESTED) or { html = is_html(body, headers["content-type"] or "") }
-  if not found.message then
-    body = errors.redact(body, given.secrets)
-    found.message = found.html and read_html(body) or fold(body:sub(1, MAX_PAGE))
-  end
-  if given.code and given.code ~= 200 then
-    found.code = given.code
-  end
-  found.code = found.code or CODE_OF[found.status] or given.code
+-- The error that was found in an answer: { api =, html =, code =, status =, message =, details = }.
+local function conclude(found, given)
+  local headers = given.headers or {}
   if found.message == "" or found.message == "{}" then
     found.message = "the server answered " .. (found.code and "HTTP " .. found.code or "an error") .. " and no more"
   end
@@ -530,6 +507,55 @@ function errors.from_http(given)
     request_id = request_id(headers, found, given.secrets),
     file = file,
   }
+end
+
+---@class lgemini.HttpAnswer
+---@field code integer|nil
+---@field headers table<string, string>|nil  by lower-case name
+---@field body string|nil
+---@field model string|nil         what the call is about, for the hint
+---@field file string|nil          the same: the name of a file object
+---@field mime_types string[]|nil  those the service takes, for the hint
+---@field size integer|nil         bytes of the request's body, for the hint
+---@field secrets table|nil        strings to be kept out of the error
+---@field now number|nil           seconds since 1970, for dates in headers
+
+--- The error that an HTTP answer means, whatever its body looks like: the API's error object, a list that holds one,
+--- JSON without one, HTML, text, nothing. Also for an error object inside a stream (`body` is the event, `code` nil
+--- or 200: then the object's own code counts).
+---@param given lgemini.HttpAnswer
+---@return lgemini.Error
+function errors.from_http(given)
+  local headers, body = given.headers or {}, given.body or ""
+  local found = read_json(body, MAX_NESTED) or { html = is_html(body, headers["content-type"] or "") }
+  if not found.message then
+    body = errors.redact(body, given.secrets)
+    found.message = found.html and read_html(body) or fold(body:sub(1, MAX_PAGE))
+  end
+  if given.code and given.code ~= 200 then
+    found.code = given.code
+  end
+  found.code = found.code or CODE_OF[found.status] or given.code
+  return conclude(found, given)
+end
+
+-- gRPC's numbers from 1 on.
+local GRPC = { "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
+  "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
+  "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED" }
+
+--- The error that an operation ended in. Its `code` is the HTTP status that goes with gRPC's number.
+---@param status { code: integer|nil, message: string|nil, details: any }  a google.rpc.Status
+---@return lgemini.Error
+function errors.from_status(status)
+  local name = GRPC[status.code]
+  return conclude({
+    api = true,
+    status = name,
+    code = CODE_OF[name],
+    message = text_or_nil(status.message) or name or "the service gives no reason",
+    details = type(status.details) == "table" and status.details or nil,
+  }, {})
 end
 
 return errors

@@ -3,7 +3,9 @@
 local answer = require "lgemini.answer"
 local attach = require "lgemini.attach"
 local endpoints = require "lgemini.endpoints"
+local errors = require "lgemini.errors"
 local http = require "lgemini.http"
+local operations = require "lgemini.operations"
 local options = require "lgemini.options"
 local pager = require "lgemini.pager"
 local parts = require "lgemini.parts"
@@ -24,12 +26,16 @@ end
 
 local rows = endpoints.models
 
--- The names that a call with contents knows.
-local function known_for(row)
+local function known_config(row)
   local config = schema.known(row.config)
   config.http_options = options.HTTP
+  return config
+end
+
+-- The names that a call with contents knows.
+local function known_for(row)
   local inside = "contents = { { file = ... } }"
-  return { model = true, contents = true, on_progress = true, config = config, file = inside, data = inside }
+  return { model = true, contents = true, on_progress = true, config = known_config(row), file = inside, data = inside }
 end
 
 -- Requests -------------------------------------------------------------------------------------
@@ -39,12 +45,18 @@ end
 ---@field turns table[]
 ---@field found lgemini.parts.Found
 ---@field items lgemini.attach.Item[]
+---@field instance table  in place of turns, where media is made
+---@field place string|nil  what messages call the instance
+---@field embed function|nil  for local media in it
 ---@field body table
 
 local function make_body(self, call, row, args, plan)
   local tree, err = request.tree(row, {
     model = plan.model,
     contents = plan.turns,
+    instance = plan.instance,
+    place = plan.place,
+    embed = plan.embed,
     config = args.config,
     extra_body = call.options.extra_body,
   })
@@ -130,18 +142,13 @@ end
 
 -- The decoded answer of a call that is not a stream.
 local function ask(call, sent, facts)
-  local got, err = http.send(call, sent)
-  if not got then
-    return nil, err
-  end
-  local decoded
-  decoded, err = http.json(call, got)
+  local decoded, err, got = http.ask(call, sent)
   if decoded == nil then
     return nil, err
   elseif answer.is_error(decoded) then
     return nil, http.refused(call, sent, got)
   end
-  facts.transport = http.transport(call, got.headers, got.facts)
+  facts.transport = http.transport(call, sent, got.headers, got.facts)
   return decoded
 end
 
@@ -240,6 +247,95 @@ function Models:embed_content(args)
     return nil, err
   end
   return answer.convert(decoded, row.answer)
+end
+
+-- Images and videos --------------------------------------------------------------------------------
+
+local function make_media_request(self, call, row, args, plan)
+  local err
+  plan.model, err = endpoints.name("models", args.model, "model")
+  if not plan.model then
+    return nil, err
+  end
+  plan.body, err = make_body(self, call, row, args, plan)
+  if not plan.body then
+    return nil, err
+  end
+  local fits
+  fits, err = attach.fit({}, plan.body:length(), self.client.inline_limit)
+  if fits == nil then
+    err.hint = "make the image or video smaller, or raise inline_limit of Client{} (the service takes 100 MB)"
+    return nil, err
+  end
+  return to_request(self, call, row, plan)
+end
+
+--- Images out of a text, by models that only make images. Google retires these; others draw when generate_content
+--- asks them to.
+---@param args table  model, prompt, config (number_of_images, aspect_ratio, ...)
+---@return table|nil   generated_images: a list of { image = { image_bytes =, mime_type = }, rai_filtered_reason = }
+---@return lgemini.Error|nil err
+function Models:generate_images(args)
+  options.check_self(self, Models, "models.generate_images")
+  local row = rows.generate_images
+  args = options.arguments(args, nil, { model = true, prompt = true, config = known_config(row), contents = "prompt" },
+    "generate_images")
+  local call, err = self.client:call(args.config, options.TOTAL)
+  if not call then
+    return nil, err
+  end
+  local sent
+  sent, err = make_media_request(self, call, row, args, { instance = { prompt = args.prompt } })
+  if not sent then
+    return nil, err
+  end
+  local decoded
+  decoded, err = ask(call, sent, {})
+  if decoded == nil then
+    return nil, err
+  end
+  return answer.images(decoded)
+end
+
+local function video_plan(self, args)
+  local beside = { prompt = args.prompt, image = args.image, video = args.video }
+  options.table(args.source, "source")
+  if args.source and next(beside) ~= nil then
+    return nil, errors.new { kind = "invalid", message = "prompt, image and video stand in source, or in its place" }
+  end
+  return {
+    instance = args.source or beside,
+    place = args.source and "source",
+    embed = function(value, field, place) return attach.embed(self.client, value, field, place) end,
+  }
+end
+
+--- Starts to make videos out of a text, an image or a video. client.operations:wait waits for them, and
+--- client.files:download fetches them.
+---@param args table  model; prompt, image, video (or these in source): an image or a video is { file = path },
+---  { data = bytes } or one of the API's; config (number_of_videos, duration_seconds, ...)
+---@return lgemini.Operation|nil
+---@return lgemini.Error|nil err
+function Models:generate_videos(args)
+  options.check_self(self, Models, "models.generate_videos")
+  local row = rows.generate_videos
+  local source = { prompt = true, image = true, video = true }
+  args = options.arguments(args, nil, { model = true, prompt = true, image = true, video = true, source = source,
+    config = known_config(row), contents = "prompt", file = "image = { file = ... }" }, "generate_videos")
+  local call, err = self.client:call(args.config, options.TOTAL)
+  if not call then
+    return nil, err
+  end
+  local plan, sent
+  plan, err = video_plan(self, args)
+  if not plan then
+    return nil, err
+  end
+  sent, err = make_media_request(self, call, row, args, plan)
+  if not sent then
+    return nil, err
+  end
+  return operations.ask(call, sent)
 end
 
 local GET = { model = true, config = { http_options = options.HTTP } }

@@ -37,9 +37,9 @@ end
 -- Places ---------------------------------------------------------------------------------------
 
 -- A walk is the list of keys from the root to the value at hand; `n` of them count. `wire` says that the
--- value came from the wire: then whatever is in it is sent back.
-local function new_walk(root)
-  return { root = root, n = 0, wire = false }
+-- value came from the wire: then whatever is in it is sent back. `embed` is that of lgemini.request.Args.
+local function new_walk(root, embed)
+  return { root = root, n = 0, wire = false, embed = embed }
 end
 
 local function place(walk)
@@ -229,7 +229,7 @@ end
 
 -- Objects --------------------------------------------------------------------------------------
 
--- What the Python SDK accepts in place of the field's own type.
+-- What is accepted in place of the field's own type, by the name of the field or of the type.
 local coerce = {}
 
 function coerce.system_instruction(walk, value)
@@ -246,8 +246,16 @@ function coerce.cached_content(_, value)
   return "cachedContents/" .. value
 end
 
+function coerce.Image(walk, value)
+  return walk.embed(value, "image_bytes", place(walk))
+end
+
+function coerce.Video(walk, value)
+  return walk.embed(value, "video_bytes", place(walk))
+end
+
 local function coerced(walk, value, field)
-  local change = coerce[field.field]
+  local change = coerce[field.field] or coerce[field.name]
   if change then
     local err
     value, err = change(walk, value)
@@ -353,10 +361,11 @@ end
 ---@param value table
 ---@param type_name string
 ---@param root string?  what messages call the value; nothing
+---@param embed function?  where the type has images or videos in it: see lgemini.request.Args
 ---@return table? tree
 ---@return lgemini.Error?
-function request.wire(value, type_name, root)
-  return encode(new_walk(root or ""), value, { kind = "object", name = type_name })
+function request.wire(value, type_name, root, embed)
+  return encode(new_walk(root or "", embed), value, { kind = "object", name = type_name })
 end
 
 -- Bodies of calls ------------------------------------------------------------------------------
@@ -389,8 +398,8 @@ function request.merge(tree, extra)
 end
 
 -- Puts the fields of a config into a tree; those that `inner` has go into `nested`.
-local function spread(config, type_name, tree, inner, nested)
-  local walk, known = new_walk("config"), schema.type(type_name)
+local function spread(config, type_name, tree, inner, nested, embed)
+  local walk, known = new_walk("config", embed), schema.type(type_name)
   if config ~= nil and type(config) ~= "table" then wrong_type(walk, "table", config) end
   for name, value in pairs(config or {}) do
     local field = known.fields[name]
@@ -449,9 +458,47 @@ function builders.embed(args, config)
   return { requests = requests }
 end
 
+-- What models that make images and videos take.
+local function prediction(instance, parameters)
+  return { instances = json.array { instance }, parameters = next(parameters) ~= nil and parameters or nil }
+end
+
+function builders.images(args, config)
+  local instance, err = request.wire(args.instance, "GenerateImagesInstance")
+  if not instance then return nil, err end
+  if not instance.prompt then return nil, errors.new { kind = "invalid", message = "a prompt is needed" } end
+  local parameters, output = {}, {}
+  local ok
+  ok, err = spread(args.config, config, parameters, schema.type("ImageOutputOptions"), output)
+  if not ok then return nil, err end
+  if next(output) ~= nil then parameters.outputOptions = output end
+  return prediction(instance, parameters)
+end
+
+function builders.videos(args, config)
+  local instance, err = request.wire(args.instance, "GenerateVideosInstance", args.place, args.embed)
+  if not instance then return nil, err end
+  if not (instance.prompt or instance.image or instance.video) then
+    return nil, errors.new { kind = "invalid", message = "one of prompt, image and video is needed" }
+  end
+  local parameters = {}
+  local ok
+  ok, err = spread(args.config, config, parameters, schema.type("GenerateVideosInstance"), instance, args.embed)
+  if not ok then return nil, err end
+  local webhook = parameters.webhookConfig
+  parameters.webhookConfig = nil
+  local tree = prediction(instance, parameters)
+  tree.webhookConfig = webhook
+  return tree
+end
+
 ---@class lgemini.request.Args
 ---@field model string  full name: models/...
----@field contents table[]  turns, as parts.contents gives them
+---@field contents table[]?  turns, as parts.contents gives them
+---@field instance table?  of models that make media
+---@field place string?  what messages call the instance; nothing
+---@field embed function?  embed(value, field, place) makes an image or a video of the API out of local media: its
+--- bytes go into `field`; nil, err
 ---@field config table?
 ---@field extra_body table?
 

@@ -32,6 +32,12 @@ local GENERATION = [[temperature:number top_p:number top_k:number candidate_coun
 local EMBEDDING = [[task_type title output_dimensionality:integer !mime_type !auto_truncate:boolean
   !document_ocr:boolean !audio_track_extraction:boolean]]
 
+-- What a config of generateVideos says of the instance; all else of it are parameters.
+local IN_INSTANCE = "last_frame:Image reference_images:[VideoReferenceImage]"
+
+-- What a config of generateImages says of the files; all else of it are parameters.
+local OUTPUT_OPTIONS = "output_mime_type=mimeType output_compression_quality=compressionQuality:integer"
+
 local SOURCE = {
   -- contents -----------------------------------------------------------------------------------
   Content = "role parts:[Part]",
@@ -172,6 +178,30 @@ local SOURCE = {
   ListConfig = "page_size:integer page_token",
   ListModelsConfig = "page_size:integer page_token filter query_base:boolean",
 
+  -- images and videos that are made -------------------------------------------------------------
+  Image = "image_bytes=bytesBase64Encoded:bytes mime_type !gcs_uri",
+  Video = "uri video_bytes=encodedVideo:bytes mime_type=encoding",
+  GenerateVideosInstance = "prompt image:Image video:Video " .. IN_INSTANCE,
+  GenerateVideosConfig = IN_INSTANCE .. [[ number_of_videos=sampleCount:integer duration_seconds:integer
+    aspect_ratio resolution person_generation negative_prompt enhance_prompt:boolean
+    webhook_config:WebhookConfig !output_gcs_uri !fps:integer !seed:integer !pubsub_topic
+    !generate_audio:boolean !mask:any !compression_quality !labels:any !resize_mode]],
+  VideoReferenceImage = "image:Image reference_type",
+  WebhookConfig = "uris:[string] user_metadata:struct",
+  GenerateVideosResponse = [[generated_videos=generatedSamples:[GeneratedVideo]
+    rai_media_filtered_count:integer rai_media_filtered_reasons:[string] ]],
+  GeneratedVideo = "video:Video",
+  GenerateImagesInstance = "prompt",
+  GenerateImagesConfig = OUTPUT_OPTIONS .. [[ number_of_images=sampleCount:integer aspect_ratio
+    image_size=sampleImageSize person_generation safety_filter_level=safetySetting guidance_scale:number
+    language include_safety_attributes:boolean include_rai_reason:boolean !output_gcs_uri
+    !negative_prompt !seed:integer !add_watermark:boolean !labels:any !enhance_prompt:boolean]],
+  ImageOutputOptions = OUTPUT_OPTIONS,
+  GenerateImagesResponse = "generated_images=predictions:[GeneratedImage]",
+  GeneratedImage = [[image_bytes=bytesBase64Encoded:bytes mime_type rai_filtered_reason content_type
+    safety_attributes:SafetyAttributes]],
+  SafetyAttributes = "categories:[string] scores:[number]",
+
   -- files, status, operations ------------------------------------------------------------------
   File = [[name display_name mime_type size_bytes:int64 create_time update_time expiration_time
     sha256_hash uri download_uri state source error:Status video_metadata:FileVideoMetadata]],
@@ -180,7 +210,8 @@ local SOURCE = {
   FileEnvelope = "file:File",
   ListFilesResponse = "files:[File] next_page_token",
   Status = "code:integer message details:any",
-  Operation = "name metadata:any done:boolean error:Status response:any",
+  Operation = "name metadata:any done:boolean error:Status response:OperationResponse",
+  OperationResponse = "generate_video_response:GenerateVideosResponse",
 }
 
 ---@class lgemini.schema.Kind
@@ -284,6 +315,9 @@ local marks = {
   Content = { __name = "lgemini.Content", __index = {} },
   Part = { __name = "lgemini.Part", __index = {} },
   File = { __name = "lgemini.File", __index = {} },
+  Image = { __name = "lgemini.Image", __index = {} },
+  Video = { __name = "lgemini.Video", __index = {} },
+  Operation = { __name = "lgemini.Operation", __index = {} },
 }
 
 --- The metatable that objects of this type carry when they came from the wire, or nil for most types.
@@ -295,7 +329,7 @@ end
 
 --- Did this value come from the wire as an object of that type?
 ---@param value any
----@param name "Content"|"Part"|"File"
+---@param name "Content"|"Part"|"File"|"Image"|"Video"|"Operation"
 ---@return boolean
 function schema.is(value, name)
   return type(value) == "table" and getmetatable(value) == marks[name]

@@ -537,7 +537,6 @@ end
 local function call(client, step, run)
   local service, method = step.call:match("^(.-)%.(.*)$")
   if not (client[service] and client[service][method]) then
-    run.missing = step.call
     error("there is no client." .. step.call, 0)
   end
   local arguments = argument(step.args, run)
@@ -568,7 +567,7 @@ end
 ---@param case table
 ---@param base_url string
 ---@param run table gemini (the library), options (more arguments by call), delivered (told after the k-th chunk)
----@return table outcome `steps`, and `problems` in words: what no case allows; `missing`: a call that is not there
+---@return table outcome `steps`, and `problems` in words: what no case allows
 function conformance.perform(case, base_url, run)
   run.results, run.problems = {}, {}
   local steps = {}
@@ -589,7 +588,7 @@ function conformance.perform(case, base_url, run)
   end)
   if run.directory then process.remove_directory(run.directory) end
   if not ok then run.problems[#run.problems + 1] = "raised: " .. tostring(why) end
-  return { steps = steps, problems = run.problems, missing = run.missing }
+  return { steps = steps, problems = run.problems }
 end
 
 local function read_case(name, base_url)

@@ -173,6 +173,52 @@ describe("convert", function()
   end
 end)
 
+describe("an operation", function()
+  local function operation(text) return answer.operation(json.decode(text)) end
+
+  it("that is not done says so by saying nothing", function()
+    local found = operation '{"name":"models/v/operations/1","metadata":{"@type":"x","aB":null}}'
+    assert.same({ name = "models/v/operations/1", metadata = { ["@type"] = "x", aB = json.null } }, plain(found))
+    assert.is_true(schema.is(found, "Operation"))
+  end)
+
+  it("has its videos in the response itself", function()
+    local found = operation [[{"name":"o","done":true,"response":{"@type":"y","generateVideoResponse":{
+      "generatedSamples":[{"video":{"uri":"u"}}],"raiMediaFilteredCount":"1","raiMediaFilteredReasons":["No."]}}}]]
+    assert.same({ name = "o", done = true, response = { generated_videos = { { video = { uri = "u" } } },
+      rai_media_filtered_count = 1, rai_media_filtered_reasons = { "No." } } }, plain(found))
+    assert.is_true(schema.is(found.response.generated_videos[1].video, "Video"))
+  end)
+
+  it("has any other response as it is, and an error with gRPC's number", function()
+    assert.same({ name = "o", response = { ["@type"] = "z", document_name = "d" } },
+      plain(operation '{"name":"o","response":{"@type":"z","documentName":"d"}}'))
+    assert.same({ name = "o", done = true, error = { code = 13, message = "No.", details = {} } },
+      plain(operation '{"name":"o","done":true,"error":{"code":13,"message":"No.","details":[]}}'))
+  end)
+
+  it("is an object", function()
+    for _, text in ipairs { "[]", "5", "null", '"x"' } do
+      local found, err = operation(text)
+      assert.is_nil(found)
+      assert.equal("protocol", err.kind)
+    end
+  end)
+end)
+
+describe("images", function()
+  it("stand apart from what is said of them", function()
+    local found = answer.images(json.decode [[{"predictions":[
+      {"mimeType":"image/png","safetyAttributes":{"categories":["a"],"scores":[0.5]}},
+      {"raiFilteredReason":"No."}]}]])
+    assert.same({ generated_images = {
+      { image = { mime_type = "image/png" }, safety_attributes = { categories = { "a" }, scores = { 0.5 } } },
+      { image = {}, rai_filtered_reason = "No." } } }, plain(found))
+    assert.is_true(schema.is(found.generated_images[1].image, "Image"))
+    assert.same({}, plain(answer.images {}))
+  end)
+end)
+
 describe("is_error", function()
   for text, message in pairs {
     ['{"error":{"message":"m"}}'] = "m", ['[{"error":{"message":"n"}}]'] = "n", ['{"error":{}}'] = false,

@@ -2,10 +2,10 @@ local endpoints = require "lgemini.endpoints"
 local errors = require "lgemini.errors"
 local schema = require "lgemini.schema"
 
-local models, files = endpoints.models, endpoints.files
+local models, files, operations = endpoints.models, endpoints.files, endpoints.operations
 
 local function each_row(visit)
-  for _, service in ipairs { models, files } do
+  for _, service in ipairs { models, files, operations } do
     for name, row in pairs(service) do visit(name, row) end
   end
 end
@@ -19,7 +19,7 @@ describe("rows", function()
       end
       if row.items then assert.equal("list", schema.type(row.answer).fields[row.items].kind) end
       for argument, rule in row.path:gmatch("{(%w+):(%w+)}") do
-        assert.equal(rule .. "/x1", endpoints.name(rule, "x1", argument))
+        assert.equal(rule .. "/x1", endpoints.name(rule, rule == "operations" and "operations/x1" or "x1", argument))
       end
     end)
   end)
@@ -43,6 +43,8 @@ describe("paths", function()
     { models.generate_content_stream, { model = "models/g" }, "models/g:streamGenerateContent" },
     { models.count_tokens, { model = "tunedModels/t-1" }, "tunedModels/t-1:countTokens" },
     { models.embed_content, { model = "gemini-embedding-001" }, "models/gemini-embedding-001:batchEmbedContents" },
+    { models.generate_images, { model = "imagen-4" }, "models/imagen-4:predict" },
+    { models.generate_videos, { model = "veo-3.0" }, "models/veo-3.0:predictLongRunning" },
     { models.get, { model = "gemini-2.5-flash" }, "models/gemini-2.5-flash" },
     { models.list, {}, "models" },
     { models.list_tuned, {}, "tunedModels" },
@@ -53,8 +55,12 @@ describe("paths", function()
     { files.download, { name = "https://x/v1beta/files/v1:download?alt=media" }, "files/v1:download" },
     { files.download, { name = "http://127.0.0.1:99/p/files/v1/x" }, "files/v1:download" },
     { files.get, { name = "https://x/v1beta/files/v1?a=/files/v2" }, "files/v1" },
+    { files.download, { name = { uri = "https://x/v1beta/files/a-1:download?alt=media" } }, "files/a-1:download" },
     { files.list, {}, "files" },
     { files.upload, {}, "files" },
+    { operations.get, { operation = "models/veo-3.0/operations/op-77" }, "models/veo-3.0/operations/op-77" },
+    { operations.get, { operation = { name = "fileSearchStores/a_b/upload/operations/x" } },
+      "fileSearchStores/a_b/upload/operations/x" },
   } do
     it("is " .. case[3], function() assert.equal(case[3], endpoints.path(case[1], case[2])) end)
   end
@@ -81,6 +87,23 @@ describe("paths", function()
       assert.is_nil(path)
       assert.equal("invalid", err.kind)
       assert.truthy(err.message:find("^file name is "))
+    end)
+  end
+
+  local bad_operations = { "", "op-77", "..", "models/../files/x", "models/veo/operations/a?b",
+    "models/veo/operations/a&b", "models/veo/operations/a%2fb", "models/veo/operations/a%2Fb",
+    "models/veo/operations/a#b", "models/veo/operations/",
+    "/models/veo/operations/a", "models//operations/a", "models/veo:generateContent", "https://x/v1beta/operations/a",
+    "x@evil/a", "models/veo/operations/a b", "models/veo/operations/a\0", "models/veo/operations/a\r\nHost: x",
+    "models/veo/operations/\195\169", "models\\veo" }
+  for _, name in ipairs(bad_operations) do
+    it(("refuses the operation %q"):format(name), function()
+      local path, err = endpoints.path(operations.get, { operation = name })
+      assert.is_nil(path)
+      assert.equal("invalid", err.kind)
+      assert.truthy(err.message:find("^operation is "))
+      assert.truthy(err.hint:find("models/veo-x/operations/", 1, true))
+      assert.falsy(err.message:find("[%c\128-\255]"))
     end)
   end
 

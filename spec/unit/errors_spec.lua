@@ -132,6 +132,32 @@ describe("errors.redact", function()
   end
 end)
 
+describe("errors.from_status", function()
+  it("knows gRPC's numbers", function()
+    for code, wanted in pairs {
+      [1] = "http 499 CANCELLED", [2] = "unavailable 500 UNKNOWN", [3] = "invalid 400 INVALID_ARGUMENT",
+      [4] = "unavailable 504 DEADLINE_EXCEEDED", [5] = "not_found 404 NOT_FOUND", [6] = "conflict 409 ALREADY_EXISTS",
+      [7] = "permission 403 PERMISSION_DENIED", [8] = "rate_limited 429 RESOURCE_EXHAUSTED",
+      [9] = "precondition 400 FAILED_PRECONDITION", [10] = "conflict 409 ABORTED", [11] = "invalid 400 OUT_OF_RANGE",
+      [12] = "unavailable 501 UNIMPLEMENTED", [13] = "unavailable 500 INTERNAL", [14] = "unavailable 503 UNAVAILABLE",
+      [15] = "unavailable 500 DATA_LOSS", [16] = "auth 401 UNAUTHENTICATED",
+    } do
+      local err = errors.from_status { code = code, message = "Why." }
+      assert.equal(wanted, ("%s %d %s"):format(err.kind, err.code, err.status))
+      assert.equal("Why.", err.message)
+    end
+  end)
+
+  it("makes do with little, and lets no key through", function()
+    assert.equal("http: the service gives no reason", tostring(errors.from_status {}))
+    assert.equal("http", errors.from_status { code = 99, message = "x" }.kind)
+    assert.equal("INTERNAL", errors.from_status { code = 13 }.message)
+    local err = errors.from_status { code = 3, message = "key AIzaSyABC", details = { { reason = "AIzaSyABC" } } }
+    assert.falsy(err.message:find("AIza", 1, true))
+    assert.falsy(err.details[1].reason:find("AIza", 1, true))
+  end)
+end)
+
 describe("errors.from_http", function()
   local FILE_403 = "You do not have permission to access the File my-clip-01 or it may not exist."
   local cases = {

@@ -476,6 +476,124 @@ describe("the body of embedContent", function()
   end)
 end)
 
+describe("the body of generateVideos", function()
+  -- Stands for lgemini.attach: media called `at` is at its place.
+  local function embed(value, field, place)
+    if type(value) == "table" and value.at then return { [field] = place } end
+    if type(value) == "table" and value.refused then return nil, errors.new { kind = "io", message = place } end
+    return value
+  end
+
+  local function tree(instance, config, extra)
+    local args = { model = "models/veo", instance = instance, config = config, embed = embed }
+    for name, value in pairs(extra or {}) do args[name] = value end
+    return request.tree(rows.generate_videos, args)
+  end
+
+  for _, case in ipairs {
+    { "a prompt", { prompt = "A cat" }, nil, '{"instances":[{"prompt":"A cat"}]}' },
+    { "nothing but http_options", { prompt = "" }, { http_options = {} }, '{"instances":[{"prompt":""}]}' },
+    { "raw bytes of an image", { image = { image_bytes = "\255\254", mime_type = "image/png" } }, nil,
+      '{"instances":[{"image":{"bytesBase64Encoded":"<\255\254>","mimeType":"image/png"}}]}' },
+    { "a video by its URI", { video = { uri = "u", mime_type = "video/mp4" } }, nil,
+      '{"instances":[{"video":{"encoding":"video/mp4","uri":"u"}}]}' },
+    { "a file", { image = { image_bytes = request.file "a.png" } }, nil,
+      '{"instances":[{"image":{"bytesBase64Encoded":"<file a.png>"}}]}' },
+    { "null, which is absent", { prompt = "x", image = json.null }, { seed = json.null, last_frame = json.null },
+      '{"instances":[{"prompt":"x"}]}' },
+    { "parameters", { prompt = "x" }, { number_of_videos = 2, duration_seconds = 8, enhance_prompt = false },
+      '{"instances":[{"prompt":"x"}],"parameters":{"durationSeconds":8,"enhancePrompt":false,"sampleCount":2}}' },
+    { "what a config says of the instance", { prompt = "x" }, { last_frame = { image_bytes = "L" },
+      reference_images = { { image = { image_bytes = "R" }, reference_type = "ASSET" } } },
+      '{"instances":[{"lastFrame":{"bytesBase64Encoded":"<L>"},"prompt":"x",'
+      .. '"referenceImages":[{"image":{"bytesBase64Encoded":"<R>"},"referenceType":"ASSET"}]}]}' },
+    { "a webhook, beside both", { prompt = "x" }, { aspect_ratio = "9:16",
+      webhook_config = { uris = { "https://x" }, user_metadata = { my_id = 1 } } },
+      '{"instances":[{"prompt":"x"}],"parameters":{"aspectRatio":"9:16"},'
+      .. '"webhookConfig":{"uris":["https://x"],"userMetadata":{"my_id":1}}}' },
+    { "local media, wherever an image or a video may stand", { image = { at = true }, video = { at = true } },
+      { last_frame = { at = true }, reference_images = { { image = { at = true } } } },
+      '{"instances":[{"image":{"bytesBase64Encoded":"<image>"},'
+      .. '"lastFrame":{"bytesBase64Encoded":"<config.last_frame>"},'
+      .. '"referenceImages":[{"image":{"bytesBase64Encoded":"<config.reference_images[1].image>"}}],'
+      .. '"video":{"encodedVideo":"<video>"}}]}' },
+  } do
+    it("has " .. case[1], function() assert.equal(case[4], (written(assert(tree(case[2], case[3]))))) end)
+  end
+
+  it("names places within source", function()
+    assert.equal('{"instances":[{"image":{"bytesBase64Encoded":"<source.image>"}}]}',
+      (written(assert(tree({ image = { at = true } }, nil, { place = "source" })))))
+  end)
+
+  it("takes an extra_body", function()
+    assert.equal('{"instances":[{"prompt":"x"}],"parameters":{"newField":1,"sampleCount":1}}', (written(assert(tree(
+      { prompt = "x" }, { number_of_videos = 1 }, { extra_body = { parameters = { newField = 1 } } })))))
+  end)
+
+  it("refuses what has nothing to start from, and what only Vertex AI takes", function()
+    refused("one of prompt, image and video is needed", tree({}, { last_frame = { image_bytes = "x" } }))
+    refused("one of prompt, image and video is needed", tree { prompt = json.null })
+    refused("image.gcs_uri: only Vertex AI takes this field, the Gemini API does not",
+      tree { image = { gcs_uri = "gs://x" } })
+    refused("image.image_bytes is raw bytes; this is base64", tree { image = { image_bytes = "iVBORw0KGgo=" } })
+    for name, value in pairs { output_gcs_uri = "x", fps = 1, seed = 1, pubsub_topic = "x", generate_audio = true,
+      mask = {}, compression_quality = "x", labels = {}, resize_mode = "x" } do
+      refused(("config.%s: only Vertex AI takes this field, the Gemini API does not"):format(name),
+        tree({ prompt = "x" }, { [name] = value }))
+    end
+  end)
+
+  it("hands on why local media cannot be had", function()
+    for place, case in pairs {
+      image = { { image = { refused = true } } },
+      ["config.reference_images[1].image"] = { { prompt = "x" },
+        { reference_images = { { image = { refused = true } } } } },
+    } do
+      local body, err = tree(case[1], case[2])
+      assert.is_nil(body)
+      assert.equal(place, err.message)
+    end
+  end)
+
+  it("raises for wrong names and types", function()
+    raises("image: table expected, got string", tree, { image = "a.png" })
+    raises("prompt: string expected, got number", tree, { prompt = 5 })
+    raises("config.last_frame.image_byte: did you mean config.last_frame.image_bytes?", tree, { prompt = "x" },
+      { last_frame = { image_byte = "x" } })
+    raises("config.reference_images[1]: table expected, got string", tree, { prompt = "x" },
+      { reference_images = { "x" } })
+  end)
+
+  it("sends a video of an answer back as it came", function()
+    local made = answer.operation(json.decode [[{"name":"o","response":{"generateVideoResponse":{"generatedSamples":[
+      {"video":{"uri":"u","encoding":"video/mp4","newField":{"a":null},"none":null,"file":"x"}}]}}}]])
+    assert.equal('{"instances":[{"video":{"encoding":"video/mp4","file":"x","newField":{"a":null},"none":null,'
+      .. '"uri":"u"}}]}',
+      (written(assert(tree { video = made.response.generated_videos[1].video }))))
+  end)
+end)
+
+describe("the body of generateImages", function()
+  local function tree(prompt, config)
+    return request.tree(rows.generate_images, { model = "m", instance = { prompt = prompt }, config = config })
+  end
+
+  it("has a prompt, parameters, and options of the output among them", function()
+    assert.equal('{"instances":[{"prompt":"x"}]}', (written(assert(tree "x"))))
+    assert.equal('{"instances":[{"prompt":"x"}],"parameters":{"sampleCount":1}}',
+      (written(assert(tree("x", { number_of_images = 1 })))))
+    assert.equal('{"instances":[{"prompt":"x"}],"parameters":{"outputOptions":{"mimeType":"image/png"},'
+      .. '"sampleImageSize":"2K"}}', (written(assert(tree("x", { output_mime_type = "image/png",
+      image_size = "2K" })))))
+  end)
+
+  it("refuses no prompt, and what only Vertex AI takes", function()
+    refused("a prompt is needed", tree())
+    refused("config.seed: only Vertex AI takes this field, the Gemini API does not", tree("x", { seed = 1 }))
+  end)
+end)
+
 describe("what came from the wire", function()
   -- The content of an answer as it goes back, decoded; and the content as it came.
   local function echo(text, change)

@@ -49,7 +49,13 @@ describe("schema", function()
         if field.wire ~= schema.camel(field.field) then renamed[field.field] = field.wire end
       end
     end
-    assert.same({ citations = "citationSources", supported_actions = "supportedGenerationMethods" }, renamed)
+    assert.same({ citations = "citationSources", supported_actions = "supportedGenerationMethods",
+      generated_videos = "generatedSamples", number_of_videos = "sampleCount", video_bytes = "encodedVideo",
+      generated_images = "predictions", number_of_images = "sampleCount", image_bytes = "bytesBase64Encoded",
+      image_size = "sampleImageSize", safety_filter_level = "safetySetting", output_mime_type = "mimeType",
+      output_compression_quality = "compressionQuality", mime_type = "encoding" }, renamed)
+    assert.equal("mimeType", schema.type "Image".fields.mime_type.wire)
+    assert.equal("encoding", schema.type "Video".fields.mime_type.wire)
   end)
 
   it("reads its notation", function()

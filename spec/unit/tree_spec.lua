@@ -55,17 +55,16 @@ local C_ARROWS = {
 local LEAVES = words "errors json media options parts retry schema"
 local LUA_ARROWS = {
   errors = "", json = "", media = "", options = "", parts = "", retry = "", schema = "",
-  request = "", endpoints = "",
+  request = "", endpoints = "", poll = "", http = "", tasks = "",
   answer = "core", -- base64
-  tasks = "core",
-  http = "core tasks",
-  stream = "answer core http tasks",
+  stream = "answer http",
   pager = "answer endpoints http",
-  attach = "core files http request tasks",
-  files = "answer core endpoints http pager request tasks",
-  models = "answer attach core endpoints files http pager request stream tasks",
+  operations = "answer endpoints http poll",
+  attach = "files request",
+  files = "answer endpoints http pager poll request",
+  models = "answer attach endpoints http operations pager request stream",
   chats = "models",
-  client = "chats core files http models tasks",
+  client = "chats core files http models operations tasks",
   init = "client core",
 }
 
@@ -146,14 +145,25 @@ describe("Lua sources", function()
       local module = assert(path:match "^lua/lgemini/([%w_]+)%.lua$", path .. ": the install knows one folder only")
       local may = words(assert(LUA_ARROWS[module], path .. ": say in this spec what it may require"))
       local code = without_lua_comments(read(path))
-      for name in code:gmatch "[\"']lgemini%.([%l_]+)[\"']" do -- required at once or by a name in a table
-        assert.truthy(may[name] or LEAVES[name], path .. " requires lgemini." .. name)
+      for name in code:gmatch "[\"']lgemini%.([%w_]+)[\"']" do -- required at once or by its name in a table
+        local is_module = name == "core" or LUA_ARROWS[name]
+        assert.truthy(not is_module or may[name] or LEAVES[name], path .. " requires lgemini." .. name)
       end
       for name in code:gmatch "require%s*%(?%s*[\"']([%w_.]+)" do
         local own = name:find "^lgemini%." or name == "cjson" and module == "json"
         assert.truthy(own, path .. " requires " .. name)
       end
     end
+  end)
+
+  it("have one user of exchanges and one of loops", function()
+    local users = {}
+    for _, path in ipairs(lua_files) do
+      for name in without_lua_comments(read(path)):gmatch "%.(%l+)%.new%f[^%w_]" do
+        if name == "exchange" or name == "loop" then users[#users + 1] = name .. " in " .. path:match "[^/]+$" end
+      end
+    end
+    assert.same({ "exchange in http.lua", "loop in tasks.lua" }, users)
   end)
 
   it("write to no standard stream", function()

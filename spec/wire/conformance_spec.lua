@@ -42,13 +42,6 @@ local DIFFERS = {
   },
 }
 
--- Calls that this release does not have; their cases wait, and run as soon as there is such a method.
-local NOT_YET = {
-  ["models.generate_images"] = "Google retires the models behind it, and its own SDKs refuse the call",
-  ["models.generate_videos"] = "videos and their operations come with a later release",
-  ["operations.get"] = "videos and their operations come with a later release",
-}
-
 describe("the conformance case", function()
   local server
 
@@ -58,10 +51,7 @@ describe("the conformance case", function()
   for _, name in ipairs(conformance.names()) do
     it(name, function()
       local differences, seen = conformance.run(name, server, ARGUMENTS[name])
-      local why = NOT_YET[seen.outcome.missing]
-      if why then
-        pending(why)
-      elseif DIFFERS[name] then
+      if DIFFERS[name] then
         assert.is_true(#differences > 0, "is met: take it out of the table")
         DIFFERS[name].check(seen)
       else

@@ -1,0 +1,120 @@
+--- client.operations: what the service works on for a while, such as a video (reference section 7.7).
+
+local answer = require "lgemini.answer"
+local endpoints = require "lgemini.endpoints"
+local errors = require "lgemini.errors"
+local http = require "lgemini.http"
+local options = require "lgemini.options"
+local poll = require "lgemini.poll"
+local schema = require "lgemini.schema"
+
+---@class lgemini.Operations
+local Operations = { __name = "lgemini.Operations" }
+Operations.__index = Operations
+
+local operations = {}
+
+---@param client lgemini.Client
+function operations.new(client)
+  return setmetatable({ client = client }, Operations)
+end
+
+local rows = endpoints.operations
+
+-- Seconds between two looks at an operation, at most: a video takes minutes.
+local LAST_POLL = 10
+
+--- Sends a request that is answered with an operation.
+---@param call lgemini.Call
+---@param request lgemini.Request
+---@return lgemini.Operation|nil
+---@return lgemini.Error|nil err
+function operations.ask(call, request)
+  local decoded, err, got = http.ask(call, request)
+  if decoded == nil then
+    return nil, err
+  end
+  local operation
+  operation, err = answer.operation(decoded)
+  if operation and operation.name then
+    return operation -- which may have an error of its own
+  elseif answer.is_error(decoded) then
+    return nil, http.refused(call, request, got)
+  end
+  return nil, err or errors.new { kind = "protocol", message = "the server's answer names no operation" }
+end
+
+-- An operation may stand for its name.
+local function arguments(given, known, name)
+  if schema.is(given, "Operation") then
+    given = { operation = given }
+  end
+  return options.arguments(given, "operation", known, name)
+end
+
+local function get(self, call, given)
+  local path, err = endpoints.path(rows.get, { operation = given })
+  if not path then
+    return nil, err
+  end
+  return operations.ask(call, { verb = "GET", url = self.client:url(call.options, rows.get, path, "") })
+end
+
+local GET = { operation = true, config = { http_options = options.HTTP } }
+
+--- An operation as it is now. One that ended in an error is no failure of this call: see its `error`.
+---@param args string|table  its name; or operation (an operation or its name), config
+---@return lgemini.Operation|nil
+---@return lgemini.Error|nil err
+function Operations:get(args)
+  options.check_self(self, Operations, "operations.get")
+  args = arguments(args, GET, "operations:get")
+  local call, err = self.client:call(args.config, options.TOTAL)
+  if not call then
+    return nil, err
+  end
+  return get(self, call, args.operation)
+end
+
+local WAIT = { operation = true, timeout = true, config = { http_options = options.HTTP } }
+
+--- Waits until an operation is done. A video that a filter took away is no error: see
+--- `response.rai_media_filtered_reasons`.
+---@param args string|table  its name or an operation; or operation, timeout (seconds, default 900), config
+---@return lgemini.Operation|nil
+---@return lgemini.Error|nil err  what the operation ended in, with `err.operation`; "timeout" (clock "processing"), or
+---  what operations:get gives
+function Operations:wait(args)
+  options.check_self(self, Operations, "operations.wait")
+  args = arguments(args, WAIT, "operations:wait")
+  local seconds, err = options.seconds(args.timeout, "timeout")
+  if err then
+    return nil, err
+  end
+  local call
+  call, err = self.client:call(args.config, false)
+  if not call then
+    return nil, err
+  end
+  local operation
+  operation, err = get(self, call, args.operation)
+  if not operation then
+    return nil, err
+  end
+  operation, err = poll.wait(call, operation, seconds or call.options.timeout.processing, {
+    pending = function(seen) return not (seen.done or seen.error) end,
+    look = function(seen, within) return get(self, within, seen) end,
+    pause = LAST_POLL,
+    goal = "done",
+    hint = "client.operations:wait{ operation = ... }",
+    field = "operation",
+  })
+  if operation and operation.error then
+    err = errors.from_status(operation.error)
+    err.operation = operation
+    return nil, err
+  end
+  return operation, err
+end
+
+return operations
