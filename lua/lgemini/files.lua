@@ -7,6 +7,7 @@ local http = require "lgemini.http"
 local media = require "lgemini.media"
 local options = require "lgemini.options"
 local pager = require "lgemini.pager"
+local poll = require "lgemini.poll"
 local request = require "lgemini.request"
 local schema = require "lgemini.schema"
 
@@ -23,8 +24,8 @@ end
 
 local rows = endpoints.files
 
--- Seconds between two looks at a file that is PROCESSING.
-local FIRST_POLL, LAST_POLL = 0.5, 5
+-- Seconds between two looks at a file that is PROCESSING, at most.
+local LAST_POLL = 5
 -- Bytes that a reader of unknown length is read ahead: the service's granularity (reference section 6.2).
 local CHUNK = 8 * 1024 * 1024
 
@@ -49,14 +50,9 @@ local function get(self, call, name)
   if not path then
     return nil, err
   end
-  local got
-  got, err = http.send(call, { verb = "GET", url = self.client:url(call.options, rows.get, path, ""),
-    about = { file = path } })
-  if not got then
-    return nil, err
-  end
   local decoded
-  decoded, err = http.json(call, got)
+  decoded, err = http.ask(call, { verb = "GET", url = self.client:url(call.options, rows.get, path, ""),
+    about = { file = path } })
   if decoded == nil then
     return nil, err
   end
@@ -127,37 +123,23 @@ end
 
 -- Until the file is ACTIVE, for at most that many seconds. name: as the user knows it.
 local function wait_active(self, call, file, seconds, name)
-  local tasks = self.client.tasks
-  local limit, pause = tasks.now() + seconds, FIRST_POLL
-  while file.state == "PROCESSING" do
-    local now = tasks.now()
-    if call.stopped then
-      return nil, call.stopped
-    end
-    if now + pause > limit then
-      return nil, errors.new {
-        kind = "timeout",
-        clock = "processing",
-        message = ("processing: %s was not ACTIVE after %g s"):format(file.name, seconds),
-        hint = "wait on: client.files:wait{ name = ... }, or raise http_options.timeout.processing",
-        file = file,
-      }
-    elseif call.deadline and now + pause > call.deadline then
-      return nil, errors.new { kind = "timeout", clock = "total", file = file,
-        message = ("total: the time for the whole call was used up while %s was processed"):format(file.name) }
-    end
-    tasks:sleep(pause)
-    pause = math.min(pause * 2, LAST_POLL)
-    local err
-    file, err = get(self, call, file.name)
-    if not file then
-      return nil, err
-    end
+  local err
+  local id = file.name or file.uri
+  if file.state == "PROCESSING" and type(id) ~= "string" then
+    return nil, errors.new { kind = "protocol", message = "the server did not name the file", file = file }
   end
-  if file.state == "FAILED" then
+  file, err = poll.wait(call, file, seconds, {
+    pending = function(seen) return seen.state == "PROCESSING" end,
+    look = function(_, within) return get(self, within, id) end,
+    pause = LAST_POLL,
+    goal = "ACTIVE",
+    hint = "client.files:wait{ name = ... }",
+    field = "file",
+  })
+  if file and file.state == "FAILED" then
     return refuse_failed(file, name)
   end
-  return file
+  return file, err
 end
 
 local WAIT = { name = true, timeout = true, config = { http_options = options.HTTP } }
@@ -391,7 +373,7 @@ local function bytes_request(self, up, command, offset, length)
     length = length,
     no_key = true, -- the URL carries the right to send
     bulk = true,
-    secret = up.url,
+    secret = up.secret,
     once = true,
     about = { mime_types = media.DOCUMENTED },
     tick = sends and function(exchange)
@@ -404,7 +386,9 @@ local function bytes_request(self, up, command, offset, length)
         if err then
           return nil, err
         end
-        exchange:supply(bytes)
+        if exchange:wants() == at then -- a reader that waits for something may come too late
+          exchange:supply(bytes)
+        end
       end
       return up.report(offset + exchange:sent())
     end or nil,
@@ -474,6 +458,7 @@ local function advance(self, up)
     if not up.url then
       return nil, err
     end
+    up.secret = up.url:match "^%a+://[^/]+(/.+)$" -- servers like to say what was not found
   end
   return verdict, err, answered
 end
@@ -482,7 +467,7 @@ end
 local function final_file(self, up, answered)
   local decoded, err = http.json(up.call, answered)
   local object = type(decoded) == "table" and decoded.file
-  if type(object) == "table" then
+  if type(object) == "table" and type(object.name) == "string" then
     return answer.convert(object, "File")
   elseif up.meta.name then
     return get(self, up.call, up.meta.name)
@@ -491,10 +476,11 @@ local function final_file(self, up, answered)
     message = "the upload was finished, but the server did not name the file" }
 end
 
+-- Its tries count anew whenever the server has got further since the last one that failed.
 local function run(self, up)
-  local failures = 0
+  local reached = 0
+  up.attempts = 0
   while true do
-    local before = up.machine:acked()
     local verdict, err, answered = advance(self, up)
     if not verdict then
       return nil, err
@@ -503,13 +489,14 @@ local function run(self, up)
     elseif verdict == "end" then
       return final_file(self, up, answered)
     elseif verdict == "again" then
-      failures = up.machine:acked() > before and 1 or failures + 1
-      up.call.attempts = failures
+      local acked = up.machine:acked()
+      up.attempts = acked > reached and 1 or up.attempts + 1
+      reached = acked
       local again
-      again, err = http.again(up.call, err or errors.new { kind = "network",
+      again, err = http.again(up.call, up, err or errors.new { kind = "network",
         message = "the server's answer to the upload made no sense" })
       if not again then
-        err.attempts = failures
+        err.attempts = up.attempts
         return nil, err
       end
     end
@@ -637,8 +624,8 @@ local function redirected(self, sent, location)
   if not same and url:find "^http:" and not self.client:is_loopback(url) and not self.client.insecure then
     return nil, errors.new { kind = "protocol", message = "the server redirected from https to plain http" }
   end
-  return { verb = "GET", url = url, raw = true, bulk = true, about = sent.about, no_key = sent.no_key or not same,
-    secret = url, once = true }
+  return { verb = "GET", url = url, raw = true, bulk = true, about = sent.about, foreign = sent.foreign or not same,
+    secret = url, attempts = sent.attempts - 1 }
 end
 
 -- Hands the bytes on as they come. write(bytes) -> true | nil, err
@@ -663,11 +650,28 @@ local function pump(call, sent, exchange, write)
   end
 end
 
+-- One try: true; nil, err, and the answer that was refused.
+local function fetch_once(call, sent, write)
+  local exchange, err = http.start(call, sent)
+  if not exchange then
+    return nil, err
+  end
+  local ok, refusal
+  ok, err, refusal = http.open(call, sent, exchange)
+  if not ok then
+    return nil, err, refusal
+  end
+  return pump(call, sent, exchange, write)
+end
+
+-- reset() -> true | nil, err: forgets what was written.
 local function fetch(self, call, sent, write, reset)
-  call.attempts = 0
   local redirects = 0
   while true do
-    local exchange, err, refusal = http.open(call, sent)
+    local ok, err, refusal = fetch_once(call, sent, write)
+    if ok then
+      return true
+    end
     local location = refusal and refusal.code >= 301 and refusal.code <= 308 and refusal.headers.location
     if location then
       redirects = redirects + 1
@@ -679,73 +683,96 @@ local function fetch(self, call, sent, write, reset)
         return nil, err
       end
     else
-      if exchange then
-        local ok
-        ok, err = pump(call, sent, exchange, write)
-        if ok then
-          return true
-        end
+      ok, err = http.again(call, sent, err)
+      if ok then
+        ok, err = reset()
       end
-      local again
-      again, err = http.again(call, err)
-      if not again then
+      if not ok then
         return nil, err
       end
-      reset()
     end
   end
 end
 
 local function to_memory(self, call, sent)
-  local pieces = {}
-  local ok, err = fetch(self, call, sent, function(bytes)
-    pieces[#pieces + 1] = bytes
+  local pieces, size, most = {}, 0, self.client.limits.max_answer
+  local function write(bytes)
+    pieces[#pieces + 1], size = bytes, size + #bytes
+    if size > most then
+      return nil, errors.new { kind = "limit", message = ("the file is larger than max_answer (%d bytes)"):format(most),
+        hint = "let it be written to a file: to = path" }
+    end
     return true
-  end, function() pieces = {} end)
+  end
+  local function start_over()
+    pieces, size = {}, 0
+    return true
+  end
+  local ok, err = fetch(self, call, sent, write, start_over)
   if not ok then
     return nil, err
   end
   return table.concat(pieces)
 end
 
--- Through a file beside it, so that what is there under the name is whole.
-local function to_file(self, call, sent, path)
-  local partial = path .. ".part"
-  local out, problem = io.open(partial, "wb")
-  if not out then
-    return nil, errors.new { kind = "io", message = tostring(problem) }
-  end
-  local function write(bytes)
-    local written, why = out:write(bytes)
-    if written then
+-- A file beside `path` that takes its name in the end: what is there under the name is whole.
+local function beside(path, chance)
+  local partial = path .. (".%08x.part"):format(math.floor(chance * 2 ^ 32))
+  local target, out, made = {}, nil, false
+  local function checked(ok, why)
+    if ok then
       return true
     end
-    return nil, errors.new { kind = "io", message = ("cannot write %s: %s"):format(partial, tostring(why)) }
+    return nil, errors.new { kind = "io", message = ("cannot write %s: %s"):format(path, tostring(why)) }
   end
-  local function start_over()
-    out:close()
-    out = assert(io.open(partial, "wb"))
+  function target.begin() -- anew, perhaps
+    local why
+    if out then
+      out:close()
+    end
+    out, why = io.open(partial, "wb")
+    made = made or out ~= nil
+    return checked(out, why)
   end
-  local ok, err = fetch(self, call, sent, write, start_over)
-  local closed, why = out:close()
-  if ok and closed then
-    closed, why = os.rename(partial, path)
+  function target.write(bytes)
+    return checked(out:write(bytes))
   end
-  if ok and closed then
-    return path
+  function target.finish(ok, err)
+    if out then
+      local closed, why = checked(out:close())
+      ok, err = ok and closed, err or why
+    end
+    if ok then
+      ok, err = checked(os.rename(partial, path))
+    end
+    if made and not ok then
+      os.remove(partial)
+    end
+    return ok, err
   end
-  os.remove(partial)
-  return nil, err or errors.new { kind = "io", message = tostring(why) }
+  return target
+end
+
+local function to_file(self, call, sent, path)
+  local target = beside(path, self.client.random())
+  local ok, err = target.begin()
+  if ok then
+    ok, err = fetch(self, call, sent, target.write, target.begin)
+  end
+  ok, err = target.finish(ok, err)
+  return ok and path or nil, err
 end
 
 --- Downloads a file that the service made (source GENERATED); uploaded ones cannot be had back.
----@param args string|table  file: a file object, a name or a URI; to: a path to write to; config
+---@param args string|table  file: a file object, a video that was made, a name or a URI; to: a path to write to; config
 ---@return string|nil bytes   or the path, with `to`
 ---@return lgemini.Error|nil err
 function Files:download(args)
   options.check_self(self, Files, "files.download")
   args = arguments(args, "file", DOWNLOAD, "files:download")
-  options.string(args.to, "to")
+  if (options.string(args.to, "to") or ""):find "%z" then
+    return invalid "to: a path has no NUL byte in it"
+  end
   local call, err = self.client:call(args.config, false)
   if not call then
     return nil, err

@@ -1,7 +1,7 @@
 --- Requests and their answers: the only user of the core's exchanges.
 --
--- A call is what the user called: its options, its deadline and its tries, shared by all the requests it
--- takes. Only this file sends a request again.
+-- A call is what the user called: its options, its deadline and what it has waited between tries, shared by all the
+-- requests it takes, some of them at once. Only this file sends a request again.
 
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
@@ -13,16 +13,15 @@ local http = {}
 ---@field client lgemini.Client
 ---@field options table       the http_options in force
 ---@field deadline number|nil the instant at which its time is up
----@field attempts integer    requests sent for what is being asked now
 ---@field waited number       seconds waited between tries
----@field stopped lgemini.Error|nil  why what it still does is of no use: it is ended soon
----@field started number
+---@field key string|nil      the last one that was sent, to be kept out of errors
 
 ---@class lgemini.Request
 ---@field verb string
 ---@field url string
 ---@field headers table<string, string>|nil  beside those of the options
----@field no_key boolean|nil   the URL is a secret of its own, or another origin's
+---@field no_key boolean|nil   the URL is a secret of its own
+---@field foreign boolean|nil  of another origin: it gets no key, and no headers of the options
 ---@field body table|nil       of core.body
 ---@field offset integer|nil   the window of the body to send
 ---@field length integer|nil
@@ -32,11 +31,14 @@ local http = {}
 ---@field secret string|nil    to be kept out of errors
 ---@field once boolean|nil     is not sent again
 ---@field tick function|nil    called now and then while it runs, with the exchange; nil, err ends the request
+---@field attempts integer|nil how often it was sent
 
 -- Bodies from this size on go over HTTP/1.1, where they cost less and hold up no streams.
 local BULK = 1024 * 1024
 -- Bytes of a stream or download that may wait to be read.
 local ROOM = 256 * 1024
+-- Bytes of a refusal that are read where the answer was to be read while it comes.
+local REFUSAL = 64 * 1024
 -- Seconds between ticks.
 local TICK = 0.1
 
@@ -52,14 +54,11 @@ local HINTS = {
 ---@return lgemini.Call
 function http.call(client, options, total)
   local seconds = options.timeout.total or total
-  local now = client.tasks.now()
   return {
     client = client,
     options = options,
-    deadline = seconds and now + seconds or nil,
-    attempts = 0,
+    deadline = seconds and client.tasks.now() + seconds or nil,
     waited = 0,
-    started = now,
   }
 end
 
@@ -75,7 +74,9 @@ local function sorted_headers(call, request, key)
     add { ["X-Server-Timeout"] = ("%d"):format(math.ceil(call.options.timeout.total)) }
   end
   add(request.headers)
-  add(call.options.headers)
+  if not request.foreign then
+    add(call.options.headers)
+  end
   if key then
     add { ["x-goog-api-key"] = key }
   end
@@ -90,8 +91,19 @@ local function sorted_headers(call, request, key)
   return lines
 end
 
+-- Headers of the options that say who one is.
+local CREDENTIALS = { "authorization", "proxy-authorization", "x-goog-api-key", "cookie" }
+
 local function secrets(call, request)
-  return { call.key, request.secret }
+  local options = call.options
+  local all = { call.key, request.secret, options.proxy and options.proxy:match "^%a[%w+.-]*://(.*)@" }
+  for _, name in ipairs(CREDENTIALS) do
+    local value = options.headers[name]
+    if value then
+      all[#all + 1] = value:match "^%a+%s+(%S+)$" or value
+    end
+  end
+  return all
 end
 
 -- What went wrong in the core, as the caller gets it.
@@ -101,8 +113,12 @@ local function failed(call, request, err)
     message = errors.redact(err.message, secrets(call, request)),
     clock = err.clock,
     hint = HINTS[err.kind],
-    attempts = call.attempts,
+    attempts = request.attempts,
   }
+end
+
+local function cancelled()
+  return errors.new { kind = "cancelled", message = "the request was cancelled" }
 end
 
 local function length_of(request)
@@ -111,7 +127,7 @@ end
 
 -- The key goes to our own origin only, and is asked for anew for each request: it may rotate.
 local function take_key(call, request)
-  if request.no_key then
+  if request.no_key or request.foreign then
     return nil
   end
   local key, err = call.client:key()
@@ -122,48 +138,54 @@ local function take_key(call, request)
   return call.key
 end
 
---- Starts one request; nothing is retried.
----@param call lgemini.Call
----@param request lgemini.Request
----@return table|nil exchange
----@return lgemini.Error|nil err
-function http.start(call, request)
-  local client, options = call.client, call.options
-  if client.tasks.closed then
-    return nil, errors.new { kind = "closed", message = "the client is closed" }
-  end
-  local key, key_err = take_key(call, request)
-  if key_err then
-    return nil, key_err
-  end
-  call.attempts = call.attempts + 1
-  local timeout, limits = options.timeout, client.limits
-  local bulk = request.bulk or length_of(request) >= BULK
-  local exchange, err = client.core.exchange.new {
+local function exchange_for(call, request, key, bulk)
+  local options, limits = call.options, call.client.limits
+  return {
     method = request.verb,
     url = request.url,
     headers = sorted_headers(call, request, key),
     body = request.body,
     offset = request.offset,
     length = request.length,
-    proxy = options.proxy or (client:is_loopback(request.url) and "" or nil),
+    proxy = options.proxy or (call.client:is_loopback(request.url) and "" or nil),
     ca_file = options.ca_file,
     ca_path = options.ca_path,
     compressed = not request.raw,
     http1 = bulk,
     tell_data = request.raw,
-    connect = timeout.connect,
-    first_byte = timeout.first_byte,
-    idle = timeout.idle,
+    connect = options.timeout.connect,
+    first_byte = options.timeout.first_byte,
+    idle = options.timeout.idle,
     deadline = call.deadline,
     max_head = limits.max_head,
     max_answer = limits.max_answer,
     room = request.raw and ROOM or nil,
   }
+end
+
+--- Starts one request; nothing is retried.
+---@param call lgemini.Call
+---@param request lgemini.Request
+---@return table|nil exchange
+---@return lgemini.Error|nil err
+function http.start(call, request)
+  local client = call.client
+  local key, key_err
+  if not client.tasks.closed then
+    key, key_err = take_key(call, request)
+  end
+  if key_err then
+    return nil, key_err
+  elseif client.tasks.closed then -- perhaps just now, by the function that gives the key
+    return nil, errors.new { kind = "closed", message = "the client is closed" }
+  end
+  request.attempts = (request.attempts or 0) + 1
+  local bulk = request.bulk or length_of(request) >= BULK
+  local exchange, err = client.core.exchange.new(exchange_for(call, request, key, bulk))
   if not exchange then
     return nil, failed(call, request, err)
   end
-  client.tasks.loop:add(exchange, bulk and "bulk" or "calls")
+  client.tasks:add(exchange, bulk and "bulk" or "calls")
   return exchange
 end
 
@@ -183,16 +205,14 @@ function http.wait(call, request, exchange, until_head)
     elseif done == false then
       return nil, failed(call, request, err)
     end
-    tasks:wait(exchange, request.tick and tasks.now() + TICK or nil)
-    local ok = true
-    if call.stopped then
-      ok, err = nil, call.stopped
+    if not tasks:wait(exchange, request.tick and tasks.now() + TICK or nil) then
+      return nil, cancelled()
     elseif request.tick then
-      ok, err = request.tick(exchange)
-    end
-    if not ok then
-      exchange:close()
-      return nil, err
+      local ok, problem = request.tick(exchange)
+      if not ok then
+        exchange:close()
+        return nil, problem
+      end
     end
   end
 end
@@ -202,6 +222,7 @@ end
 ---@field headers table<string, string>
 ---@field body string
 ---@field facts table
+---@field attempts integer
 
 local function refused(call, request, answer)
   local about = request.about or {}
@@ -215,21 +236,39 @@ local function refused(call, request, answer)
     size = length_of(request),
     secrets = secrets(call, request),
   }
-  err.attempts = call.attempts
+  err.attempts = request.attempts
   return err
 end
 
 --- The error that an answer means: by its status, or by the error object in its body.
 http.refused = refused
 
-local function collect(exchange)
+local function collect(request, exchange)
   local answer = {
     code = exchange:code(),
     headers = exchange:headers(),
     body = exchange:read(),
     facts = exchange:facts(),
+    attempts = request.attempts,
   }
   exchange:close()
+  return answer
+end
+
+-- The same for a refusal of which nobody has read more than the head. It may be of any length, and may break off: what
+-- came of its beginning has to do.
+local function collect_refusal(call, request, exchange)
+  local pieces, size, running = {}, 0, true
+  while running and size < REFUSAL do
+    local piece = exchange:read()
+    pieces[#pieces + 1], size = piece, size + #piece
+    running = exchange:done() == nil
+    if running and piece == "" and not call.client.tasks:wait(exchange) then
+      return nil
+    end
+  end
+  local answer = collect(request, exchange)
+  answer.body = table.concat(pieces) .. answer.body
   return answer
 end
 
@@ -244,7 +283,7 @@ local function try(call, request)
     exchange:close()
     return nil, err
   end
-  local answer = collect(exchange)
+  local answer = collect(request, exchange)
   if answer.code < 200 or answer.code > 299 then
     return nil, refused(call, request, answer), answer
   end
@@ -253,17 +292,15 @@ end
 
 --- After a failed try: waits and says that it may be tried again, or gives the error to hand on.
 ---@param call lgemini.Call
+---@param request { attempts: integer }
 ---@param err lgemini.Error
 ---@param delivered boolean|nil  the caller has got a part of the answer
 ---@return true|nil
 ---@return lgemini.Error|nil err
-function http.again(call, err, delivered)
-  if call.stopped then
-    return nil, call.stopped
-  end
+function http.again(call, request, err, delivered)
   local now = call.client.tasks.now()
   local wait, _, words = retry.decide(call.options.retry_options, {
-    attempts = call.attempts,
+    attempts = request.attempts,
     waited = call.waited,
     remaining = call.deadline and call.deadline - now,
     delivered = delivered,
@@ -286,7 +323,6 @@ end
 ---@return lgemini.Error|nil err
 ---@return lgemini.Answer|nil answer  the one that was refused
 function http.send(call, request)
-  call.attempts = 0
   while true do
     local answer, err, refusal = try(call, request)
     if answer then
@@ -294,7 +330,7 @@ function http.send(call, request)
     end
     local again
     if not request.once then
-      again, err = http.again(call, err)
+      again, err = http.again(call, request, err)
     end
     if not again then
       return nil, err, refusal
@@ -302,33 +338,27 @@ function http.send(call, request)
   end
 end
 
---- Starts a request whose answer is read while it comes. The exchange's head is there and says 2xx.
+--- Waits for the head of an answer that is read while it comes: it says 2xx.
 ---@param call lgemini.Call
 ---@param request lgemini.Request
----@param exchange table|nil  one that was started before
----@return table|nil exchange
----@return lgemini.Error|nil err  from a single try
+---@param exchange table
+---@return true|nil
+---@return lgemini.Error|nil err  from a single try; the exchange is closed
 ---@return lgemini.Answer|nil answer  the one that was refused
 function http.open(call, request, exchange)
-  local err, ok
-  if not exchange then
-    exchange, err = http.start(call, request)
-    if not exchange then
-      return nil, err
-    end
-  end
-  ok, err = http.wait(call, request, exchange, true)
+  local ok, err = http.wait(call, request, exchange, true)
   if not ok then
     exchange:close()
     return nil, err
   end
   local code = exchange:code()
   if code >= 200 and code <= 299 then
-    return exchange
+    return true
   end
-  -- The error's body is short; where it breaks off, what came of it has to do.
-  http.wait(call, request, exchange)
-  local answer = collect(exchange)
+  local answer = collect_refusal(call, request, exchange)
+  if not answer then
+    return nil, cancelled()
+  end
   return nil, refused(call, request, answer), answer
 end
 
@@ -337,14 +367,15 @@ http.failed = failed
 
 --- What a caller may want to know about how an answer came.
 ---@param call lgemini.Call
+---@param request lgemini.Request
 ---@param headers table<string, string>
 ---@param facts table
 ---@return table
-function http.transport(call, headers, facts)
+function http.transport(call, request, headers, facts)
   local id = headers["x-goog-request-id"] or headers["x-request-id"]
   return {
-    attempts = call.attempts,
-    request_id = id and errors.redact(id, { call.key }),
+    attempts = request.attempts,
+    request_id = id and errors.redact(id, secrets(call, request)),
     http_version = facts.http_version,
     bytes_sent = facts.sent,
     bytes_received = facts.received,
@@ -366,14 +397,31 @@ function http.json(call, answer)
     return decoded
   end
   local html = (answer.headers["content-type"] or ""):find("html", 1, true)
-  local what = answer.body == "" and "is empty" or html and "is a web page" or "is not JSON: " .. problem
+  local what = answer.body == "" and "is empty" or html and "is a web page"
+    or "is not JSON: " .. errors.redact(problem, { call.key })
   return nil, errors.new {
     kind = "protocol",
     message = "the server's answer " .. what,
     hint = html and "is there a login page or a proxy between here and the service?" or nil,
     code = answer.code ~= 200 and answer.code or nil,
-    attempts = call.attempts,
+    attempts = answer.attempts,
   }
+end
+
+--- Sends a request and brings what its answer says in JSON.
+---@param call lgemini.Call
+---@param request lgemini.Request
+---@return any|nil
+---@return lgemini.Error|nil err
+---@return lgemini.Answer|nil answer
+function http.ask(call, request)
+  local answer, err = http.send(call, request)
+  if not answer then
+    return nil, err
+  end
+  local decoded
+  decoded, err = http.json(call, answer)
+  return decoded, err, answer
 end
 
 return http

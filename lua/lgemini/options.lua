@@ -236,11 +236,19 @@ options.TOTAL = 600
 --- Raises where a method was called with a dot.
 ---@param self any
 ---@param class table
+---@param name string  of the method: "stream.next"
+function options.check_object(self, class, name)
+  if getmetatable(self) ~= class then
+    errors.misuse(("%s: call it with a colon: %s"):format(name, (name:gsub("%.([%w_]+)$", ":%1"))))
+  end
+end
+
+--- The same for a service of the client.
+---@param self any
+---@param class table
 ---@param name string  of the method: "files.get"
 function options.check_self(self, class, name)
-  if getmetatable(self) ~= class then
-    errors.misuse(("client.%s: call it with a colon: client.%s"):format(name, (name:gsub("%.([%w_]+)$", ":%1"))))
-  end
+  options.check_object(self, class, "client." .. name)
 end
 
 --- The arguments of a call: a table, or the only required one for short.

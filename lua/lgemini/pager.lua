@@ -2,6 +2,7 @@
 
 local answer = require "lgemini.answer"
 local endpoints = require "lgemini.endpoints"
+local errors = require "lgemini.errors"
 local http = require "lgemini.http"
 local options = require "lgemini.options"
 
@@ -53,13 +54,8 @@ local function fetch(self)
   if not query then
     return nil, err
   end
-  local got
-  got, err = http.send(call, { verb = row.verb, url = self.client:url(call.options, row, path, query) })
-  if not got then
-    return nil, err
-  end
   local decoded
-  decoded, err = http.json(call, got)
+  decoded, err = http.ask(call, { verb = row.verb, url = self.client:url(call.options, row, path, query) })
   if decoded == nil then
     return nil, err
   end
@@ -70,6 +66,7 @@ end
 ---@return table[]|nil items
 ---@return lgemini.Error|nil err
 function methods.next_page(self)
+  options.check_object(self, Pager, "pager.next_page")
   if self.failure or self.ended then
     return nil, self.failure
   end
@@ -79,6 +76,10 @@ function methods.next_page(self)
     return nil, err
   end
   local token = page.next_page_token
+  if token and token ~= "" and token == self.config.page_token then -- the same page for ever
+    self.failure = errors.new { kind = "protocol", message = "the server gave the same page token twice" }
+    return nil, self.failure
+  end
   self.config.page_token = token
   self.ended = token == nil or token == ""
   self.at = 0

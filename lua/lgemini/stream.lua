@@ -7,6 +7,7 @@ local answer = require "lgemini.answer"
 local errors = require "lgemini.errors"
 local http = require "lgemini.http"
 local json = require "lgemini.json"
+local options = require "lgemini.options"
 
 local stream = {}
 
@@ -41,10 +42,10 @@ function stream.new(call, sent, err, prepare, facts)
     accumulator = answer.accumulator(facts),
     delivered = 0,
   }, Stream)
-  if sent and not prepare then
+  if sent then
     self.exchange, self.failure = http.start(call, sent)
     if self.exchange then
-      call.client.tasks:step(nil, 0)
+      call.client.tasks:begin()
     end
   end
   return self
@@ -52,7 +53,7 @@ end
 
 local function let_go(self)
   if self.exchange then
-    self.exchange:close()
+    self.call.client.tasks:drop(self.exchange)
     self.exchange = nil
   end
   if self.parser then
@@ -81,36 +82,51 @@ local function broken(self, err)
     status = err.status,
     details = err.details,
     request_id = err.request_id,
-    attempts = self.call.attempts,
+    retry_after = err.retry_after,
+    attempts = err.attempts,
     partial = self.response,
     cause = err,
   }
 end
 
+local function protocol(self, message, hint)
+  return errors.new { kind = "protocol", message = message, hint = hint, attempts = self.sent.attempts }
+end
+
 local function incomplete(self, message)
-  return errors.new { kind = "incomplete", message = message, attempts = self.call.attempts }
+  return errors.new { kind = "incomplete", message = message, attempts = self.sent.attempts }
+end
+
+local function closed()
+  return errors.new { kind = "closed", message = "the stream was closed" }
 end
 
 local function open(self)
+  local err
   if self.prepare then
-    local err
     self.sent, err = self.prepare()
     if not self.sent then
       return nil, err
     end
     self.prepare = nil
   end
-  local started = self.exchange
-  self.exchange = nil
-  local exchange, err = http.open(self.call, self.sent, started)
-  if not exchange then
-    return nil, err
+  if self.closed then -- meanwhile
+    return nil, closed()
+  elseif not self.exchange then
+    self.exchange, err = http.start(self.call, self.sent)
+    if not self.exchange then
+      return nil, err
+    end
   end
-  self.exchange = exchange
-  self.headers = exchange:headers()
+  local ok
+  ok, err = http.open(self.call, self.sent, self.exchange)
+  if not ok then
+    return nil, self.closed and closed() or err
+  end
+  self.headers = self.exchange:headers()
   if (self.headers["content-type"] or ""):find("text/html", 1, true) then
-    return nil, errors.new { kind = "protocol", message = "the server's answer is a web page",
-      hint = "is there a login page or a proxy between here and the service?" }
+    return nil, protocol(self, "the server's answer is a web page",
+      "is there a login page or a proxy between here and the service?")
   end
   self.parser = self.call.client.core.sse.new(self.call.client.limits.max_event)
   return true
@@ -129,7 +145,9 @@ local function next_data(self)
     end
     local done, why = exchange:done()
     if done == nil then
-      self.call.client.tasks:wait(exchange)
+      if not self.call.client.tasks:wait(exchange) then
+        return nil, closed()
+      end
     elseif not done then
       return nil, http.failed(self.call, self.sent, why)
     else
@@ -155,8 +173,8 @@ local function to_chunk(self, data, what)
   if decoded == nil and what then
     return nil, incomplete(self, "the stream was cut in the middle of an event")
   elseif decoded == nil then
-    return nil, errors.new { kind = "protocol",
-      message = ("an event is not JSON (%s): %s"):format(problem, errors.redact(start_of(data), { self.call.key })) }
+    data = errors.redact(data, { self.call.key }) -- before it is cut: half a key is one too many
+    return nil, protocol(self, ("an event is not JSON (%s): %s"):format(problem, start_of(data)))
   elseif answer.is_error(decoded) then
     return nil, http.refused(self.call, self.sent, { body = data, headers = self.headers })
   end
@@ -172,10 +190,10 @@ local function note_finish(self, chunk)
 end
 
 local function finish(self)
-  self.facts.transport = http.transport(self.call, self.headers, self.exchange:facts())
+  self.facts.transport = http.transport(self.call, self.sent, self.headers, self.exchange:facts())
   let_go(self)
   if self.finished then
-    self.ended = true
+    self.ended, self.sent = true, nil
     return nil
   end
   return nil, incomplete(self, "the stream ended without a finish reason: a part of the answer is missing")
@@ -209,15 +227,21 @@ local function read(self)
   end
 end
 
+-- Closed by somebody, or by an error that was thrown while it was waited for.
+local function is_closed(self)
+  return self.closed or (self.exchange and self.exchange:phase() == "closed")
+end
+
 --- The next chunk.
 ---@return lgemini.GenerateContentResponse|nil chunk  nil at the end
 ---@return lgemini.Error|nil err                      again and again after a failure
 function methods.next(self)
+  options.check_object(self, Stream, "stream.next")
   while not self.failure do
     if self.ended then
       return nil
-    elseif self.closed then
-      return nil, errors.new { kind = "closed", message = "the stream was closed" }
+    elseif is_closed(self) then
+      return nil, closed()
     end
     local chunk, err = read(self)
     if chunk or not err then
@@ -225,9 +249,11 @@ function methods.next(self)
     end
     let_go(self)
     local again
-    again, err = http.again(self.call, err, self.delivered > 0)
+    if self.sent then
+      again, err = http.again(self.call, self.sent, err, self.delivered > 0)
+    end
     if not again then
-      self.failure = broken(self, err)
+      self.failure, self.sent = broken(self, err), nil
     end
   end
   return nil, self.failure
@@ -244,11 +270,13 @@ end
 
 --- For a stream in a variable: `for chunk in stream:each() do`.
 function methods.each(self)
+  options.check_object(self, Stream, "stream.each")
   return self, nil, nil, self
 end
 
 --- Only the texts, without thoughts and without empty ones: `for text in stream:texts() do`.
 function methods.texts(self)
+  options.check_object(self, Stream, "stream.texts")
   return function()
     local text
     repeat
@@ -264,6 +292,7 @@ end
 
 --- Ends the stream at once, wherever it is. Closing twice is fine.
 function methods.close(self)
+  options.check_object(self, Stream, "stream.close")
   self.closed = true
   let_go(self)
 end

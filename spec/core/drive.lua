@@ -32,18 +32,21 @@ function drive.start(loop, method, url, changes, lane)
   return exchange
 end
 
---- Steps until `holds` returns something true, and returns that. What next() gives is thrown away.
+--- Steps until `holds` returns something true, and returns that.
 ---@param loop table
 ---@param holds function
----@param what string|nil  for the message when it never does
-function drive.wait(loop, holds, what)
+---@param what string|nil    for the message when it never does
+---@param look function|nil  called with what next() gives
+function drive.wait(loop, holds, what, look)
   local limit = core.now() + PATIENCE
   while true do
     local held = holds()
     if held then return held end
     if core.now() > limit then error("never came: " .. (what or "what a spec waits for"), 2) end
-    assert(loop:step(math.huge, 0.05))
-    while loop:next() do end -- luacheck: ignore 542
+    assert(loop:step(nil, 0.005)) -- short: what is waited for may happen on the server's side alone
+    for ready in function() return loop:next() end do
+      if look then look(ready) end
+    end
   end
 end
 

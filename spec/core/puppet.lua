@@ -28,6 +28,11 @@ function puppet:accept()
   return (self.process:call { op = "accept" }).number
 end
 
+--- Accepts what still waits from earlier, so that the next to be accepted is new. Its peers have gone.
+function puppet:forget()
+  repeat until not self:accept()
+end
+
 --- At most `most` bytes of what has come, and whether the peer has closed.
 ---@return string bytes
 ---@return boolean ended

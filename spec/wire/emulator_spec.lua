@@ -235,7 +235,9 @@ describe("the emulator", function()
 
     it("ends when its input ends, and removes its state", function()
       local other = emulator.start()
+      local before = os.time()
       other:stop()
+      assert.is_true(os.time() - before < 4) -- at once, not when its guard loses patience
       assert.is_false(is_alive(other.pid))
       assert.is_nil(io.open(other.state .. "/temporary/x", "w"))
     end)
@@ -329,6 +331,20 @@ describe("the emulator", function()
       end
     end)
 
+    it("joins escapes that blocks of a large body cut apart", function()
+      local content = ("\251\239\190"):rep(40000) -- all "+" in base64
+      local data = bytes.base64(content):gsub("+", "\\u002b")
+      local answer = post(em, M .. ":generateContent",
+        '{"contents":[{"parts":[{"inlineData":{"mimeType":"image/png","data":"' .. data .. '"}}]}]}')
+      assert.truthy(text_of(answer):find(bytes.sha256(content), 1, true))
+    end)
+
+    it("knows where a string ends", function()
+      local answer = post(em, M .. ":generateContent", [[{"contents":[{"parts":[{"text":"a\"b\\"},]] .. (" "):rep(40000)
+        .. [[{"text":"\\\"c"}]}]}]])
+      assert.matches("%(1%) text, 4 characters; %(2%) text, 3 characters", text_of(answer))
+    end)
+
     it("says where base64 is none", function()
       for _, data in ipairs({ "YQ=Y", "Y!==", "Y", ("A"):rep(40000) .. "?" }) do
         local answer = ask(em, { { inlineData = { mimeType = "image/png", data = data } } })
@@ -336,6 +352,16 @@ describe("the emulator", function()
         assert.matches("^Invalid value at 'contents%[0%]%.parts%[0%]%.inline_data%.data' %(TYPE_BYTES%), "
           .. "Base64 decoding failed for ", answer.json.error.message)
       end
+    end)
+
+    it("asks for a body that waits to be asked for", function()
+      local connection = dial(em)
+      local body = '{"contents":[{"parts":[{"text":"x"}]}]}'
+      send_head(connection, em, "POST", M .. ":generateContent", with(KEY, { Expect = "100-continue" }), #body)
+      assert.equal(100, read_head(connection).status)
+      connection:write(body)
+      assert.equal(200, read_answer(connection).status)
+      connection:close()
     end)
 
     it("reads a long text that arrives in pieces", function()
@@ -478,6 +504,8 @@ describe("the emulator", function()
       video.videoMetadata = { startOffset = "1s", fps = 4 }
       assert.equal(4 * 70 + 32, count(video))
       assert.equal(560, count(inline("paper.pdf", "application/pdf")))
+      local wide = { inlineData = { mimeType = "image/gif", data = bytes.base64("GIF89a\208\7\100\0") } } -- 2000x100
+      assert.equal(258 * 8, count(wide, "gemini-2.5-flash"))
     end)
 
     it("embeds the same text in the same place", function()
@@ -664,6 +692,19 @@ describe("the emulator", function()
       assert.is_true(tonumber(answer.headers["content-length"]) > 100)
     end)
 
+    it("without losing the connection", function()
+      local connection = dial(em)
+      for _, path in ipairs({ "/nonsense", M, M .. ":generateContent", "/v1beta/models/nope:generateContent" }) do
+        send_head(connection, em, "POST", path, {}, 300000)
+        connection:write(("x"):rep(300000))
+        assert.is_true(read_answer(connection).status >= 400)
+      end
+      send_head(connection, em, "GET", M, KEY)
+      assert.equal(200, read_answer(connection).status)
+      connection:close()
+      assert.equal(5, em:requests(5)[5].request_on_connection)
+    end)
+
     it("more than the quota, until the minute is over", function()
       em:set({ quota = 2 })
       assert.equal(200, ask(em, "x", nil, "gemini-2.5-pro").status)
@@ -800,7 +841,12 @@ describe("the emulator", function()
       assert.equal(400, refused.status)
       assert.equal("active", refused.headers["x-goog-upload-status"])
       assert.equal("0", refused.headers["x-goog-upload-size-received"])
-      assert.equal(200, command(em, path, "upload, finalize", 0, "abc").status)
+      em:set({ granularity = 1 })
+      command(em, path, "upload", 0, "abc")
+      em:set({ granularity = 8388608 })
+      assert.equal(400, command(em, path, "upload, finalize", 0, "abc").status)
+      assert.equal(400, command(em, path, "upload, finalize", nil, "abc").status)
+      assert.equal(200, command(em, path, "upload, finalize", 3, "def").status)
     end)
 
     it("answers queries after the end with the file, and refuses more", function()
@@ -1003,6 +1049,11 @@ describe("the emulator", function()
       assert.equal(413, answer.status)
       assert.equal("close", answer.headers.connection)
       assert.equal(0, em:requests(1)[1].body_bytes)
+    end)
+
+    it("lets a client that is still sending see the early answer", function()
+      em:fault({ when = "headers", status = 413, body = "too large" })
+      assert.equal("too large", ask(em, ("x"):rep(5000000)).body)
     end)
 
     it("closes without an answer, before and after the work", function()
@@ -1219,6 +1270,23 @@ describe("the emulator", function()
         "X-Goog-Upload-Offset: 0", "--data-binary", "@" .. path, start.headers["x-goog-upload-url"] })
       assert.equal(bytes.sha256(bytes.counter(20000000)), unbase64(cjson.decode(output).file.sha256Hash))
       assert.equal(20000000, tls:requests(2)[2].upload_bytes)
+    end)
+
+    h2("holds no upload in memory", function()
+      local path = directory .. "/huge"
+      os.execute("head -c 150000000 /dev/zero >" .. process.quote(path))
+      finally(function() os.remove(path) end)
+      for _, version in ipairs({ "--http1.1", "--http2" }) do
+        local start = start_upload(tls, { ["X-Goog-Upload-Header-Content-Type"] = "audio/wav" })
+        curl(tls, { version, "-X", "POST", "-H", "X-Goog-Upload-Command: upload, finalize", "-H",
+          "X-Goog-Upload-Offset: 0", "-H", "Expect:", "-T", path, start.headers["x-goog-upload-url"] })
+      end
+      assert.equal(150000000, tls:requests(4)[4].upload_bytes)
+      local status = io.open("/proc/" .. tls.pid .. "/status")
+      if not status then return end -- not Linux
+      local peak = status:read("*a"):match("VmHWM:%s+(%d+) kB")
+      status:close()
+      assert.is_true(tonumber(peak) < 60000, peak)
     end)
 
     h2("streams over it", function()

@@ -330,6 +330,8 @@ describe("an upload", function()
       assert.equal("timeout", err.kind)
       assert.equal("processing", err.clock)
       assert.equal("PROCESSING", err.file.state)
+      assert.equal(("processing: %s was not ACTIVE after 0.1 s"):format(err.file.name), err.message)
+      assert.is_truthy(err.hint:find("client.files:wait{ name = ... }", 1, true))
     end)
 
     it("FAILED is an error with the service's reason and a way out", function()

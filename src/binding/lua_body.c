@@ -10,13 +10,6 @@ static struct lgem_body *check_open(lua_State *L)
     return b;
 }
 
-struct lgem_body *lgem_checkbody(lua_State *L, int arg)
-{
-    struct lgem_body *b = lgem_check(L, arg, LGEM_BODY);
-    luaL_argcheck(L, b->state != NULL, arg, "the body is closed");
-    return b;
-}
-
 static int body_new(lua_State *L)
 {
     struct lgem_body *b = lgem_new(L, sizeof *b, SLOTS, LGEM_BODY);
@@ -30,7 +23,7 @@ static int body_new(lua_State *L)
 
 static int body_close(lua_State *L)
 {
-    struct lgem_body *b = lua_touserdata(L, 1);
+    struct lgem_body *b = lgem_check(L, 1, LGEM_BODY);
     if (b->state == NULL)
         return 0;
     gem_body_free(&b->body);

@@ -10,7 +10,4 @@ struct lgem_body {
     struct gem_body body;
 };
 
-/* An open body. The caller anchors it for as long as it uses it. [-0,+0,v] */
-struct lgem_body *lgem_checkbody(lua_State *L, int arg);
-
 #endif

@@ -9,6 +9,9 @@
 
 #define VERSION "0.1.0"
 #define BYTES_MAX 9007199254740992.0 /* 2^53: whole in a double too */
+#define WANTS_BYTES "a whole number of bytes expected"
+#define WANTS_SECONDS "seconds expected: a number that is not negative"
+#define WANTS_TEXT "a text without NUL bytes expected"
 
 static const char *const names[LGEM_KINDS] = {"body", "exchange", "loop", "sse", "upload", "encoder", "decoder"};
 static const char *const types[LGEM_KINDS] = {
@@ -59,6 +62,11 @@ void *lgem_check(lua_State *L, int arg, enum lgem_kind kind)
     return luaL_checkudata(L, arg, types[kind]);
 }
 
+void *lgem_test(lua_State *L, int index, enum lgem_kind kind)
+{
+    return lgem_testudata(L, index, types[kind]);
+}
+
 int lgem_closed(lua_State *L, enum lgem_kind kind)
 {
     return luaL_error(L, "attempt to use a closed %s", names[kind]);
@@ -101,11 +109,15 @@ int lgem_fail(lua_State *L, const struct gem_err *err)
     return 2;
 }
 
+static bool is_bytes(double n)
+{
+    return n >= 0 && n <= BYTES_MAX && floor(n) == n; /* NaN is not */
+}
+
 int64_t lgem_checkbytes(lua_State *L, int arg)
 {
     double n = luaL_checknumber(L, arg);
-    if (!(n >= 0 && n <= BYTES_MAX) || floor(n) != n)
-        luaL_argerror(L, arg, "a whole number of bytes expected");
+    luaL_argcheck(L, is_bytes(n), arg, WANTS_BYTES);
     return (int64_t)n;
 }
 
@@ -113,17 +125,79 @@ const char *lgem_checktext(lua_State *L, int arg)
 {
     size_t n;
     const char *s = luaL_checklstring(L, arg, &n);
-    if (strlen(s) != n)
-        luaL_argerror(L, arg, "a text without NUL bytes expected");
+    luaL_argcheck(L, strlen(s) == n, arg, WANTS_TEXT);
     return s;
 }
 
 double lgem_checkseconds(lua_State *L, int arg)
 {
     double seconds = luaL_checknumber(L, arg);
-    if (!(seconds >= 0))
-        luaL_argerror(L, arg, "seconds expected: a number that is not negative");
+    luaL_argcheck(L, seconds >= 0, arg, WANTS_SECONDS); /* NaN is not */
     return seconds;
+}
+
+int lgem_fielderror(lua_State *L, int arg, const char *name, const char *why)
+{
+    return luaL_argerror(L, arg, lua_pushfstring(L, "%s: %s", name, why));
+}
+
+void lgem_rawfield(lua_State *L, int arg, const char *name)
+{
+    lua_pushstring(L, name);
+    lua_rawget(L, arg);
+}
+
+const char *lgem_textfield(lua_State *L, int arg, const char *name)
+{
+    size_t n = 0;
+    const char *text = NULL;
+    lgem_rawfield(L, arg, name);
+    if (lua_type(L, -1) == LUA_TSTRING)
+        text = lua_tolstring(L, -1, &n);
+    if (text == NULL ? !lua_isnil(L, -1) : strlen(text) != n)
+        lgem_fielderror(L, arg, name, WANTS_TEXT);
+    lua_pop(L, 1);
+    return text;
+}
+
+/* Pops a number that is a field's; NaN where it is none. [-1,+0,-] */
+static double pop_number(lua_State *L)
+{
+    double n = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : NAN;
+    lua_pop(L, 1);
+    return n;
+}
+
+int64_t lgem_bytesfield(lua_State *L, int arg, const char *name, int64_t otherwise)
+{
+    lgem_rawfield(L, arg, name);
+    bool absent = lua_isnil(L, -1);
+    double n = pop_number(L);
+    if (absent)
+        return otherwise;
+    if (!is_bytes(n))
+        lgem_fielderror(L, arg, name, WANTS_BYTES);
+    return (int64_t)n;
+}
+
+double lgem_secondsfield(lua_State *L, int arg, const char *name)
+{
+    lgem_rawfield(L, arg, name);
+    bool absent = lua_isnil(L, -1);
+    double seconds = pop_number(L);
+    if (absent)
+        return 0;
+    if (!(seconds >= 0))
+        lgem_fielderror(L, arg, name, WANTS_SECONDS);
+    return seconds;
+}
+
+bool lgem_flagfield(lua_State *L, int arg, const char *name)
+{
+    lgem_rawfield(L, arg, name);
+    bool flag = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return flag;
 }
 
 void lgem_pushbytes(lua_State *L, int64_t n)
@@ -142,6 +216,7 @@ int lgem_checkfile(lua_State *L, int arg)
     luaL_argcheck(L, ((luaL_Stream *)stream)->closef != NULL, arg, "the file is closed");
 #endif
     luaL_argcheck(L, *stream != NULL, arg, "the file is closed");
+    fflush(*stream);
     return gem_file_number(*stream);
 }
 

@@ -6,6 +6,7 @@
 #ifndef GEM_BINDING_LUA_CORE_H
 #define GEM_BINDING_LUA_CORE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "../core/err.h"
@@ -30,14 +31,17 @@ void *lgem_new(lua_State *L, size_t size, int slots, enum lgem_kind kind);
 /* The userdata at arg, whether open or closed. [-0,+0,v] */
 void *lgem_check(lua_State *L, int arg, enum lgem_kind kind);
 
+/* The userdata at index, or NULL where it is something else. [-0,+0,-] */
+void *lgem_test(lua_State *L, int index, enum lgem_kind kind);
+
 /* Raises "attempt to use a closed <kind>". */
 int lgem_closed(lua_State *L, enum lgem_kind kind);
 
-/* Registers the kind's metatable: its methods, and close as __gc and __close too. close may run many times, never
- * raises and calls no Lua. [-0,+0,m] */
+/* Registers the kind's metatable: its methods, and close as __gc and __close too. close may run many times, raises
+ * for an argument that is no such object and for nothing else, and calls no Lua. [-0,+0,m] */
 void lgem_type(lua_State *L, enum lgem_kind kind, const luaL_Reg *methods, lua_CFunction close);
 
-/* Pushes nil and the error as a table: kind, message, and clock, offset, code where they say something. Returns 2. [-0,+2,m] */
+/* Pushes nil and the error as a table: kind, message, and clock, offset where they say something. Returns 2. [-0,+2,m] */
 int lgem_fail(lua_State *L, const struct gem_err *err);
 void lgem_pusherror(lua_State *L, const struct gem_err *err);
 
@@ -50,10 +54,24 @@ const char *lgem_checktext(lua_State *L, int arg);
 /* Seconds: not NaN, not negative; infinity allowed. [-0,+0,v] */
 double lgem_checkseconds(lua_State *L, int arg);
 
+/* Fields of the table at argument arg, read without metamethods: its strings stay anchored in it. What is wrong with
+ * one is the argument's error and names the field. Absent: NULL, `otherwise`, 0, false. [-0,+0,v] */
+const char *lgem_textfield(lua_State *L, int arg, const char *name);
+int64_t lgem_bytesfield(lua_State *L, int arg, const char *name, int64_t otherwise);
+double lgem_secondsfield(lua_State *L, int arg, const char *name);
+bool lgem_flagfield(lua_State *L, int arg, const char *name);
+
+/* Pushes the field. [-0,+1,m] */
+void lgem_rawfield(lua_State *L, int arg, const char *name);
+
+/* Raises the argument's error, which names the field. */
+int lgem_fielderror(lua_State *L, int arg, const char *name, const char *why);
+
 /* A number as the wire's: an integer where this Lua has integers. [-0,+1,-] */
 void lgem_pushbytes(lua_State *L, int64_t n);
 
-/* The descriptor of an open io library handle; still the handle's. [-0,+0,v] */
+/* The descriptor of an open io library handle; still the handle's. What the program wrote to it is in the file then.
+ * [-0,+0,v] */
 int lgem_checkfile(lua_State *L, int arg);
 
 /* One function for each file: pushes what lgemini.core has under the module's name. [-0,+1,m] */

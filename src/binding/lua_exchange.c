@@ -20,55 +20,44 @@ struct lgem_exchange *lgem_checkexchange(lua_State *L, int arg)
 
 /* ---- the request, from a table at index 1: its strings stay anchored there ---- */
 
-static const char *text_field(lua_State *L, const char *name) /* [-0,+0,e] */
+/* What becomes a part of the request line: no blank or control character in it. [-0,+0,v] */
+static const char *word_field(lua_State *L, const char *name)
 {
-    lua_getfield(L, 1, name);
-    const char *text = NULL;
-    if (!lua_isnil(L, -1)) {
-        luaL_checktype(L, -1, LUA_TSTRING);
-        text = lgem_checktext(L, -1);
-    }
-    lua_pop(L, 1);
+    const char *text = lgem_textfield(L, 1, name);
+    if (text == NULL)
+        lgem_fielderror(L, 1, name, "a text expected");
+    for (const char *p = text; *p != '\0'; p++)
+        if ((unsigned char)*p <= ' ' || *p == 127)
+            lgem_fielderror(L, 1, name, "no blanks and control characters expected");
     return text;
 }
 
-static double number_field(lua_State *L, const char *name) /* [-0,+0,e] */
+static size_t limit_field(lua_State *L, const char *name, size_t otherwise) /* [-0,+0,v] */
 {
-    lua_getfield(L, 1, name);
-    double n = lua_isnil(L, -1) ? 0 : lgem_checkseconds(L, -1);
-    lua_pop(L, 1);
-    return n;
-}
-
-static size_t limit_field(lua_State *L, const char *name, size_t otherwise) /* [-0,+0,e] */
-{
-    lua_getfield(L, 1, name);
-    int64_t n = lua_isnil(L, -1) ? (int64_t)otherwise : lgem_checkbytes(L, -1);
-    lua_pop(L, 1);
+    int64_t n = lgem_bytesfield(L, 1, name, (int64_t)otherwise);
     return (uint64_t)n > SIZE_MAX / 2 ? SIZE_MAX / 2 : (size_t)n;
 }
 
-static bool flag_field(lua_State *L, const char *name) /* [-0,+0,e] */
+static bool is_line(lua_State *L, int index) /* [-0,+0,-] */
 {
-    lua_getfield(L, 1, name);
-    bool flag = lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    return flag;
+    size_t n;
+    const char *text = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &n) : NULL;
+    return text != NULL && strlen(text) == n && strpbrk(text, "\r\n") == NULL;
 }
 
-/* Leaves the box of pointers on the stack. [-0,+1,e] */
+/* Leaves the box of pointers on the stack. [-0,+1,v] */
 static void read_headers(lua_State *L, struct gem_request *r)
 {
-    lua_getfield(L, 1, "headers");
-    luaL_checktype(L, -1, LUA_TTABLE);
+    lgem_rawfield(L, 1, "headers");
+    if (!lua_istable(L, -1))
+        lgem_fielderror(L, 1, "headers", "a list expected");
     size_t n = lua_rawlen(L, -1);
     const char **lines = lua_newuserdatauv(L, (n + 1) * sizeof *lines, 0);
     for (size_t i = 0; i < n; i++) {
         lua_rawgeti(L, -2, (int)i + 1);
-        luaL_checktype(L, -1, LUA_TSTRING);
-        lines[i] = lgem_checktext(L, -1);
-        if (strpbrk(lines[i], "\r\n") != NULL)
-            luaL_error(L, "a header must be one line");
+        if (!is_line(L, -1))
+            lgem_fielderror(L, 1, "headers", "lines without NUL bytes expected");
+        lines[i] = lua_tostring(L, -1);
         lua_pop(L, 1);
     }
     lua_remove(L, -2);
@@ -76,38 +65,38 @@ static void read_headers(lua_State *L, struct gem_request *r)
     r->header_count = n;
 }
 
-static void read_body(lua_State *L, struct gem_request *r) /* [-0,+0,e] */
+static void read_body(lua_State *L, struct gem_request *r) /* [-0,+0,v] */
 {
-    lua_getfield(L, 1, "body");
+    lgem_rawfield(L, 1, "body");
     if (!lua_isnil(L, -1)) {
-        r->body = &lgem_checkbody(L, lua_gettop(L))->body;
-        lua_getfield(L, 1, "offset");
-        r->offset = lua_isnil(L, -1) ? 0 : lgem_checkbytes(L, -1);
-        lua_getfield(L, 1, "length");
-        r->length = lua_isnil(L, -1) ? r->body->length - r->offset : lgem_checkbytes(L, -1);
+        struct lgem_body *b = lgem_test(L, -1, LGEM_BODY);
+        if (b == NULL || b->state == NULL)
+            lgem_fielderror(L, 1, "body", "an open body expected");
+        luaL_argcheck(L, strcmp(r->method, "GET") != 0, 1, "body: a GET has none");
+        r->body = &b->body;
+        r->offset = lgem_bytesfield(L, 1, "offset", 0);
+        r->length = lgem_bytesfield(L, 1, "length", r->body->length - r->offset);
         luaL_argcheck(L, r->offset <= r->body->length && r->length <= r->body->length - r->offset, 1,
-                      "the window is not inside the body");
-        lua_pop(L, 2);
+                      "offset, length: the window is not inside the body");
     }
     lua_pop(L, 1);
 }
 
-static void read_request(lua_State *L, struct gem_request *r) /* [-0,+1,e] */
+static void read_request(lua_State *L, struct gem_request *r) /* [-0,+1,v] */
 {
     memset(r, 0, sizeof *r);
-    r->method = text_field(L, "method");
-    r->url = text_field(L, "url");
-    luaL_argcheck(L, r->method != NULL && r->url != NULL, 1, "method and url are needed");
-    r->proxy = text_field(L, "proxy");
-    r->ca_file = text_field(L, "ca_file");
-    r->ca_path = text_field(L, "ca_path");
-    r->compressed = flag_field(L, "compressed");
-    r->http1 = flag_field(L, "http1");
-    r->tell_data = flag_field(L, "tell_data");
-    r->clocks.connect = number_field(L, "connect");
-    r->clocks.first_byte = number_field(L, "first_byte");
-    r->clocks.idle = number_field(L, "idle");
-    r->clocks.deadline = number_field(L, "deadline");
+    r->method = word_field(L, "method");
+    r->url = word_field(L, "url");
+    r->proxy = lgem_textfield(L, 1, "proxy");
+    r->ca_file = lgem_textfield(L, 1, "ca_file");
+    r->ca_path = lgem_textfield(L, 1, "ca_path");
+    r->compressed = lgem_flagfield(L, 1, "compressed");
+    r->http1 = lgem_flagfield(L, 1, "http1");
+    r->tell_data = lgem_flagfield(L, 1, "tell_data");
+    r->clocks.connect = lgem_secondsfield(L, 1, "connect");
+    r->clocks.first_byte = lgem_secondsfield(L, 1, "first_byte");
+    r->clocks.idle = lgem_secondsfield(L, 1, "idle");
+    r->clocks.deadline = lgem_secondsfield(L, 1, "deadline");
     r->limits.head = limit_field(L, "max_head", (size_t)256 << 10);
     r->limits.answer = limit_field(L, "max_answer", (size_t)256 << 20);
     r->limits.room = limit_field(L, "room", r->limits.answer);
@@ -123,7 +112,7 @@ static int exchange_new(lua_State *L)
     lua_settop(L, 1);
     read_request(L, &request);
     struct lgem_exchange *x = lgem_new(L, sizeof *x, SLOTS, LGEM_EXCHANGE);
-    lua_getfield(L, 1, "body");
+    lgem_rawfield(L, 1, "body");
     lua_setiuservalue(L, -2, SLOT_BODY);
     if (gem_exchange_open(&x->ex, lgem_state(L)->mem, &request, &err) < 0)
         return lgem_fail(L, &err);
@@ -134,7 +123,7 @@ static int exchange_new(lua_State *L)
 
 static int exchange_close(lua_State *L)
 {
-    struct lgem_exchange *x = lua_touserdata(L, 1);
+    struct lgem_exchange *x = lgem_check(L, 1, LGEM_EXCHANGE);
     if (x->state == NULL)
         return 0;
     gem_loop_remove(&x->ex);
@@ -213,20 +202,27 @@ static void push_header(lua_State *L, const char *line, size_t n)
     lua_rawset(L, -3);
 }
 
-/* Header values under their lower-case names; empty until the head is whole. */
+/* Header values under their lower-case names; empty until the head is whole. They are parsed from a copy: the table may
+ * make Lua collect, and a finaliser of the program's may close the exchange. */
 static int exchange_headers(lua_State *L)
 {
     struct lgem_exchange *x = lgem_checkexchange(L, 1);
+    size_t n = x->ex.head_done ? x->ex.head.len : 0;
+    const char *line = lua_pushlstring(L, n > 0 ? gem_buf_head(&x->ex.head) : "", n), *end = line + n;
     lua_newtable(L);
-    if (!x->ex.head_done || x->ex.head.len == 0)
-        return 1;
-    const char *line = gem_buf_head(&x->ex.head), *end = line + x->ex.head.len;
     while (line < end) {
         const char *stop = memchr(line, '\n', (size_t)(end - line));
         push_header(L, line, (size_t)(stop - line));
         line = stop + 1;
     }
     return 1;
+}
+
+/* Pushing the bytes may have run a finaliser that closed the exchange. */
+static void consume(struct lgem_exchange *x, size_t n)
+{
+    if (x->state != NULL)
+        gem_exchange_consume(&x->ex, n);
 }
 
 /* At most n bytes of what waits to be read; "" when nothing does. */
@@ -239,19 +235,19 @@ static int exchange_read(lua_State *L)
         n = (uint64_t)most < n ? (size_t)most : n;
     }
     lua_pushlstring(L, n > 0 ? gem_buf_head(&x->ex.inbox) : "", n);
-    gem_exchange_consume(&x->ex, n);
+    consume(x, n);
     return 1;
 }
 
-/* The next event of a stream, parsed from the inbox: data; nil when more bytes are needed or the exchange is over (then
- * the parser is finished and may still hold a last event); nil, err when the stream is broken. */
+/* The next event of a stream, parsed from the inbox: data; nil when more bytes are needed (when the exchange is over, the
+ * parser may still hold a last event: parser:finish()); nil, err when the stream is broken. */
 static int exchange_event(lua_State *L)
 {
     struct lgem_exchange *x = lgem_checkexchange(L, 1);
     struct lgem_sse *parser = lgem_checksse(L, 2);
     size_t used = 0;
     int pushed = lgem_nextevent(L, parser, gem_buf_head(&x->ex.inbox), x->ex.inbox.len, &used);
-    gem_exchange_consume(&x->ex, used);
+    consume(x, used);
     return pushed;
 }
 
@@ -273,16 +269,21 @@ static int exchange_wants(lua_State *L)
     return 2;
 }
 
+/* Brings what is wanted, or a part of it. */
 static int exchange_supply(lua_State *L)
 {
     struct gem_err err;
+    int64_t at, most;
     size_t n;
     struct lgem_exchange *x = lgem_checkexchange(L, 1);
     const char *bytes = luaL_checklstring(L, 2, &n);
     luaL_argcheck(L, n > 0, 2, "no bytes");
+    lua_pushboolean(L, 1);
+    if (x->ex.phase == GEM_PHASE_DONE) /* it ended while the bytes were made */
+        return 1;
+    luaL_argcheck(L, gem_exchange_wants(&x->ex, &at, &most) && (int64_t)n <= most, 2, "more bytes than are wanted");
     if (gem_exchange_supply(&x->ex, bytes, n, &err) < 0)
         return lgem_fail(L, &err);
-    lua_pushboolean(L, 1);
     return 1;
 }
 

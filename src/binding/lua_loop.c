@@ -43,7 +43,7 @@ static int loop_new(lua_State *L)
 
 static int loop_close(lua_State *L)
 {
-    struct lgem_loop *l = lua_touserdata(L, 1);
+    struct lgem_loop *l = lgem_check(L, 1, LGEM_LOOP);
     if (l->state == NULL)
         return 0;
     gem_loop_close(&l->loop);
@@ -73,8 +73,9 @@ static int loop_step(lua_State *L)
 {
     struct gem_err err;
     struct lgem_loop *l = check_open(L);
-    double budget = luaL_optnumber(L, 2, HUGE_VAL), max_wait = luaL_optnumber(L, 3, 0);
-    if (gem_loop_step(&l->loop, budget, max_wait > 0 ? max_wait : 0, &err) < 0)
+    double budget = lua_isnoneornil(L, 2) ? HUGE_VAL : lgem_checkseconds(L, 2);
+    double max_wait = lua_isnoneornil(L, 3) ? 0 : lgem_checkseconds(L, 3);
+    if (gem_loop_step(&l->loop, budget, max_wait, &err) < 0)
         return lgem_fail(L, &err);
     lua_pushboolean(L, 1);
     return 1;

@@ -24,7 +24,7 @@ static int sse_new(lua_State *L)
 
 static int sse_close(lua_State *L)
 {
-    struct lgem_sse *p = lua_touserdata(L, 1);
+    struct lgem_sse *p = lgem_check(L, 1, LGEM_SSE);
     if (p->state == NULL)
         return 0;
     gem_sse_free(&p->sse);

@@ -1,8 +1,6 @@
 /* upload: the decision table of core/upload.h. */
 #include "../core/upload.h"
 
-#include <string.h>
-
 #include "lua_core.h"
 
 static struct gem_upload *check(lua_State *L)
@@ -30,22 +28,6 @@ static int upload_next(lua_State *L)
     return 3;
 }
 
-static int64_t bytes_field(lua_State *L, const char *name) /* [-0,+0,e] */
-{
-    lua_getfield(L, 2, name);
-    int64_t n = lua_isnil(L, -1) ? -1 : lgem_checkbytes(L, -1);
-    lua_pop(L, 1);
-    return n;
-}
-
-static bool flag_field(lua_State *L, const char *name) /* [-0,+0,e] */
-{
-    lua_getfield(L, 2, name);
-    bool flag = lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    return flag;
-}
-
 /* take{ code =, status =, received =, granularity =, has_url =, api_error = } -> verdict, or nil, err */
 static int upload_take(lua_State *L)
 {
@@ -53,16 +35,15 @@ static int upload_take(lua_State *L)
     struct gem_err err;
     struct gem_upload *up = check(L);
     luaL_checktype(L, 2, LUA_TTABLE);
-    int64_t code = bytes_field(L, "code");
+    int64_t code = lgem_bytesfield(L, 2, "code", 0);
     struct gem_upload_answer answer = {
-        .code = code < 0 || code > 999 ? 0 : (int)code,
-        .received = bytes_field(L, "received"),
-        .granularity = bytes_field(L, "granularity"),
-        .has_url = flag_field(L, "has_url"),
-        .api_error = flag_field(L, "api_error"),
+        .code = code > 999 ? 0 : (int)code,
+        .status = lgem_textfield(L, 2, "status"),
+        .received = lgem_bytesfield(L, 2, "received", -1),
+        .granularity = lgem_bytesfield(L, 2, "granularity", -1),
+        .has_url = lgem_flagfield(L, 2, "has_url"),
+        .api_error = lgem_flagfield(L, 2, "api_error"),
     };
-    lua_getfield(L, 2, "status"); /* stays on the stack while it is looked at */
-    answer.status = lua_tostring(L, -1);
     enum gem_upload_verdict verdict = gem_upload_take(up, &answer, &err);
     if (err.kind != GEM_OK)
         return lgem_fail(L, &err);

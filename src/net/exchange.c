@@ -29,12 +29,21 @@ static void remember(struct gem_exchange *ex, const struct gem_err *err)
         ex->err = *err;
 }
 
+/* The loop's next step takes the pause away. */
+static void want_resume(struct gem_exchange *ex)
+{
+    ex->resume = true;
+    if (ex->ready != NULL)
+        ex->ready->resume = true;
+}
+
 /* ---- callbacks: no Lua, no waiting, nothing that can re-enter libcurl ---- */
 
 static int on_connected(void *ud, char *a, char *b, int c, int d)
 {
     struct gem_exchange *ex = ud;
     struct gem_err err;
+    long connects = 1;
     (void)a, (void)b, (void)c, (void)d;
     if (ex->phase != GEM_PHASE_CONNECTING) { /* libcurl sends a request without a body again by itself */
         gem_err_set(&err, GEM_NETWORK, 0, "the connection broke before an answer came");
@@ -44,6 +53,8 @@ static int on_connected(void *ud, char *a, char *b, int c, int d)
     ex->phase = ex->length > 0 ? GEM_PHASE_SENDING : GEM_PHASE_WAITING;
     ex->since = gem_now();
     ex->facts.connect = ex->since - ex->started;
+    curl_easy_getinfo(ex->easy, CURLINFO_NUM_CONNECTS, &connects);
+    ex->facts.reused = connects == 0;
     return CURL_PREREQFUNC_OK;
 }
 
@@ -108,7 +119,8 @@ static size_t line_length(const char *line, size_t n)
     return n;
 }
 
-/* The empty line: an interim answer (1xx) is forgotten, a final one begins. */
+/* The empty line: an interim answer (1xx) is forgotten, a final one begins. From 300 on libcurl sends no more of the
+ * body; but it waits for the end of a pause first. */
 static void end_head(struct gem_exchange *ex)
 {
     long status = 0;
@@ -122,6 +134,8 @@ static void end_head(struct gem_exchange *ex)
     ex->phase = GEM_PHASE_RECEIVING;
     ex->since = gem_now();
     ex->facts.first_byte = ex->since - ex->started;
+    if (status >= 300 && ex->held_out)
+        want_resume(ex);
 }
 
 static size_t on_header(char *line, size_t one, size_t n, void *ud)
@@ -153,8 +167,9 @@ static size_t on_write(char *bytes, size_t one, size_t n, void *ud)
     struct gem_exchange *ex = ud;
     struct gem_err err;
     n *= one;
+    bool full = ex->inbox.len > 0 && ex->inbox.len + n > ex->limits.room;
     ex->since = gem_now();
-    if (ex->inbox.len > 0 && ex->inbox.len + n > ex->limits.room) { /* all or none: libcurl brings it again */
+    if (full && ex->limits.room < ex->limits.answer) { /* all or none: libcurl brings it again */
         ex->held_in = true;
         return CURL_WRITEFUNC_PAUSE;
     }
@@ -263,6 +278,15 @@ static CURLcode set_trust(CURL *e, const struct gem_request *r)
     return bad;
 }
 
+static bool is_https(const char *url)
+{
+    static const char scheme[] = "https:";
+    size_t i = 0;
+    while (scheme[i] != '\0' && (url[i] | 0x20) == scheme[i])
+        i++;
+    return scheme[i] == '\0';
+}
+
 static CURLcode set_transport(struct gem_exchange *ex, const struct gem_request *r)
 {
     CURL *e = ex->easy;
@@ -279,7 +303,8 @@ static CURLcode set_transport(struct gem_exchange *ex, const struct gem_request 
     bad |= curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, 0x7fffffffL); /* the clocks are ours */
     bad |= curl_easy_setopt(e, CURLOPT_HTTP_VERSION,
                             r->http1 ? (long)CURL_HTTP_VERSION_1_1 : (long)CURL_HTTP_VERSION_2TLS);
-    bad |= curl_easy_setopt(e, CURLOPT_PIPEWAIT, r->http1 ? 0L : 1L);
+    /* Waits for a connection that may be shared. Over plain HTTP nothing is: libcurl would wait for the first answer. */
+    bad |= curl_easy_setopt(e, CURLOPT_PIPEWAIT, !r->http1 && is_https(r->url) ? 1L : 0L);
     if (r->proxy != NULL)
         bad |= curl_easy_setopt(e, CURLOPT_PROXY, r->proxy);
     return bad;
@@ -349,15 +374,12 @@ static int version_of(CURL *easy)
 static void take_facts(struct gem_exchange *ex)
 {
     curl_off_t sent = 0, received = 0;
-    long connects = 0;
     curl_easy_getinfo(ex->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
     curl_easy_getinfo(ex->easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
-    curl_easy_getinfo(ex->easy, CURLINFO_NUM_CONNECTS, &connects);
     ex->facts.http_version = version_of(ex->easy);
     ex->facts.total = ex->started > 0 ? gem_now() - ex->started : 0;
     ex->facts.sent = sent;
     ex->facts.received = received;
-    ex->facts.reused = ex->phase >= GEM_PHASE_SENDING && connects == 0;
 }
 
 static void end(struct gem_exchange *ex)
@@ -377,14 +399,15 @@ void gem_exchange_fail(struct gem_exchange *ex, const struct gem_err *err)
     end(ex);
 }
 
-static enum gem_kind kind_of(CURLcode result)
+static enum gem_kind kind_of(const struct gem_exchange *ex, CURLcode result)
 {
     switch (result) {
     case CURLE_URL_MALFORMAT:
         return GEM_INVALID;
     case CURLE_OUT_OF_MEMORY:
         return GEM_LIMIT;
-    case CURLE_UNSUPPORTED_PROTOCOL: /* "HTTP/0.9": no status line */
+    case CURLE_UNSUPPORTED_PROTOCOL: /* "HTTP/0.9": no status line; or the URL's, which never connects */
+        return ex->phase > GEM_PHASE_CONNECTING ? GEM_PROTOCOL : GEM_INVALID;
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_BAD_CONTENT_ENCODING:
         return GEM_PROTOCOL;
@@ -415,7 +438,7 @@ static const char *words_of(struct gem_exchange *ex, CURLcode result)
 void gem_exchange_finish(struct gem_exchange *ex, CURLcode result)
 {
     struct gem_err err;
-    enum gem_kind kind = kind_of(result);
+    enum gem_kind kind = kind_of(ex, result);
     if (result == CURLE_OK && !ex->head_done)
         result = CURLE_GOT_NOTHING; /* closed inside the head, which libcurl forgives */
     /* A server that refuses an upload answers and hangs up: what it said counts, not that it hung up. */
@@ -461,6 +484,19 @@ double gem_exchange_expiry(const struct gem_exchange *ex, const char **name)
     return when;
 }
 
+bool gem_exchange_moved(struct gem_exchange *ex)
+{
+    curl_off_t uploaded = 0;
+    if (ex->phase != GEM_PHASE_SENDING && ex->phase != GEM_PHASE_WAITING)
+        return false;
+    curl_easy_getinfo(ex->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
+    if (uploaded == ex->uploaded)
+        return false;
+    ex->uploaded = uploaded;
+    ex->since = gem_now();
+    return true;
+}
+
 static const char *doing(enum gem_phase phase)
 {
     switch (phase) {
@@ -493,13 +529,6 @@ void gem_exchange_time_out(struct gem_exchange *ex, const char *name)
 
 /* ---- the owner's side ---- */
 
-static void want_resume(struct gem_exchange *ex)
-{
-    ex->resume = true;
-    if (ex->ready != NULL)
-        ex->ready->resume = true;
-}
-
 void gem_exchange_consume(struct gem_exchange *ex, size_t n)
 {
     gem_buf_consume(&ex->inbox, n);
@@ -509,12 +538,14 @@ void gem_exchange_consume(struct gem_exchange *ex, size_t n)
 
 bool gem_exchange_wants(const struct gem_exchange *ex, int64_t *offset, int64_t *n)
 {
-    int64_t left = ex->length - ex->sent;
-    if (!ex->held_out || ex->supplied.len > 0)
+    int64_t left = ex->length - ex->sent, readers;
+    if (!ex->held_out || ex->resume)
         return false;
     *offset = ex->offset + ex->sent;
+    readers = gem_body_reader_left(ex->body, *offset);
+    left = readers < left ? readers : left;
     *n = left < (int64_t)SUPPLY_MAX ? left : (int64_t)SUPPLY_MAX;
-    return true;
+    return *n > 0;
 }
 
 int gem_exchange_supply(struct gem_exchange *ex, const void *bytes, size_t n, struct gem_err *err)
@@ -525,11 +556,9 @@ int gem_exchange_supply(struct gem_exchange *ex, const void *bytes, size_t n, st
     return 0;
 }
 
-void gem_exchange_resume(struct gem_exchange *ex)
+CURLcode gem_exchange_resume(struct gem_exchange *ex)
 {
-    if (!ex->resume || ex->easy == NULL)
-        return;
     ex->resume = ex->held_in = ex->held_out = false;
     ex->since = gem_now();
-    curl_easy_pause(ex->easy, CURLPAUSE_CONT);
+    return curl_easy_pause(ex->easy, CURLPAUSE_CONT);
 }

@@ -100,6 +100,7 @@ struct gem_exchange {
     struct gem_clocks clocks;
     double started;            /* when libcurl got it */
     double since;              /* when the phase's clock was last wound */
+    int64_t uploaded;          /* request bytes that had left libcurl when somebody last looked */
     bool held_in, held_out;    /* paused by us: the inbox is full; a reader's bytes are missing */
     bool resume;               /* the reason for a pause is gone */
     bool tell_data;
@@ -128,6 +129,10 @@ void gem_exchange_close(struct gem_exchange *ex);
 /* The instant at which the clock that holds now fires; HUGE_VAL for never. *name is that clock. */
 double gem_exchange_expiry(const struct gem_exchange *ex, const char **name);
 
+/* Whether request bytes have left since this was last asked; then the clock is wound. libcurl's buffer empties without
+ * a callback, so who finds that a clock has fired asks this first. */
+bool gem_exchange_moved(struct gem_exchange *ex);
+
 /* Ends the exchange as failed, if it has not ended. The multi handle must have let go of it. */
 void gem_exchange_fail(struct gem_exchange *ex, const struct gem_err *err);
 
@@ -140,14 +145,15 @@ void gem_exchange_time_out(struct gem_exchange *ex, const char *name);
 /* Lets go of n read bytes of the inbox; the peer goes on when half the room is free. */
 void gem_exchange_consume(struct gem_exchange *ex, size_t n);
 
-/* Whether a reader's bytes are missing, and where (body offset) and how many at most. */
+/* Whether a reader's bytes are missing, and where (body offset) and how many at most: no more than its segment has. */
 bool gem_exchange_wants(const struct gem_exchange *ex, int64_t *offset, int64_t *n);
 
-/* Brings them: n > 0, at the wanted offset. */
+/* Brings them: 0 < n <= what is wanted. */
 int gem_exchange_supply(struct gem_exchange *ex, const void *bytes, size_t n, struct gem_err *err);
 
-/* Unpauses, when `resume` says so. Only from the loop's step: callbacks run inside. */
-void gem_exchange_resume(struct gem_exchange *ex);
+/* Unpauses both ways; whoever has still reason to pauses again. When `resume` says so, and only from the loop's step:
+ * callbacks run inside. What they refuse comes back as a result that ends the exchange. */
+CURLcode gem_exchange_resume(struct gem_exchange *ex);
 
 /* Puts ex on its ready list, once. */
 void gem_exchange_tell(struct gem_exchange *ex);

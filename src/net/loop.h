@@ -35,6 +35,7 @@ struct gem_loop {
     struct gem_ready_list ready;
     double check;                      /* no clock of an exchange fires before this instant */
     double left;                       /* when the last step ended; 0 before the first */
+    unsigned turn;                     /* which report comes first: a step may have time for one only */
     struct gem_err trouble;            /* of the poller, from inside a callback */
     bool open;
 };

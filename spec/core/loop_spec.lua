@@ -1,0 +1,446 @@
+-- The loop: what it runs, tells, times and lets go of. Nothing here measures time.
+local core = require "lgemini.core"
+local drive = require "spec.core.drive"
+local process = require "spec.support.process"
+local puppets = require "spec.core.puppet"
+local scripted = require "spec.support.scripted"
+
+local has_cqueues, cqueues = pcall(require, "cqueues")
+
+describe("a loop", function()
+  local server, puppet, loop
+
+  setup(function()
+    server = scripted.start()
+    puppet = puppets.start()
+  end)
+  teardown(function()
+    server:stop()
+    puppet:stop()
+  end)
+  before_each(function()
+    loop = assert(core.loop.new())
+    puppet:forget()
+  end)
+  after_each(function() loop:close() end)
+
+  local function script(...) server:script { ... } end
+
+  local function finish(x)
+    local ok, err = drive.finish(loop, x)
+    assert(ok, err and err.message)
+  end
+
+  local function accept()
+    return drive.wait(loop, function() return puppet:accept() end, "a connection")
+  end
+
+  -- Exchanges that are done and yet to be told of.
+  local function done_ones(n)
+    local answers, list, limit = {}, {}, core.now() + 20
+    for i = 1, n do answers[i] = { status = 200 } end
+    server:script(answers)
+    for i = 1, n do list[i] = drive.start(loop, "GET", server.url) end
+    for i = 1, n do
+      while list[i]:done() == nil do
+        assert(core.now() < limit)
+        assert(loop:step(nil, 0.01))
+      end
+    end
+    return list
+  end
+
+  it("has nothing to do at first", function()
+    assert.is_nil(loop:timeout())
+    assert.is_nil(loop:next())
+    assert.is_true(loop:step(nil, 0))
+    assert.is_true(loop:step())
+    assert.is_nil(loop:timeout())
+  end)
+
+  it("says when it has to be called again", function()
+    local x = drive.start(loop, "GET", puppet.url, { connect = 50, first_byte = 40, idle = 30 })
+    assert.equal(0, loop:timeout()) -- it is not even begun
+    local n = accept()
+    drive.phase(loop, x, "waiting")
+    local left = drive.wait(loop, function() return loop:timeout() and loop:timeout() > 1 and loop:timeout() end)
+    assert.is_true(left <= 40)
+    puppet:write(n, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nab")
+    drive.phase(loop, x, "receiving")
+    assert.is_true(loop:timeout() <= 30)
+    local hurried = drive.start(loop, "GET", puppet.url, { deadline = core.now() + 5 })
+    drive.phase(loop, hurried, "waiting")
+    assert.is_true(loop:timeout() <= 5)
+    hurried:close()
+    x:close()
+    puppet:close(n)
+    assert.is_nil(loop:timeout())
+  end)
+
+  it("is called at once where an exchange has something to tell or may go on", function()
+    script { status = 200, body = { bytes = ("x"):rep(1000000) } }
+    local x = drive.exchange("GET", server.url, { tell_data = true, room = 1000 })
+    loop:add(x, "calls")
+    local limit = core.now() + 20
+    while #x:read(0) == 0 and loop:timeout() ~= 0 or not x:code() do
+      assert(core.now() < limit)
+      assert(loop:step(nil, 0.01))
+    end
+    assert.equal(0, loop:timeout()) -- there is data to be looked at
+    while loop:next() do end -- luacheck: ignore 542
+    drive.wait(loop, function() return loop:timeout() ~= 0 end)
+    assert.is_true(#x:read() > 0)
+    assert.equal(0, loop:timeout()) -- there is room again
+  end)
+
+  if has_cqueues then
+    it("has a descriptor that is readable when a socket is", function()
+      if not loop:fd() then return pending "this poller has none" end -- poll
+      local watched = { pollfd = loop:fd(), events = "r" }
+      local function readable(seconds) return cqueues.poll(watched, seconds) == watched end
+      local x = drive.start(loop, "GET", puppet.url)
+      local n = accept()
+      drive.phase(loop, x, "waiting")
+      drive.wait(loop, function() return not readable(0) end)
+      puppet:write(n, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+      assert.is_true(readable(10))
+      finish(x)
+      drive.wait(loop, function() return not readable(0) end)
+      puppet:close(n)
+    end)
+  end
+
+  it("begins few exchanges in a step without time, and serves one at least", function()
+    local list, answers = {}, {}
+    for i = 1, 6 do
+      answers[i] = { status = 200 }
+      list[i] = drive.start(loop, "GET", server.url, { http1 = true }, i % 2 == 0 and "calls" or "bulk")
+    end
+    server:script(answers)
+    local function begun()
+      local count = 0
+      for i = 1, 6 do count = count + (list[i]:phase() ~= "queued" and 1 or 0) end
+      return count
+    end
+    for i = 1, 6 do
+      assert.equal(i - 1, begun())
+      assert.equal(0, loop:timeout())
+      assert(loop:step(0, 10)) -- does not wait while there is work
+    end
+    assert.equal(6, begun())
+    local steps, limit, left = 0, core.now() + 20, 6
+    while left > 0 do
+      assert(core.now() < limit)
+      assert(loop:step(0, 0.01))
+      steps = steps + 1
+      left = 0
+      for i = 1, 6 do left = left + (list[i]:done() == nil and 1 or 0) end
+    end
+    for i = 1, 6 do assert.is_true(list[i]:done()) end
+    assert.is_true(steps >= 6)
+  end)
+
+  it("lets each have its turn when a step has time for one only", function()
+    -- Two answers of which there is always more to read, and a short one.
+    local endless = { status = 200, gate = "go", body = { bytes = { ["$bytes"] = { pattern = "counter", length = 40000000 } } } }
+    script(endless, endless, { status = 200, gate = "go", body = { bytes = "short" } })
+    local list = {}
+    for i = 1, 3 do
+      list[i] = drive.start(loop, "GET", server.url, { tell_data = true }, "bulk")
+      assert.is_true(drive.phase(loop, list[i], "waiting"))
+      drive.wait(loop, function() return server:wait("head", i, nil, 0) end)
+    end
+    server:release "go"
+    assert.is_true(server:wait("answered", 3))
+    local seen, count = {}, 0
+    local function served()
+      for i = 1, 3 do
+        if not seen[i] and #list[i]:read() > 0 then
+          seen[i], count = true, count + 1
+        end
+      end
+      return count
+    end
+    local steps = 0
+    repeat
+      assert(loop:step(0, 5))
+      steps = steps + 1
+    until served() == 3 or steps == 9
+    assert.equal(3, count)
+    assert.is_nil(list[1]:done() and list[2]:done())
+  end)
+
+  it("tells of each exchange once, and of none that was closed before it was asked", function()
+    for mask = 0, 15 do
+      local list, gone, told = done_ones(4), {}, {}
+      for i = 1, 4 do
+        if math.floor(mask / 2 ^ (i - 1)) % 2 == 1 then
+          gone[list[i]] = true
+          list[i]:close()
+        end
+      end
+      for x in function() return loop:next() end do
+        assert.is_nil(told[x])
+        assert.is_nil(gone[x])
+        told[x] = true
+      end
+      for i = 1, 4 do
+        assert.is_true(told[list[i]] or gone[list[i]])
+        list[i]:close()
+      end
+    end
+  end)
+
+  it("tells of those that are closed and added while others are told of", function()
+    local list = done_ones(3)
+    local first = loop:next()
+    for i = 1, 3 do if list[i] ~= first then list[i]:close() end end
+    assert.is_nil(loop:next())
+    local late = done_ones(1)[1]
+    assert.equal(late, loop:next())
+    assert.is_nil(loop:next())
+    first:close()
+    late:close()
+  end)
+
+  it("keeps connections for the next exchange, for each lane its own", function()
+    script({ status = 200 }, { status = 200 }, { status = 200 }, { status = 200 }, { status = 200 })
+    local lanes = { "calls", "calls", "bulk", "bulk", "calls" }
+    for _, lane in ipairs(lanes) do finish(drive.start(loop, "GET", server.url, nil, lane)) end
+    local received = server:received()
+    local calls, bulk = received[1].connection, received[3].connection
+    assert.not_equal(calls, bulk)
+    for i, lane in ipairs(lanes) do assert.equal(lane == "calls" and calls or bulk, received[i].connection) end
+    loop:close()
+    assert.is_true(server:wait("closed", calls))
+    assert.is_true(server:wait("closed", bulk))
+  end)
+
+  it("does not make one exchange wait for another's answer", function()
+    local first = drive.start(loop, "GET", puppet.url)
+    drive.phase(loop, first, "waiting")
+    local second = drive.start(loop, "GET", puppet.url)
+    drive.phase(loop, second, "waiting")
+    assert.is_not_nil(accept())
+    assert.is_not_nil(accept())
+  end)
+
+  it("uses no connection again of which an answer was not read to its end", function()
+    local x = drive.start(loop, "GET", puppet.url)
+    local n = accept()
+    puppet:write(n, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nab")
+    drive.phase(loop, x, "receiving")
+    x:close()
+    local other = drive.start(loop, "GET", puppet.url)
+    assert.not_equal(n, accept())
+    other:close()
+  end)
+
+  it("runs many exchanges at once", function()
+    local list, answers = {}, {}
+    for i = 1, 100 do answers[i] = { status = 200, body = { bytes = ("%d "):format(i):rep(i * 100) } } end
+    server:script(answers)
+    for i = 1, 100 do list[i] = drive.start(loop, "GET", server.url, nil, i % 2 == 0 and "calls" or "bulk") end
+    local sizes = {}
+    for i = 1, 100 do
+      finish(list[i])
+      sizes[#list[i]:read()] = true
+    end
+    for i = 1, 100 do assert.is_true(sizes[#(("%d "):format(i):rep(i * 100))]) end
+  end)
+
+  describe("counts", function()
+    -- Time in which nobody steps.
+    local function away(seconds)
+      local back = core.now() + seconds
+      repeat until core.now() > back
+    end
+
+    it("little of the time in which nobody stepped, but some", function()
+      local x = drive.start(loop, "GET", puppet.url, { first_byte = 1.6 })
+      local n = accept()
+      drive.phase(loop, x, "waiting")
+      away(1.8) -- counts as a second
+      assert(loop:step(nil, 0))
+      assert.is_nil(x:done())
+      local limit = core.now() + 10
+      while x:done() == nil do -- a program that steps only now and then
+        assert(core.now() < limit, "never comes to an end")
+        away(1.1)
+        assert(loop:step(nil, 0))
+      end
+      local ok, err = x:done()
+      assert.is_false(ok)
+      assert.equal("first_byte", err.clock)
+      puppet:close(n)
+    end)
+
+    it("nothing against an answer that came while nobody stepped", function()
+      local x = drive.start(loop, "GET", puppet.url, { first_byte = 0.2 })
+      local n = accept()
+      drive.phase(loop, x, "waiting")
+      puppet:write(n, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+      away(0.3)
+      finish(x)
+      puppet:close(n)
+    end)
+  end)
+
+  describe("is closed", function()
+    -- One exchange in each state.
+    local function all_states()
+      local body, reader = core.body.new(), core.body.new()
+      assert(body:add(("x"):rep(20000000)))
+      assert(reader:add_reader(10))
+      script({ read = 1000, stall_at = 0, status = 200 }, { stall_at = { body = 3 }, status = 200, body = { bytes = "hello" } })
+      local list = {
+        drive.start(loop, "POST", server.url, { body = body }),
+        drive.start(loop, "GET", (puppet.url:gsub("^http", "https")), { http1 = true }, "bulk"),
+        drive.start(loop, "GET", puppet.url),
+        drive.start(loop, "POST", puppet.url, { body = reader }),
+      }
+      drive.wait(loop, function()
+        return list[1]:sent() > 0 and list[3]:phase() == "waiting" and list[4]:wants()
+      end)
+      list[5] = drive.start(loop, "GET", server.url)
+      drive.wait(loop, function() return list[5]:phase() == "receiving" end)
+      list[6] = drive.start(loop, "GET", "http://127.0.0.1:1/")
+      drive.finish(loop, list[6])
+      list[7] = drive.start(loop, "GET", puppet.url)
+      list[8] = drive.exchange("GET", puppet.url)
+      return list
+    end
+
+    it("before its exchanges", function()
+      local list = all_states()
+      loop:close()
+      loop:close()
+      for i = 1, 7 do
+        local ok, err = list[i]:done()
+        assert.is_false(ok)
+        assert.equal(i == 6 and "network" or "cancelled", err.kind)
+        assert.equal("done", list[i]:phase())
+        assert.is_nil(list[i]:wants())
+      end
+      assert.equal("hel", list[5]:read())
+      assert.equal(200, list[5]:code())
+      assert.equal("queued", list[8]:phase())
+      assert.has_error(function() loop:add(list[8], "calls") end, "attempt to use a closed loop")
+      for i = 1, 8 do list[i]:close() end
+    end)
+
+    it("after its exchanges", function()
+      local list = all_states()
+      for i = 1, 8 do list[i]:close() end
+      assert.is_nil(loop:next())
+      assert(loop:step(nil, 0))
+      loop:close()
+    end)
+
+    it("with the bodies closed before both", function()
+      local body = core.body.new()
+      assert(body:add(("x"):rep(20000000)))
+      local x = drive.start(loop, "POST", puppet.url, { body = body })
+      local n = accept()
+      drive.wait(loop, function() return x:sent() > 0 end)
+      body:close()
+      drive.wait(loop, function()
+        puppet:read(n, 1048576)
+        return x:done() ~= nil
+      end)
+      local ok, err = x:done()
+      assert.is_false(ok)
+      assert.equal("closed", err.kind)
+      x:close()
+      puppet:close(n)
+    end)
+
+    it("by the collector, with exchanges that live on", function()
+      local own = assert(core.loop.new())
+      local x = drive.start(own, "GET", puppet.url)
+      drive.phase(own, x, "waiting")
+      own = nil -- luacheck: ignore 311
+      collectgarbage()
+      collectgarbage()
+      assert.equal(1, core.alive().loop) -- of before_each
+      local ok, err = x:done()
+      assert.is_false(ok)
+      assert.equal("cancelled", err.kind)
+      x:close()
+    end)
+
+    it("with the state, in any order", function()
+      local code = [[
+        package.path, package.cpath = %q, %q
+        local core = require "lgemini.core"
+        local drive = require "spec.core.drive"
+        local order, url = %d, %q
+        local body = core.body.new()
+        assert(body:add(("x"):rep(10000000)))
+        local first = order == 1 and assert(core.loop.new())
+        local function make()
+          return { drive.exchange("GET", url), drive.exchange("POST", url, { body = body }), drive.exchange("GET", url) }
+        end
+        local list = make()
+        kept = first or assert(core.loop.new())
+        local loop = kept
+        for i = 1, 2 do loop:add(list[i], i == 1 and "calls" or "bulk") end
+        drive.wait(loop, function() return list[1]:phase() == "waiting" and list[2]:phase() == "sending" end)
+        forgotten = list
+        if order == 3 then body:close() end
+        if order == 4 then kept = nil end
+        io.write "in flight"
+        if order == 5 then os.exit(0, true) end
+        if order == 6 then coroutine.wrap(function() local inner = make() loop:add(inner[1], "calls") end)() end]]
+      for order = 1, 6 do
+        local path = drive.file(code:format(package.path, package.cpath, order, puppet.url))
+        local pipe = assert(io.popen(process.quote(process.interpreter()) .. " " .. path .. " 2>&1; echo \" $?\"", "r"))
+        local said = pipe:read "*a"
+        pipe:close()
+        os.remove(path)
+        assert.equal("in flight 0\n", said)
+      end
+    end)
+  end)
+
+  describe("refuses", function()
+    it("an exchange that is not new", function()
+      local x = drive.start(loop, "GET", "http://127.0.0.1:1/")
+      local other = assert(core.loop.new())
+      local again = "bad argument #1 to 'add' (the exchange was added before)"
+      assert.has_error(function() loop:add(x, "calls") end, again)
+      assert.has_error(function() other:add(x, "calls") end, again)
+      drive.finish(loop, x)
+      assert.has_error(function() loop:add(x, "calls") end, again)
+      other:close()
+      assert.has_error(function() loop:add(x, "calls") end, again)
+      x:close()
+      assert.has_error(function() loop:add(x, "calls") end, "attempt to use a closed exchange")
+    end)
+
+    it("what is no exchange, and lanes that do not exist", function()
+      local x = drive.exchange("GET", "http://127.0.0.1:1/")
+      assert.error_matches(function() loop:add() end, "bad argument #1 to 'add'")
+      assert.error_matches(function() loop:add(core.body.new(), "calls") end, "lgemini.exchange expected")
+      assert.error_matches(function() loop:add(x) end, "bad argument #2 to 'add'")
+      assert.error_matches(function() loop:add(x, "fast") end, "bad argument #2 to 'add' %(invalid option 'fast'%)")
+      assert.equal("queued", x:phase())
+      loop:add(x, "bulk") -- none of that took it
+      drive.finish(loop, x)
+    end)
+
+    it("times that are none", function()
+      for _, bad in ipairs { -1, 0 / 0, "soon", {} } do
+        assert.error_matches(function() loop:step(bad, 0) end, "bad argument #1 to 'step'")
+        assert.error_matches(function() loop:step(0, bad) end, "bad argument #2 to 'step'")
+      end
+    end)
+
+    it("to be used when it is closed", function()
+      loop:close()
+      for _, name in ipairs { "add", "step", "next", "timeout", "fd" } do
+        assert.has_error(function() loop[name](loop) end, "attempt to use a closed loop")
+      end
+    end)
+  end)
+end)

@@ -1,0 +1,538 @@
+-- Calls over a scripted wire: what is counted and kept between their requests, what other servers get to see, and what
+-- becomes of a call when a function of the program's, or an error, comes in between.
+local errors = require "lgemini.errors"
+local gemini = require "lgemini"
+local process = require "spec.support.process"
+local scripted = require "spec.support.scripted"
+
+local KEY = "key-of-the-calls-spec"
+local MODEL = "gemini-3.5-flash"
+local LONG = 20 -- seconds; the clock of what must end before it
+
+local function json(value, changes)
+  local answer = { status = 200, headers = { ["content-type"] = "application/json" }, body = { json = value } }
+  for name, item in pairs(changes or {}) do answer[name] = item end
+  return answer
+end
+
+local function answer_with(text)
+  return json { candidates = { { content = { role = "model", parts = { { text = text } } }, finishReason = "STOP" } } }
+end
+
+local function event(text)
+  return ('data: {"candidates":[{"content":{"role":"model","parts":[{"text":"%s"}]}}]}\r\n\r\n'):format(text)
+end
+
+local function stream_of(chunks)
+  return { status = 200, headers = { ["content-type"] = "text/event-stream" }, body = { chunks = chunks } }
+end
+
+local function refusal(code, message, gate)
+  return json({ error = { code = code, message = message or "busy", status = "UNAVAILABLE" } },
+    { status = code, gate = gate })
+end
+
+describe("a call", function()
+  local server, client
+
+  -- The answers to an upload: to its beginning, and to its end.
+  local function started()
+    return { status = 200,
+      headers = { ["x-goog-upload-status"] = "active", ["x-goog-upload-url"] = server.url .. "/upload/1" } }
+  end
+
+  local function finished(file, gate)
+    return json({ file = file }, { gate = gate,
+      headers = { ["content-type"] = "application/json", ["x-goog-upload-status"] = "final" } })
+  end
+
+  local function received(bytes)
+    return { status = 200,
+      headers = { ["x-goog-upload-status"] = "active", ["x-goog-upload-size-received"] = ("%d"):format(bytes) } }
+  end
+
+  setup(function() server = scripted.start() end)
+  teardown(function() server:stop() end)
+  after_each(function()
+    if client then client:close() end
+    client = nil
+  end)
+
+  -- A client of the server, and what the server will answer.
+  local function begin(answers, http_options, options)
+    server:script(answers)
+    server:treat {}
+    options = options or {}
+    options.http_options = { base_url = server.url, retry_options = { initial_delay = 0, max_delay = 0 } }
+    for name, value in pairs(http_options or {}) do options.http_options[name] = value end
+    if options.api_key == nil then options.api_key = KEY end
+    client = gemini.Client(options)
+    return client
+  end
+
+  local function generate(contents, config)
+    return client.models:generate_content { model = MODEL, contents = contents or "Hi", config = config }
+  end
+
+  local function open_stream(contents)
+    return (client.models:generate_content_stream { model = MODEL, contents = contents or "Hi" })
+  end
+
+  local function assert_failed(kind, result, err)
+    assert.is_nil(result)
+    assert.is_true(errors.is(err))
+    assert.equal(kind, err.kind, tostring(err))
+    return err
+  end
+
+  -- What fn returns, which must not have needed the clock.
+  local function in_time(fn)
+    local began = client.core.now()
+    local result, err = fn()
+    assert.is_true(client.core.now() - began < LONG)
+    return result, err
+  end
+
+  -- Goes on with the client's tasks until the server has got so many requests.
+  local function step_until_head(n)
+    for _ = 1, 10000 do
+      if server:wait("head", n, nil, 0) then return end
+      client.tasks:step(nil, 0.01)
+    end
+    error("never came: request " .. n)
+  end
+
+  -- No string in an error, however deep, may hold the secret.
+  local function assert_hides(secret, value, seen)
+    seen = seen or {}
+    if type(value) == "string" then
+      assert.is_nil(value:find(secret, 1, true), value)
+    elseif type(value) == "table" and not seen[value] then
+      seen[value] = true
+      for name, item in pairs(value) do
+        assert_hides(secret, name, seen)
+        assert_hides(secret, item, seen)
+      end
+    end
+  end
+
+  describe("that is refused while its answer was to be read as it comes", function()
+    local page = ("<p>no</p>"):rep(120000) -- a megabyte
+
+    it("does not wait for the room that the rest of a long refusal needs", function()
+      begin({ { status = 503, body = { bytes = page } } }, { retry_options = false, timeout = LONG })
+      local err = assert_failed("unavailable", in_time(function() return open_stream():next() end))
+      assert.equal(503, err.code)
+      assert.equal(1, err.attempts)
+    end)
+
+    it("does not wait for the end of one that never ends", function()
+      begin({ { status = 403, body = { chunks = { page, { ["$gate"] = "never" } } } } }, { timeout = LONG })
+      assert_failed("permission", in_time(function() return client.files:download "files/x" end))
+      assert.is_true(server:wait("closed", server:received()[1].connection))
+    end)
+
+    it("takes what came of one that breaks off", function()
+      begin { { status = 404, body = { bytes = '{"error":{"code":404,"message":"gone for good"}}' },
+        cut_at = { body = 40 } } }
+      local err = assert_failed("not_found", open_stream():next())
+      assert.matches("gone", err.message)
+    end)
+  end)
+
+  describe("that is tried again", function()
+    it("counts the tries of each of its requests by themselves, those at the same time, too", function()
+      local answers = {}
+      for i = 1, 2 do answers[i] = json { name = "files/x", uri = "u", mimeType = "a/b", state = "PROCESSING" } end
+      for round = 1, 3 do
+        for _ = 1, 2 do answers[#answers + 1] = refusal(503, "busy", "round " .. round) end
+      end
+      for i = 9, 10 do answers[i] = json { name = "files/x", state = "ACTIVE" } end
+      answers[11] = answer_with "both"
+      begin(answers)
+      local files = { assert(client.files:get "files/x"), assert(client.files:get "files/x") }
+      local task = client.tasks:spawn(generate, files)
+      for round = 1, 3 do -- both have failed so often
+        step_until_head(2 + 2 * round)
+        server:release("round " .. round)
+      end
+      assert.equal("both", assert(client.tasks:join(task)).text)
+    end)
+
+    it("does not count redirects as tries", function()
+      local function redirect() return { status = 302, headers = { location = "/elsewhere" } } end
+      begin({ redirect(), redirect(), redirect(), refusal(503), { status = 200, body = { bytes = "whole" } } },
+        { retry_options = { attempts = 2, initial_delay = 0, max_delay = 0 } })
+      assert.equal("whole", client.files:download "files/x")
+    end)
+
+    it("counts an upload's tries anew whenever the server has got further", function()
+      local size, answers = 3000, { started() }
+      for i = 1, 5 do -- more breaks than there are tries
+        answers[#answers + 1] = { status = 503 }
+        answers[#answers + 1] = received(500 * i)
+      end
+      answers[#answers + 1] = finished { name = "files/x", uri = "u", state = "ACTIVE" }
+      begin(answers)
+      assert.equal("files/x", assert(client.files:upload { data = ("x"):rep(size),
+        config = { mime_type = "text/plain" } }).name)
+      local exchanges = server:received()
+      assert.equal(500, exchanges[#exchanges].body_bytes)
+    end)
+
+    it("gives up an upload that gets no further", function()
+      local answers = { started() }
+      for _ = 1, 4 do
+        answers[#answers + 1] = { status = 503 }
+        answers[#answers + 1] = received(500)
+      end
+      begin(answers)
+      local err = assert_failed("unavailable", client.files:upload { data = ("x"):rep(3000),
+        config = { mime_type = "text/plain" } })
+      assert.equal(4, err.attempts)
+    end)
+  end)
+
+  describe("that waits for a file", function()
+    it("looks once more at the end, however short the time", function()
+      begin { json { name = "files/x", state = "PROCESSING" }, json { name = "files/x", state = "ACTIVE" } }
+      assert.equal("ACTIVE", assert(client.files:wait { name = "files/x", timeout = 0.01 }).state)
+    end)
+
+    it("says that the server did not name it", function()
+      begin { started(), finished { state = "PROCESSING" } }
+      assert_failed("protocol", client.files:upload { data = "x", config = { mime_type = "text/plain" } })
+    end)
+
+    it("says so of one that has no name while it is processed, too", function()
+      begin { json { state = "PROCESSING" } }
+      assert_failed("protocol", client.files:wait { name = "files/x" })
+    end)
+  end)
+
+  it("that lists ends where the server gives the same page for ever", function()
+    begin { json { nextPageToken = "next" }, json { nextPageToken = "next" }, json { nextPageToken = "next" } }
+    local ok, err = pcall(function() for _ in client.files:list {} do end end) -- luacheck: ignore 542
+    assert.is_false(ok)
+    assert.equal("protocol", err.kind)
+  end)
+
+  describe("shows no secret:", function()
+    it("another server gets neither key nor headers of the program's", function()
+      local other = scripted.start()
+      other:script { { status = 200, body = { bytes = "whole" } } }
+      begin({ { status = 302, headers = { location = other.url .. "/signed?x=1" } } },
+        { headers = { Authorization = "Bearer word", ["X-Mine"] = "1", Cookie = "a=b" } })
+      assert.equal("whole", client.files:download "files/x")
+      local first, second = server:received()[1].header, other:received()[1].header
+      other:stop()
+      assert.equal(KEY, first["x-goog-api-key"])
+      assert.equal("Bearer word", first.authorization)
+      for _, name in ipairs { "x-goog-api-key", "authorization", "x-mine", "cookie" } do
+        assert.is_nil(second[name], name)
+      end
+    end)
+
+    it("a redirect does not lead to another machine in plain text, however it is written", function()
+      for _, location in ipairs { "http://evil.invalid/x", "http://127.0.0.1:1@evil.invalid/x", "HTTP://evil.invalid/",
+        "http://[::1]@evil.invalid/", "ftp://127.0.0.1/x", "file:///etc/passwd" } do
+        begin { { status = 302, headers = { location = location } } }
+        assert_failed("protocol", client.files:download "files/x")
+        client:close()
+      end
+    end)
+
+    it("not what the program put into headers, where a server says it back", function()
+      begin({ refusal(400, "bad token word-of-mine") }, { headers = { Authorization = "Bearer word-of-mine" } })
+      assert_hides("word-of-mine", assert_failed("invalid", generate()))
+    end)
+
+    it("not the path of an upload, where a server says that it is not there", function()
+      local first = { status = 200, headers = { ["x-goog-upload-status"] = "active",
+        ["x-goog-upload-url"] = "http://elsewhere/upload/hidden-path?session=hidden-session" } }
+      local lost = { status = 404, body = { bytes = "The requested URL /upload/hidden-path?session=hidden-session was "
+        .. "not found on this server." } }
+      begin { first, lost, first, lost }
+      local err = assert_failed("not_found", client.files:upload { data = "x", config = { mime_type = "text/plain" } })
+      assert_hides("hidden", err)
+      assert_hides("hidden", tostring(err))
+    end)
+
+    it("not who logs in to a proxy", function()
+      begin({}, { base_url = "https://nonexistent.invalid", proxy = "htp://user:hidden@localhost:1",
+        retry_options = false })
+      local _, err = generate()
+      assert_hides("hidden", err)
+      assert_hides("hidden", tostring(err))
+    end)
+
+    it("not a half of the key in a piece of an event that makes no sense", function()
+      local odd = "x" .. ("-"):rep(99 - 12) .. KEY -- its first 100 bytes end within the key
+      begin({ stream_of { "data: " .. odd .. "\n\n" } }, { retry_options = false })
+      local err = assert_failed("protocol", open_stream():next())
+      assert_hides(KEY:sub(1, 6), err)
+    end)
+  end)
+
+  it("replaces a header of the client's, in whatever case it is written", function()
+    begin({ answer_with "x" }, { headers = { ["X-Mine"] = "client's" } })
+    assert(generate(nil, { http_options = { headers = { ["x-mine"] = "call's" } } }))
+    assert.equal("call's", server:received()[1].header["x-mine"])
+  end)
+
+  describe("with a function of the program's", function()
+    it("that closes the client when the key is asked for, ends as closed", function()
+      begin({}, nil, { api_key = function()
+        client:close()
+        return KEY
+      end })
+      assert_failed("closed", generate())
+      assert_failed("closed", open_stream():next())
+    end)
+
+    it("that raises when the key is asked for, ends as auth", function()
+      begin({}, nil, { api_key = function() error("the vault is shut", 0) end })
+      assert.matches("the vault is shut", assert_failed("auth", generate()).message)
+      assert.matches("the vault is shut", assert_failed("auth", open_stream():next()).message)
+    end)
+
+    it("that raises when a file is to be read, ends as invalid: nothing is read", function()
+      begin({}, nil, { local_files = function() error("no such policy", 0) end })
+      local err = assert_failed("invalid", generate { "Look", { file = "spec/fixtures/slide.png" } })
+      assert.matches("no such policy", err.message)
+    end)
+
+    it("that gives a path with a NUL in it, ends as invalid", function()
+      begin({}, nil, { local_files = function() return "spec/fixtures/slide.png\0.txt" end })
+      assert_failed("invalid", generate { "Look", { file = "spec/fixtures/slide.png" } })
+    end)
+
+    local function processing()
+      return started(), finished { name = "files/x", uri = "u", state = "PROCESSING" }
+    end
+
+    it("that closes the client when it hears of progress, ends as cancelled or closed", function()
+      local function ended(result, err)
+        assert.is_nil(result)
+        assert.is_true(err.kind == "cancelled" or err.kind == "closed", tostring(err))
+      end
+      begin { processing() }
+      ended(client.files:upload { data = "x", config = { mime_type = "text/plain" },
+        on_progress = function() client:close() end })
+      begin { processing() }
+      ended(client.models:generate_content { model = MODEL, on_progress = function() client:close() end,
+        contents = { { data = "x", mime_type = "text/plain", via = "upload" } } })
+    end)
+
+    it("that closes the stream when it hears of progress, ends as closed, and asks nothing", function()
+      begin { started(), finished { name = "files/x", uri = "u", state = "ACTIVE" } }
+      local stream
+      stream = client.models:generate_content_stream { model = MODEL, on_progress = function() stream:close() end,
+        contents = { { data = "x", mime_type = "text/plain", via = "upload" } } }
+      assert_failed("closed", stream:next())
+      assert.equal(2, #server:received())
+    end)
+
+    it("that reads, and asks the client something meanwhile, goes on", function()
+      begin { started(),
+        finished({ name = "files/x", uri = "u", state = "ACTIVE" }, "end"),
+        json { name = "models/m" } }
+      local file = assert(client.files:upload { size = 3, config = { mime_type = "text/plain" }, read = function()
+        assert(client.models:get "m")
+        server:release "end"
+        return "abc"
+      end })
+      assert.equal("files/x", file.name)
+      assert.equal("abc", server:received()[2].body)
+    end)
+
+    it("that reads, and comes too late, is told what the server said", function()
+      begin { started(),
+        json({ error = { code = 400, message = "no more of this", status = "INVALID_ARGUMENT" } },
+          { status = 400, read = 0, headers = { ["content-type"] = "application/json",
+            ["x-goog-upload-status"] = "final" } }),
+        json { name = "models/m" }, json { name = "models/m" } }
+      local err = assert_failed("invalid", client.files:upload { size = 3, config = { mime_type = "text/plain" },
+        read = function()
+          server:wait("answered", 2)
+          for _ = 1, 2 do assert(client.models:get "m") end
+          return "abc"
+        end })
+      assert.matches("no more of this", err.message)
+    end)
+  end)
+
+  describe("that an error is thrown through (Ctrl-C)", function()
+    -- Calls fn, which is to wait. An error is thrown as soon as the loop is stepped and the server has got so many
+    -- requests.
+    local function interrupted(fn, requests)
+      local step = getmetatable(client.tasks).step
+      debug.sethook(function()
+        if debug.getinfo(2, "f").func == step and (not requests or server:wait("head", requests, nil, 0)) then
+          debug.sethook()
+          error("interrupted!", 0)
+        end
+      end, "l")
+      local ok, problem = pcall(fn)
+      debug.sethook()
+      assert.is_false(ok)
+      assert.equal("interrupted!", problem)
+    end
+
+    it("closes its connection at once, though the stream is still held; then it says that it is closed", function()
+      begin { stream_of { event "one", { ["$gate"] = "never" } } }
+      local stream = open_stream()
+      assert.equal("one", assert(stream:next()).text)
+      interrupted(function() return stream:next() end)
+      assert.is_true(server:wait("closed", server:received()[1].connection))
+      assert_failed("closed", stream:next())
+      assert.equal("one", stream.response.text)
+    end)
+
+    it("leaves nothing behind", function()
+      begin { answer_with "two" }
+      interrupted(generate)
+      assert.equal(0, client.core.alive().exchange)
+      assert.equal("two", assert(generate()).text)
+    end)
+
+    it("ends all uploads that are under way for it", function()
+      begin { { gate = "never", status = 200 }, { gate = "never", status = 200 }, started(),
+        finished { name = "files/x", uri = "u", state = "PROCESSING" } }
+      local contents = {}
+      for i = 1, 3 do contents[i] = { data = "x", mime_type = "text/plain", via = "upload" } end
+      interrupted(function() return generate(contents) end, 4)
+      assert.equal(0, client.core.alive().exchange)
+    end)
+  end)
+
+  it("whose uploads fail ends at once: the others are not waited for", function()
+    begin({ refusal(400, "no more of these", "both"), { gate = "never", status = 200 } }, { timeout = LONG })
+    local contents = {}
+    for i = 1, 2 do contents[i] = { data = "x", mime_type = "text/plain", via = "upload" } end
+    local task = client.tasks:spawn(generate, contents)
+    step_until_head(2)
+    server:release "both"
+    local err = assert_failed("invalid", in_time(function() return client.tasks:join(task) end))
+    assert.equal("no more of these", err.message)
+    assert.equal(0, client.core.alive().exchange)
+  end)
+
+  describe("that streams", function()
+    it("ends for who waits for it in a task when somebody else closes it", function()
+      begin({ stream_of { event "one", { ["$gate"] = "never" } } }, { timeout = LONG })
+      local stream = open_stream()
+      assert(stream:next())
+      local task = client.tasks:spawn(function() return stream:next() end)
+      client.tasks:step(nil, 0)
+      stream:close()
+      assert_failed("closed", client.tasks:join(task))
+    end)
+
+    it("ends for who waits for its head, too", function()
+      begin({ { gate = "never", status = 200 } }, { timeout = LONG })
+      local stream = open_stream()
+      local task = client.tasks:spawn(function() return stream:next() end)
+      client.tasks:step(nil, 0)
+      stream:close()
+      assert_failed("closed", client.tasks:join(task))
+    end)
+
+    it("holds nothing of its request once it has ended", function()
+      begin { stream_of { event "one", 'data: {"candidates":[{"finishReason":"STOP"}]}\n\n' } }
+      local stream = open_stream { "Look", { data = "bytes", mime_type = "image/png" } }
+      for _ in stream:each() do end -- luacheck: ignore 542
+      collectgarbage()
+      collectgarbage()
+      assert.equal(0, client.core.alive().body)
+      assert.equal("one", stream.response.text)
+    end)
+
+    it("wants a colon", function()
+      begin {}
+      local stream = open_stream()
+      for _, name in ipairs { "next", "each", "texts", "close" } do
+        local ok, message = pcall(stream[name])
+        assert.is_false(ok)
+        assert.is_truthy(message:find("stream:" .. name, 1, true), message)
+        assert.is_truthy(message:find("calls_spec.lua", 1, true), message)
+      end
+      stream:close()
+      assert.has_error(client.files:list({}).next_page)
+    end)
+  end)
+
+  describe("that downloads", function()
+    local directory
+
+    setup(function() directory = process.temporary_directory() end)
+    teardown(function() process.remove_directory(directory) end)
+
+    local function names()
+      local pipe, list = assert(io.popen("ls -A " .. process.quote(directory))), {}
+      for name in pipe:lines() do list[#list + 1] = name end
+      pipe:close()
+      return list
+    end
+
+    local function write(name, text)
+      local file = assert(io.open(directory .. "/" .. name, "wb"))
+      file:write(text)
+      file:close()
+    end
+
+    it("holds no more in memory than max_answer", function()
+      local bytes = ("x"):rep(300000)
+      begin({ { status = 200, body = { bytes = bytes } }, { status = 200, body = { bytes = bytes } } }, nil,
+        { limits = { max_answer = 299999 } })
+      local err = assert_failed("limit", client.files:download "files/x")
+      assert.matches("max_answer", err.message)
+      assert.matches("to = path", err.hint, 1, true)
+      client:close()
+      begin({ { status = 200, body = { bytes = bytes } } }, nil, { limits = { max_answer = 300000 } })
+      assert.equal(bytes, client.files:download "files/x")
+    end)
+
+    it("touches no file but the one it is told, and its own", function()
+      write("x.part", "mine")
+      begin { { status = 200, body = { bytes = "whole" } } }
+      assert.equal(directory .. "/x", client.files:download { file = "files/x", to = directory .. "/x" })
+      assert.same({ "x", "x.part" }, names())
+      os.remove(directory .. "/x")
+    end)
+
+    it("leaves what is there under the name when it fails", function()
+      write("x", "old")
+      begin({ { status = 200, body = { bytes = "new bytes" }, cut_at = { body = 3 } } }, { retry_options = false })
+      assert_failed("incomplete", client.files:download { file = "files/x", to = directory .. "/x" })
+      assert.same({ "x", "x.part" }, names())
+      local file = assert(io.open(directory .. "/x", "rb"))
+      assert.equal("old", file:read "*a")
+      file:close()
+    end)
+
+    it("takes no path with a NUL in it", function()
+      begin {}
+      assert_failed("invalid", client.files:download { file = "files/x", to = directory .. "/y\0z" })
+    end)
+
+    it("says when its file cannot be begun again", function()
+      local gone = directory .. "/gone"
+      assert(os.execute("mkdir " .. process.quote(gone)))
+      begin { { status = 200, body = { bytes = "new bytes" }, cut_at = { body = 3 } } }
+      client.random = function() -- asked for the name, then before the second try
+        if #server:received() > 0 then os.execute("rm -r " .. process.quote(gone)) end
+        return 0
+      end
+      assert_failed("io", client.files:download { file = "files/x", to = gone .. "/x" })
+    end)
+  end)
+
+  it("that would not fit after its uploads is refused before anything is sent", function()
+    begin({}, nil, { inline_limit = 1000 })
+    local err = assert_failed("too_large", generate { ("x"):rep(850),
+      { data = ("y"):rep(300), mime_type = "text/plain" } })
+    assert.is_truthy(err.message:find("1000 bytes", 1, true), err.message)
+    assert.equal(0, #server:received())
+  end)
+end)
