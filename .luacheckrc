@@ -7,5 +7,5 @@ exclude_files = { "build" }
 files["spec"].std = "min+busted"
 files["spec/lua54"].std = "lua54+busted"
 files["*.rockspec"].std = "rockspec"
--- Declarations for editors: bodies are empty, parameters are only named.
-files["**/*.meta.lua"].ignore = { "212" }
+-- Declarations for editors: bodies are empty, parameters and classes are only named.
+files["**/*.meta.lua"].ignore = { "212", "241" }

@@ -83,15 +83,41 @@ build/complete.so: $(OBJECTS)
 # Each source with warnings as errors, each header on its own: `make warnings CC=clang`.
 warnings:
 	@for file in $(SOURCES) $(wildcard spec/c/*.c); do \
-	    $(CC) $(DIALECT) $(STRICT) -O2 -fsyntax-only "$$file" || exit 1; \
+	    $(CC) $(DIALECT) $(STRICT) -O2 -c -o /dev/null "$$file" || exit 1; \
 	done
 	@for file in $(HEADERS); do \
 	    echo "#include \"$$file\"" | $(CC) $(DIALECT) $(STRICT) -I. -x c -fsyntax-only - || exit 1; \
 	done
 
+# Fuzzing, with clang's libFuzzer: `make fuzz TIME=60` runs each target that many seconds, `make fuzz-corpus` over the
+# inputs that are checked in.
+
+TIME ?= 60
+FUZZ_CC ?= clang
+FUZZ_OBJECTS := $(SOURCES:src/%.c=build/fuzz/obj/src/%.o)
+FUZZERS := $(patsubst spec/%.c,build/%,$(sort $(wildcard spec/fuzz/fuzz_*.c)))
+
+build/fuzz/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(DIALECT) $(STRICT) $(SANITIZE) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+
+build/fuzz/fuzz_%: build/fuzz/obj/spec/fuzz/fuzz_%.o $(FUZZ_OBJECTS)
+	$(FUZZ_CC) $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(LIBS) $(LUA_LIBS)
+
+fuzz-build: $(FUZZERS)
+
+fuzz: fuzz-build
+	@sh spec/fuzz/run $(TIME)
+
+fuzz-corpus: fuzz-build
+	@sh spec/fuzz/run
+
+-include $(FUZZ_OBJECTS:.o=.d) $(FUZZERS:build/fuzz/%=build/fuzz/obj/spec/fuzz/%.d)
+.PHONY: fuzz fuzz-build fuzz-corpus
+
 demo:
 	@sh scripts/setup demo
-	@$(MAKE) --no-print-directory
+	@$(MAKE) --no-print-directory -s
 	@LUA='$(LUA)' sh scripts/demo
 
 test:

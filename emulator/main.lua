@@ -64,6 +64,9 @@ local function parse(arguments)
     end
     i = i + 1
   end
+  local port = tonumber(options.port)
+  if not port or port % 1 ~= 0 or port < 0 or port > 65535 then fail("--port: 0 to 65535") end
+  if not tonumber(options.cert_days) then fail("--cert-days: a number") end
   return options, values
 end
 
@@ -150,7 +153,7 @@ local context, ca_pem
 if options.tls then
   local names = {}
   for name in options.cert_names:gmatch("[^,]+") do names[#names + 1] = name end
-  context, ca_pem = certificate.new(names, tonumber(options.cert_days) or 30)
+  context, ca_pem = certificate.new(names, tonumber(options.cert_days))
   emu.ca_file = directory .. "/ca.pem"
   local out = assert(io.open(emu.ca_file, "wb"))
   out:write(ca_pem)

@@ -13,6 +13,7 @@ local record = require "record"
 local server = {}
 server.__index = server
 
+local LINE = 65536 -- bytes of a header line
 local IDLE = 600 -- seconds a connection may wait for its next request
 
 -- {model}:method
@@ -120,6 +121,7 @@ local function complete(ex, handler, emu)
 end
 
 local function on_stream(self, stream)
+  if stream.connection.version ~= 2 then stream.connection:setmaxline(LINE) end
   local headers = stream:get_headers()
   if not headers then return end
   local emu = self.emu

@@ -95,10 +95,9 @@ end
 local CREDENTIALS = { "authorization", "proxy-authorization", "x-goog-api-key", "cookie" }
 
 local function secrets(call, request)
-  local options = call.options
-  local all = { call.key, request.secret, options.proxy and options.proxy:match "^%a[%w+.-]*://(.*)@" }
+  local all = { call.key, request.secret }
   for _, name in ipairs(CREDENTIALS) do
-    local value = options.headers[name]
+    local value = call.options.headers[name]
     if value then
       all[#all + 1] = value:match "^%a+%s+(%S+)$" or value
     end
@@ -263,7 +262,7 @@ local function collect_refusal(call, request, exchange)
     local piece = exchange:read()
     pieces[#pieces + 1], size = piece, size + #piece
     running = exchange:done() == nil
-    if running and piece == "" and not call.client.tasks:wait(exchange) then
+    if running and not call.client.tasks:wait(exchange) then
       return nil
     end
   end

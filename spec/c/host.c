@@ -16,8 +16,6 @@
  *
  * A leak in the core's memory fails every kind of run. Not a model for an embedder: one state, one static. */
 #include <malloc.h>
-#include <sanitizer/common_interface_defs.h>
-#include <sanitizer/lsan_interface.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +29,11 @@
 #include "core/mem.h"
 
 int luaopen_lgemini_core(lua_State *L);
+
+/* The sanitizers' interface, whose headers not every compiler's package brings. */
+void __sanitizer_set_death_callback(void (*callback)(void));
+int __lsan_do_recoverable_leak_check(void);
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 
 enum collect { NEVER, EVERY, CORE };
 
@@ -181,7 +184,6 @@ static void keep_libraries(lua_State *L)
 }
 
 /* lua-cjson's buffers are lost when Lua raises for lack of memory. */
-__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
     return "leak:cjson.so\n";

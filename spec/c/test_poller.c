@@ -99,7 +99,7 @@ static void take(int fd)
     CHECK(read(fd, &c, 1) == 1);
 }
 
-/* The events reported for fd without waiting, or -1 with a wrong tag; a queue may use two reports for them. */
+/* The events reported for fd without waiting, or -1 with a wrong tag or two reports. */
 static int seen(int fd, int tag)
 {
     struct gem_ready ready[8];
@@ -107,9 +107,9 @@ static int seen(int fd, int tag)
     CHECK(n >= 0);
     for (int i = 0; i < n; i++)
         if (ready[i].fd == fd) {
-            events |= ready[i].events;
-            if (ready[i].tag != tag)
+            if (events != 0 || ready[i].tag != tag)
                 return -1;
+            events = ready[i].events;
         }
     return events;
 }

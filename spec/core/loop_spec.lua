@@ -142,7 +142,8 @@ describe("a loop", function()
 
   it("lets each have its turn when a step has time for one only", function()
     -- Two answers of which there is always more to read, and a short one.
-    local endless = { status = 200, gate = "go", body = { bytes = { ["$bytes"] = { pattern = "counter", length = 40000000 } } } }
+    local much = { ["$bytes"] = { pattern = "counter", length = 40000000 } }
+    local endless = { status = 200, gate = "go", body = { bytes = much } }
     script(endless, endless, { status = 200, gate = "go", body = { bytes = "short" } })
     local list = {}
     for i = 1, 3 do
@@ -276,11 +277,11 @@ describe("a loop", function()
     end)
 
     it("nothing against an answer that came while nobody stepped", function()
-      local x = drive.start(loop, "GET", puppet.url, { first_byte = 0.2 })
+      local x = drive.start(loop, "GET", puppet.url, { first_byte = 0.6 })
       local n = accept()
       drive.phase(loop, x, "waiting")
       puppet:write(n, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-      away(0.3)
+      away(0.7)
       finish(x)
       puppet:close(n)
     end)
@@ -292,7 +293,8 @@ describe("a loop", function()
       local body, reader = core.body.new(), core.body.new()
       assert(body:add(("x"):rep(20000000)))
       assert(reader:add_reader(10))
-      script({ read = 1000, stall_at = 0, status = 200 }, { stall_at = { body = 3 }, status = 200, body = { bytes = "hello" } })
+      script({ read = 1000, stall_at = 0, status = 200 },
+        { stall_at = { body = 3 }, status = 200, body = { bytes = "hello" } })
       local list = {
         drive.start(loop, "POST", server.url, { body = body }),
         drive.start(loop, "GET", (puppet.url:gsub("^http", "https")), { http1 = true }, "bulk"),
@@ -379,7 +381,8 @@ describe("a loop", function()
         assert(body:add(("x"):rep(10000000)))
         local first = order == 1 and assert(core.loop.new())
         local function make()
-          return { drive.exchange("GET", url), drive.exchange("POST", url, { body = body }), drive.exchange("GET", url) }
+          local post = drive.exchange("POST", url, { body = body })
+          return { drive.exchange("GET", url), post, drive.exchange("GET", url) }
         end
         local list = make()
         kept = first or assert(core.loop.new())

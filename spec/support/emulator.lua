@@ -16,8 +16,6 @@ local emulator = {}
 local methods = {}
 local metatable = { __index = methods, __name = "spec.emulator" }
 
-local running = setmetatable({}, { __mode = "k" })
-
 local root = debug.getinfo(1, "S").source:match("^@(.*)spec/support/emulator%.lua$")
 if root == "" then root = "./" end
 
@@ -51,7 +49,6 @@ function emulator.start(options)
     error("the emulator did not start: " .. table.concat(words, " "), 2)
   end
   self.output = output
-  running[self] = true
   self.url = assert(line:match("^listening on (http.*)$"), line)
   self.host, self.port = self.url:match("//(.*):(%d+)$")
   self.port = tonumber(self.port)
@@ -154,15 +151,9 @@ end
 --- Ends it and waits until it is gone. Stopping twice is fine.
 function methods:stop()
   if not self.input then return end
-  running[self] = nil
   self.output:close()
   self.input:close()
   self.input, self.output = nil, nil
-end
-
---- Ends all that are still there.
-function emulator.stop_all()
-  for self in pairs(running) do self:stop() end
 end
 
 return emulator

@@ -159,6 +159,11 @@ describe("a call", function()
       assert.equal("both", assert(client.tasks:join(task)).text)
     end)
 
+    it("says how often it was sent, where its answer makes no sense, too", function()
+      begin { refusal(503), { status = 200, body = { bytes = "nonsense" } } }
+      assert.equal(2, assert_failed("protocol", generate()).attempts)
+    end)
+
     it("does not count redirects as tries", function()
       local function redirect() return { status = 302, headers = { location = "/elsewhere" } } end
       begin({ redirect(), redirect(), redirect(), refusal(503), { status = 200, body = { bytes = "whole" } } },
@@ -243,8 +248,10 @@ describe("a call", function()
     end)
 
     it("not what the program put into headers, where a server says it back", function()
-      begin({ refusal(400, "bad token word-of-mine") }, { headers = { Authorization = "Bearer word-of-mine" } })
-      assert_hides("word-of-mine", assert_failed("invalid", generate()))
+      begin({ refusal(400, "bad token word-of-mine, bad id another, bad key " .. KEY) },
+        { headers = { Authorization = "Bearer word-of-mine", Cookie = "another" } })
+      local err = assert_failed("invalid", generate())
+      for _, secret in ipairs { "word-of-mine", "another", KEY } do assert_hides(secret, err) end
     end)
 
     it("not the path of an upload, where a server says that it is not there", function()
@@ -282,12 +289,15 @@ describe("a call", function()
 
   describe("with a function of the program's", function()
     it("that closes the client when the key is asked for, ends as closed", function()
+      local asked = 0
       begin({}, nil, { api_key = function()
+        asked = asked + 1
         client:close()
         return KEY
       end })
       assert_failed("closed", generate())
       assert_failed("closed", open_stream():next())
+      assert.equal(1, asked)
     end)
 
     it("that raises when the key is asked for, ends as auth", function()
@@ -338,6 +348,7 @@ describe("a call", function()
         finished({ name = "files/x", uri = "u", state = "ACTIVE" }, "end"),
         json { name = "models/m" } }
       local file = assert(client.files:upload { size = 3, config = { mime_type = "text/plain" }, read = function()
+        assert.is_true(server:wait("head", 2))
         assert(client.models:get "m")
         server:release "end"
         return "abc"
@@ -348,14 +359,14 @@ describe("a call", function()
 
     it("that reads, and comes too late, is told what the server said", function()
       begin { started(),
-        json({ error = { code = 400, message = "no more of this", status = "INVALID_ARGUMENT" } },
-          { status = 400, read = 0, headers = { ["content-type"] = "application/json",
-            ["x-goog-upload-status"] = "final" } }),
+        { status = 400, read = 0, headers = { ["x-goog-upload-status"] = "final" },
+          body = { chunks = { '{"error":{"code":400,', { ["$gate"] = "rest" }, '"message":"no more of this"}}' } } },
         json { name = "models/m" }, json { name = "models/m" } }
       local err = assert_failed("invalid", client.files:upload { size = 3, config = { mime_type = "text/plain" },
         read = function()
-          server:wait("answered", 2)
+          assert.is_true(server:wait("gate", "rest"))
           for _ = 1, 2 do assert(client.models:get "m") end
+          server:release "rest"
           return "abc"
         end })
       assert.matches("no more of this", err.message)
@@ -434,6 +445,17 @@ describe("a call", function()
       local stream = open_stream()
       local task = client.tasks:spawn(function() return stream:next() end)
       client.tasks:step(nil, 0)
+      stream:close()
+      assert_failed("closed", client.tasks:join(task))
+    end)
+
+    it("ends for who waits for the rest of a refusal, too", function()
+      begin({ { status = 403, body = { chunks = { "no", { ["$gate"] = "never" } } } } }, { timeout = LONG })
+      local stream = open_stream()
+      local task = client.tasks:spawn(function() return stream:next() end)
+      step_until_head(1)
+      assert.is_true(server:wait("gate", "never"))
+      for _ = 1, 10 do client.tasks:step(nil, 0.01) end
       stream:close()
       assert_failed("closed", client.tasks:join(task))
     end)

@@ -265,7 +265,8 @@ describe("the emulator", function()
     end)
 
     it("refuses what it does not know", function()
-      for _, words in ipairs({ "--prot 1", "--latency x", "nonsense", "--port" }) do
+      for _, words in ipairs({ "--prot 1", "--latency x", "nonsense", "--port", "--port 1x",
+        "--host 192.0.2.1" }) do
         local pipe = io.popen("emulator/gemini-emulator " .. words .. " 2>&1; echo status $?")
         local output = pipe:read("*a")
         pipe:close()
@@ -1212,6 +1213,14 @@ describe("the emulator", function()
       assert.equal(list[2].upload, list[3].upload)
       em:clear()
       assert.equal(0, #em:requests())
+    end)
+
+    it("of long headers", function()
+      get(em, M .. "?long=" .. ("x"):rep(20000), with(KEY, { ["X-Long"] = ("y"):rep(20000) }))
+      local entry = em:requests(1)[1]
+      assert.equal(200, entry.status)
+      assert.equal(20000, #entry.query.long)
+      assert.equal(20000, #entry.headers["x-long"])
     end)
 
     it("of connections", function()

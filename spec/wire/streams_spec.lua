@@ -184,12 +184,14 @@ describe("a stream", function()
 
     if _VERSION == "Lua 5.4" then
       it("by break, return or an error in its loop", function()
+        -- luacheck: push ignore 512
         for _, leave in ipairs {
-          function(stream) for _ in stream:each() do break end end, -- luacheck: ignore 512
-          function(stream) for chunk in stream:each() do return chunk end end, -- luacheck: ignore 512
-          function(stream) pcall(function() for _ in stream:each() do error "enough" end end) end, -- luacheck: ignore 512
-          function(stream) for _ in stream:texts() do break end end, -- luacheck: ignore 512
+          function(stream) for _ in stream:each() do break end end,
+          function(stream) for chunk in stream:each() do return chunk end end,
+          function(stream) pcall(function() for _ in stream:each() do error "enough" end end) end,
+          function(stream) for _ in stream:texts() do break end end,
         } do
+          -- luacheck: pop
           server:script { { status = 200, headers = { ["content-type"] = "text/event-stream" },
             body = { chunks = { 'data: {"candidates":[{"content":{"parts":[{"text":"x"}]}}]}\n\n',
               { ["$gate"] = "never" } } } } }

@@ -3,6 +3,8 @@
 
 enum { SLOT_FED = 1, SLOTS = 1 };
 
+#define NOT_TAKEN "take the events of the bytes fed before"
+
 struct lgem_sse *lgem_checksse(lua_State *L, int arg)
 {
     struct lgem_sse *p = lgem_check(L, arg, LGEM_SSE);
@@ -47,16 +49,17 @@ int lgem_nextevent(lua_State *L, struct lgem_sse *p, const char *bytes, size_t n
     }
 }
 
-/* feed(bytes): take the events before feeding more. */
+/* feed(bytes) -> true; take the events before feeding more. */
 static int sse_feed(lua_State *L)
 {
     struct lgem_sse *p = lgem_checksse(L, 1);
     luaL_checktype(L, 2, LUA_TSTRING);
-    luaL_argcheck(L, p->length == 0, 2, "take the events of the bytes fed before");
+    luaL_argcheck(L, p->length == 0, 2, NOT_TAKEN);
     lua_pushvalue(L, 2);
     lua_setiuservalue(L, 1, SLOT_FED);
     p->bytes = lua_tolstring(L, 2, &p->length);
-    return 0;
+    lua_pushboolean(L, 1);
+    return 1;
 }
 
 /* -> data; nil when more bytes are needed; nil, err when the stream is broken */
@@ -65,8 +68,9 @@ static int sse_next(lua_State *L)
     struct lgem_sse *p = lgem_checksse(L, 1);
     size_t used = 0;
     int pushed = lgem_nextevent(L, p, p->bytes, p->length, &used);
-    p->bytes += used;
-    p->length -= used;
+    p->length = pushed == 2 ? 0 : p->length - used; /* a broken stream takes no more */
+    if (p->length > 0)
+        p->bytes += used;
     return pushed;
 }
 
@@ -76,6 +80,7 @@ static int sse_finish(lua_State *L)
 {
     struct gem_err err;
     struct lgem_sse *p = lgem_checksse(L, 1);
+    luaL_argcheck(L, p->length == 0, 1, NOT_TAKEN);
     enum gem_sse_result result = gem_sse_finish(&p->sse, &err);
     if (result == GEM_SSE_BROKEN)
         return lgem_fail(L, &err);

@@ -144,6 +144,19 @@ int gem_poller_wait(struct gem_poller *poller, double seconds, struct gem_ready 
 
 #elif defined(GEM_HAVE_KQUEUE)
 
+/* One report for a descriptor, though readable and writable come apart: who sends finds a connection reset where who
+ * reads first finds the answer in front of it. Returns how many reports there are. */
+static int report(struct gem_ready *ready, int count, int fd, int events, int tag)
+{
+    for (int i = 0; i < count; i++)
+        if (ready[i].fd == fd) {
+            ready[i].events |= events;
+            return count;
+        }
+    ready[count] = (struct gem_ready){fd, events, tag};
+    return count + 1;
+}
+
 int gem_poller_open(struct gem_poller *poller, const struct gem_mem *mem, struct gem_err *err)
 {
     memset(poller, 0, sizeof *poller);
@@ -179,13 +192,14 @@ int gem_poller_wait(struct gem_poller *poller, double seconds, struct gem_ready 
     int n = kevent(poller->fd, NULL, 0, got, max < BATCH ? max : BATCH, &t);
     if (n < 0)
         return errno == EINTR ? 0 : fail("kevent", err);
+    int count = 0;
     for (int i = 0; i < n; i++) {
         int events = got[i].filter == EVFILT_WRITE ? GEM_WRITABLE : GEM_READABLE;
         if (got[i].flags & EV_ERROR)
             events |= GEM_TROUBLE;
-        ready[i] = (struct gem_ready){(int)got[i].ident, events, (int)(intptr_t)got[i].udata};
+        count = report(ready, count, (int)got[i].ident, events, (int)(intptr_t)got[i].udata);
     }
-    return n;
+    return count;
 }
 
 #else /* epoll */

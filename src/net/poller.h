@@ -38,8 +38,8 @@ void gem_poller_close(struct gem_poller *poller);
 /* Watches fd for events (readable, writable) from now on; 0 forgets it. tag comes back with each report. */
 int gem_poller_set(struct gem_poller *poller, int fd, int events, int tag, struct gem_err *err);
 
-/* Waits at most `seconds` (0 looks only) and fills at most max reports. Returns how many; 0 also when a signal
- * came in between. -1 on failure. */
+/* Waits at most `seconds` (0 looks only) and fills at most max reports, one for each descriptor. Returns how many; 0
+ * also when a signal came in between. -1 on failure. */
 int gem_poller_wait(struct gem_poller *poller, double seconds, struct gem_ready *ready, int max,
                     struct gem_err *err);
 

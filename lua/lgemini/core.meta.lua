@@ -1,0 +1,365 @@
+---@meta lgemini.core
+
+--- What the C core offers to the Lua layer, for editors and checkers; this file is never run and not installed. Users
+-- have `require "lgemini"`: the core may change any day.
+--
+-- Offsets, sizes and counts are bytes, whole numbers from 0 to 2^53. Times are seconds; an instant is a number of
+-- core.now(). What is wrong with an argument raises and names it. What the world does wrong returns nil and a failure.
+-- Objects are closed by :close(), as often as one likes, by `<close>`, or by the collector. Methods of a closed one
+-- raise "attempt to use a closed <type>". Nothing here is for more than one thread.
+-- luacheck: ignore 241
+
+---@class lgemini.core
+---@field _VERSION string
+local core = {}
+
+---@class lgemini.core.Failure  a plain table; the Lua layer makes an lgemini.Error of it
+---@field kind "invalid"|"io"|"network"|"tls"|"timeout"|"cancelled"|"closed"|"protocol"|"limit"|"incomplete"
+---@field message string       one line, for people; it may hold the URL's host, and a path
+---@field clock string|nil     of a timeout: "connect", "first_byte", "idle" or "total"
+---@field offset integer|nil   where in the input, from 0
+
+--- The time of a clock that runs evenly, from anywhere.
+---@return number seconds
+function core.now() end
+
+--- What is open in this Lua state: for leak checks.
+---@return table<string, integer> alive  body, exchange, loop, sse; those that own nothing are not counted
+function core.alive() end
+
+---@class lgemini.core.FileInfo
+---@field size integer    bytes
+---@field mtime number    seconds since 1970
+---@field inode integer
+---@field device integer
+
+--- The identity of a regular file that can be read.
+---@param path string  without NUL
+---@return lgemini.core.FileInfo|nil info
+---@return lgemini.core.Failure|nil err  "io": missing, a directory or another thing that is no file, unreadable
+function core.file_info(path) end
+
+--- Where this libcurl looks for certificates: a hashed directory, else a bundle. Reads the directory: ask once.
+---@return string|nil ca_path
+---@return string|nil ca_file  nil where there is a ca_path
+function core.trust() end
+
+-- Base64 ---------------------------------------------------------------------------------------
+
+---@class lgemini.core.base64
+core.base64 = {}
+
+--- Standard alphabet, padded, no line breaks.
+---@param bytes string
+---@return string text
+function core.base64.encode(bytes) end
+
+--- Takes the standard and the URL-safe alphabet, padded or not, and nothing else: no white space.
+---@param text string
+---@return string|nil bytes
+---@return lgemini.core.Failure|nil err  "invalid", with the offset
+function core.base64.decode(text) end
+
+---@class lgemini.core.Encoder
+local Encoder = {}
+
+---@return lgemini.core.Encoder
+function core.base64.encoder() end
+
+--- The text of the bytes so far, but for up to two that wait for more.
+---@param bytes string
+---@return string text
+function Encoder:feed(bytes) end
+
+--- The rest, padded. The encoder starts afresh.
+---@return string text
+function Encoder:finish() end
+
+--- There is nothing to close.
+function Encoder:close() end
+
+---@class lgemini.core.Decoder
+local Decoder = {}
+
+---@return lgemini.core.Decoder
+function core.base64.decoder() end
+
+--- The bytes of the text so far.
+---@param text string
+---@return string|nil bytes
+---@return lgemini.core.Failure|nil err  "invalid", with the offset in all that was fed; from then on always
+function Decoder:feed(text) end
+
+--- The rest. Nothing is fed after it.
+---@return string|nil bytes
+---@return lgemini.core.Failure|nil err  "invalid": ended inside a group
+function Decoder:finish() end
+
+--- There is nothing to close.
+function Decoder:close() end
+
+-- Request bodies -------------------------------------------------------------------------------
+
+--- Segments in the order in which they were added; their lengths are known from the start. Bytes are read while they
+-- are sent, so a file must still be what it was then. A body may be sent many times, by several exchanges at once; once
+-- it is, nothing more is added.
+---@class lgemini.core.Body
+local Body = {}
+
+core.body = {}
+
+---@return lgemini.core.Body
+function core.body.new() end
+
+--- The bytes as they are; kept, not copied.
+---@param bytes string  not a number
+---@return true|nil
+---@return lgemini.core.Failure|nil err  "limit": memory, or more than 2^62 bytes in all; so for all that add
+function Body:add(bytes) end
+
+--- Base64 of the bytes, made while it is sent.
+---@param bytes string  not a number
+---@return true|nil
+---@return lgemini.core.Failure|nil err
+function Body:add_base64(bytes) end
+
+--- A regular file as it is.
+---@param path string  without NUL
+---@return integer|nil size  of the file
+---@return lgemini.core.Failure|nil err  "io", as file_info has it
+function Body:add_file(path) end
+
+--- Base64 of a regular file.
+---@param path string  without NUL
+---@return integer|nil size  of the file, not of its base64
+---@return lgemini.core.Failure|nil err  "io", as file_info has it
+function Body:add_base64_file(path) end
+
+--- An open file of the io library, from its beginning. What was written to it is flushed; its position stays, and it
+-- may be closed at once.
+---@param handle file*  open for reading; a closed one raises
+---@return integer|nil size
+---@return lgemini.core.Failure|nil err  "io": a pipe, or not open for reading
+function Body:add_handle(handle) end
+
+--- Bytes that the program brings when exchange:wants() asks for them.
+---@param size integer
+---@return true|nil
+---@return lgemini.core.Failure|nil err
+function Body:add_reader(size) end
+
+---@return integer bytes
+function Body:length() end
+
+--- Bytes as they would be sent: for tests and digests.
+---@param offset integer  at most the length
+---@param n integer       fewer come at the end, and in front of a reader's bytes
+---@return string|nil bytes
+---@return lgemini.core.Failure|nil err  "io": a file that is not what it was; "invalid": a reader's bytes
+function Body:read(offset, n) end
+
+--- Lets go of strings and files. An exchange that still sends the body fails.
+function Body:close() end
+
+-- Event streams --------------------------------------------------------------------------------
+
+---@class lgemini.core.EventParser
+local EventParser = {}
+
+core.sse = {}
+
+---@param max_event integer  bytes that the data of one event may have
+---@return lgemini.core.EventParser
+function core.sse.new(max_event) end
+
+--- Gives bytes to a parser that is not fed by an exchange. All events of earlier bytes must have been taken.
+---@param bytes string  kept until they are parsed; not a number
+---@return true
+function EventParser:feed(bytes) end
+
+--- The data of the next event.
+---@return string|nil data               nil: more bytes are needed
+---@return lgemini.core.Failure|nil err  "limit"; from then on always
+function EventParser:next() end
+
+--- After the last byte, until nothing comes: what is left of the stream.
+---@return string|nil rest
+---@return "event"|"tail"|lgemini.core.Failure|nil what  the data of an event that no blank line closed, or bare text;
+---with nil: why the stream is broken
+function EventParser:finish() end
+
+function EventParser:close() end
+
+-- Resumable uploads ----------------------------------------------------------------------------
+
+--- A table of decisions: what to send next, given what came back.
+---@class lgemini.core.Upload
+local Upload = {}
+
+core.upload = {}
+
+---@param size integer|nil   of the file; nil: not known, and then it ends with the request that is answered with final
+---@param chunk integer|nil  bytes in a request, which are rounded to the server's granularity; 0 or nil: all in one
+---@return lgemini.core.Upload
+function core.upload.new(size, chunk) end
+
+--- The request to send now.
+---@return "start"|"upload"|"upload, finalize"|"query" command
+---@return integer offset  of the file
+---@return integer length
+function Upload:next() end
+
+---@class lgemini.core.UploadAnswer
+---@field code integer|nil         HTTP status; nil or 0: the transport broke
+---@field status string|nil        X-Goog-Upload-Status
+---@field received integer|nil     X-Goog-Upload-Size-Received
+---@field granularity integer|nil  X-Goog-Upload-Chunk-Granularity
+---@field has_url boolean|nil      X-Goog-Upload-URL is there
+---@field api_error boolean|nil    the body holds an error object
+
+--- What the answer to it means. "go": send next() now. "again": wait first, or give up with the fault that was seen.
+-- "end": the upload is done. "stop": the last answer that was no success is the error; a query may have come after it.
+---@param answer lgemini.core.UploadAnswer
+---@return "go"|"again"|"end"|"stop"|nil verdict
+---@return lgemini.core.Failure|nil err  "protocol", "limit": the server makes no sense, and the upload is over
+function Upload:take(answer) end
+
+--- What the server has acknowledged.
+---@return integer bytes
+function Upload:acked() end
+
+--- There is nothing to close.
+function Upload:close() end
+
+-- Exchanges ------------------------------------------------------------------------------------
+
+--- One HTTP request and its answer. Nothing moves before a loop steps. The collector cancels a forgotten one.
+---@class lgemini.core.Exchange
+local Exchange = {}
+
+core.exchange = {}
+
+---@class lgemini.core.Request
+---@field method string            "GET", "POST", ...
+---@field url string               http or https
+---@field headers string[]         "Name: value"; "Name;" for an empty one, "Name:" to leave out one of libcurl's
+---@field body lgemini.core.Body|nil  not for GET
+---@field offset integer|nil       the window of it that is sent; default: all
+---@field length integer|nil
+---@field proxy string|nil         nil: as the environment says; "": none
+---@field ca_file string|nil       at most one of the two; neither: libcurl's own
+---@field ca_path string|nil
+---@field compressed boolean|nil   let the server compress its answer
+---@field http1 boolean|nil        no HTTP/2
+---@field tell_data boolean|nil    loop:next() names it when bytes arrive, not only at the end
+---@field connect number|nil       clocks in seconds, 0 or nil for none: resolving, connecting, TLS
+---@field first_byte number|nil    from the last byte of the request to the status line
+---@field idle number|nil          between bytes, either way; not while this side is the slow one
+---@field deadline number|nil      an instant: of the whole
+---@field max_head integer|nil     bytes of all header lines, trailers and interim answers (256 KiB)
+---@field max_answer integer|nil   bytes of the answer held at once (256 MiB)
+---@field room integer|nil         bytes waiting to be read before the server is made to wait; default: never
+
+---@param request lgemini.core.Request
+---@return lgemini.core.Exchange|nil
+---@return lgemini.core.Failure|nil err  "limit": memory, or a libcurl without what is needed
+function core.exchange.new(request) end
+
+---@return "closed"|"queued"|"connecting"|"sending"|"waiting"|"receiving"|"done" phase
+function Exchange:phase() end
+
+--- nil while it runs; true when it ended well, whatever the status; false when it failed.
+---@return boolean|nil done
+---@return lgemini.core.Failure|nil err  any kind; "incomplete" once a 2xx or 3xx had begun
+function Exchange:done() end
+
+--- The HTTP status; nil until the head is whole.
+---@return integer|nil
+function Exchange:code() end
+
+--- Values under lower-case names, repeated ones joined by ", "; empty until the head is whole. No trailers.
+---@return table<string, string>
+function Exchange:headers() end
+
+--- Takes bytes of the answer that have come.
+---@param n integer|nil  at most; nil: all
+---@return string bytes  "" when none wait
+function Exchange:read(n) end
+
+--- The data of the next event in what has come.
+---@param parser lgemini.core.EventParser  fed by nobody else
+---@return string|nil data               nil: more bytes are needed; when the exchange is done, see parser:finish()
+---@return lgemini.core.Failure|nil err  "limit"
+function Exchange:event(parser) end
+
+--- Bytes of the body that libcurl has taken.
+---@return integer bytes
+function Exchange:sent() end
+
+--- What a reader must bring now.
+---@return integer|nil offset  in the body; nil: nothing
+---@return integer|nil n       at most so many: up to the end of the reader's segment, and 1 MiB
+function Exchange:wants() end
+
+--- Brings it, or the beginning of it. Of no effect when the exchange is done.
+---@param bytes string  1 to n bytes; more than are wanted raise
+---@return true|nil
+---@return lgemini.core.Failure|nil err  "limit": memory
+function Exchange:supply(bytes) end
+
+---@class lgemini.core.Facts
+---@field http_version number|nil  1.0, 1.1, 2.0, 3.0; nil where no answer came
+---@field connect number           seconds from the start until the connection stood
+---@field first_byte number        until the answer's head was whole
+---@field total number
+---@field sent integer             bytes of the bodies on the wire
+---@field received integer
+---@field reused boolean           over a connection that was there
+
+--- How it went: whole when it is done.
+---@return lgemini.core.Facts
+function Exchange:facts() end
+
+--- Cancels it wherever it is. A connection that is in use is closed at once.
+function Exchange:close() end
+
+-- The loop -------------------------------------------------------------------------------------
+
+--- Runs exchanges, which it holds weakly. Two lanes with connections of their own: small calls and streams, bulk.
+---@class lgemini.core.Loop
+local Loop = {}
+
+core.loop = {}
+
+---@return lgemini.core.Loop|nil
+---@return lgemini.core.Failure|nil err  "io": no descriptor; "limit": memory
+function core.loop.new() end
+
+--- Takes a new exchange; nothing is sent before the next step.
+---@param exchange lgemini.core.Exchange
+---@param lane "calls"|"bulk"
+function Loop:add(exchange, lane) end
+
+--- Works; may wait for work first.
+---@param budget number|nil    seconds to work, about; nil: until nothing is left to do now. 0 does one thing
+---@param max_wait number|nil  seconds to wait while there is nothing to do; nil: none
+---@return true|nil
+---@return lgemini.core.Failure|nil err  "io", "limit": the system's poller failed
+function Loop:step(budget, max_wait) end
+
+--- The next exchange that wants to be looked at: it ended, its reader is wanted or, with tell_data, bytes came.
+---@return lgemini.core.Exchange|nil
+function Loop:next() end
+
+--- How long a foreign loop may wait before it steps, if the descriptor is not readable.
+---@return number|nil seconds  0: not at all; nil: for ever
+function Loop:timeout() end
+
+--- The descriptor to wait on: readable when a socket is ready.
+---@return integer|nil fd  nil where the system has none
+function Loop:fd() end
+
+--- Ends its exchanges as cancelled and closes its connections.
+function Loop:close() end
+
+return core

@@ -1,0 +1,134 @@
+-- The module itself: what it has, what it counts, what it says of files.
+local core = require "lgemini.core"
+local drive = require "spec.core.drive"
+
+describe("lgemini.core", function()
+  it("has a version and its parts", function()
+    assert.matches("^%d+%.%d+%.%d+$", core._VERSION)
+    for _, name in ipairs { "base64", "body", "exchange", "loop", "sse", "upload" } do assert.is_table(core[name]) end
+  end)
+
+  it("knows a time that does not run backwards", function()
+    local last = core.now()
+    for _ = 1, 1000 do
+      local now = core.now()
+      assert.is_true(now >= last)
+      last = now
+    end
+  end)
+
+  it("counts what is open, down to zero", function()
+    local before = core.alive()
+    local objects = {
+      body = core.body.new(), sse = core.sse.new(10), loop = core.loop.new(),
+      exchange = drive.exchange("GET", "http://127.0.0.1:1/"),
+    }
+    for name, object in pairs(objects) do
+      assert.equal(before[name] + 1, core.alive()[name])
+      assert.matches("^lgemini%." .. name .. ": ", tostring(object):gsub("^userdata", "lgemini." .. name))
+      object:close()
+      assert.equal(before[name], core.alive()[name])
+      object:close()
+      assert.equal(before[name], core.alive()[name])
+    end
+    core.body.new():add "x"
+    core.sse.new(10):feed "x"
+    core.loop.new():step()
+    drive.exchange("GET", "http://127.0.0.1:1/"):phase()
+    collectgarbage()
+    collectgarbage()
+    assert.same(before, core.alive())
+  end)
+
+  it("counts nothing that was refused", function()
+    local before = core.alive()
+    pcall(core.body.new().add_file, nil)
+    pcall(core.exchange.new, {})
+    pcall(core.exchange.new, { method = "GET", url = "http://a/", headers = { 5 } })
+    pcall(core.sse.new, -1)
+    collectgarbage()
+    collectgarbage()
+    assert.same(before, core.alive())
+  end)
+
+  it("may be loaded twice: old and new objects work together and are counted together", function()
+    local loaded = package.loaded["lgemini.core"]
+    local body = core.body.new()
+    package.loaded["lgemini.core"] = nil
+    local again = require "lgemini.core"
+    package.loaded["lgemini.core"] = loaded
+    assert.not_equal(core, again)
+    assert.equal(1, again.alive().body)
+    assert(body:add "x")
+    local x = assert(again.exchange.new(drive.request("POST", "http://127.0.0.1:1/", { body = body })))
+    local loop = assert(core.loop.new())
+    loop:add(x, "calls")
+    assert.is_false((drive.finish(loop, x)))
+    x:close()
+    loop:close()
+    body:close()
+    assert.equal(0, core.alive().body)
+  end)
+
+  it("says where certificates are", function()
+    local path, file = core.trust()
+    assert.is_true(path == nil or file == nil)
+    local found = path or file
+    assert.is_true(found == nil or type(found) == "string")
+  end)
+
+  describe("file_info", function()
+    it("identifies a file", function()
+      local path = drive.file "12345"
+      local info = assert(core.file_info(path))
+      assert.equal(5, info.size)
+      assert.is_true(info.mtime > 1e9 and info.inode > 0 and info.device >= 0)
+      assert.same(info, core.file_info(path))
+      local file = assert(io.open(path, "ab"))
+      file:write "6"
+      file:close()
+      assert.equal(6, core.file_info(path).size)
+      assert.equal(info.inode, core.file_info(path).inode)
+      os.remove(path)
+    end)
+
+    it("says what is wrong with it", function()
+      for path, why in pairs { ["/nonexistent/x"] = "No such file or directory", ["/"] = "Is a directory",
+        ["/dev/null"] = "is not a regular file" } do
+        local info, err = core.file_info(path)
+        assert.is_nil(info)
+        assert.equal("io", err.kind)
+        assert.matches(why, err.message, 1, true)
+      end
+      assert.error_matches(function() core.file_info() end, "bad argument #1 to 'file_info'")
+      assert.error_matches(function() core.file_info {} end, "bad argument #1 to 'file_info'")
+      assert.error_matches(function() core.file_info "/tmp\0/x" end, "bad argument #1 to 'file_info'")
+    end)
+  end)
+
+  it("refuses objects of another type, whoever calls", function()
+    local loop, body = assert(core.loop.new()), core.body.new()
+    local x = drive.exchange("GET", "http://127.0.0.1:1/")
+    for _, wrong in ipairs { body, io.stdout, {}, 1, "x" } do
+      for _, method in ipairs { "step", "next", "timeout", "fd", "add", "close" } do
+        assert.error_matches(function() loop[method](wrong) end, "lgemini.loop expected")
+      end
+      for _, method in ipairs { "phase", "done", "code", "headers", "read", "event", "sent", "wants", "supply", "facts",
+        "close" } do
+        assert.error_matches(function() x[method](wrong) end, "lgemini.exchange expected")
+      end
+    end
+    assert.error_matches(function() x:event(body) end, "lgemini.sse expected")
+    local parser = core.sse.new(1)
+    parser:close()
+    assert.has_error(function() x:event(parser) end, "attempt to use a closed sse")
+    x:close()
+    for _, method in ipairs { "done", "code", "headers", "read", "event", "sent", "wants", "supply", "facts" } do
+      assert.has_error(function() x[method](x) end, "attempt to use a closed exchange")
+    end
+    assert.equal("closed", x:phase())
+    assert.error_matches(function() x.phase(body) end, "lgemini.exchange expected")
+    loop:close()
+    body:close()
+  end)
+end)
