@@ -19,8 +19,8 @@ else
 LUA_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(LUA_PC))
 endif
 LUA_LIBS := $(shell $(PKG_CONFIG) --libs $(LUA_PC))
-CURL_CFLAGS := $(shell $(PKG_CONFIG) --cflags libcurl)
-LIBS := $(shell $(PKG_CONFIG) --libs libcurl) -lm
+CURL_CFLAGS := $(shell $(PKG_CONFIG) --cflags libcurl libcrypto)
+LIBS := $(shell $(PKG_CONFIG) --libs libcurl libcrypto) -lm
 
 SOURCES := $(sort $(wildcard src/*/*.c))
 HEADERS := $(sort $(wildcard src/*.h src/*/*.h))

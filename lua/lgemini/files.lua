@@ -4,6 +4,7 @@ local answer = require "lgemini.answer"
 local endpoints = require "lgemini.endpoints"
 local errors = require "lgemini.errors"
 local http = require "lgemini.http"
+local journal = require "lgemini.journal"
 local media = require "lgemini.media"
 local options = require "lgemini.options"
 local pager = require "lgemini.pager"
@@ -24,8 +25,21 @@ end
 
 local rows = endpoints.files
 
+-- file object -> how it was uploaded: verified (its SHA-256 was compared), attempts.
+local transports = setmetatable({}, { __mode = "k" })
+
+schema.mark("File").__index = function(file, name)
+  return name == "transport" and transports[file] or nil
+end
+
 -- Seconds between two looks at a file that is PROCESSING, at most.
 local LAST_POLL = 5
+-- Bytes that are hashed at a time, and after how many the journal is written again.
+local SLICE = 4 * 1024 * 1024
+local JOURNAL_STEP = 32 * 1024 * 1024
+-- Pages of the list of files that are looked through for one whose name got lost.
+local LOST_PAGES = 20
+
 -- Bytes that a reader of unknown length is read ahead: the service's granularity (reference section 6.2).
 local CHUNK = 8 * 1024 * 1024
 
@@ -343,8 +357,40 @@ local function read_window(up, offset, length)
   return up.ahead
 end
 
+-- Hashes the file up to the offset, where another process sent it.
+local function hash_up_to(self, up, offset)
+  local hash, tasks = up.hash, self.client.tasks
+  while hash and hash:position() < offset do
+    local position, err = hash:read(up.source.body, math.min(SLICE, offset - hash:position()))
+    if not position then
+      return nil, errors.new(err)
+    end
+    tasks:sleep(0) -- others go on meanwhile
+  end
+  return true
+end
+
+-- Writes down how far the upload is, for a process that goes on with it.
+local function note(up, at)
+  if not up.record or (up.noted and at - up.noted < JOURNAL_STEP) then
+    return true
+  end
+  up.noted = at
+  up.record.url = up.url
+  if up.hash then
+    up.record.hashed, up.record.sha256 = up.hash:position(), (up.hash:hex())
+  end
+  return journal.write(up.call.client.core, up.journal, up.record)
+end
+
 local function bytes_request(self, up, command, offset, length)
   local body, window = up.source.body, offset
+  if command ~= "query" and body and not up.source.read then
+    local ok, err = hash_up_to(self, up, offset)
+    if not ok then
+      return nil, err
+    end
+  end
   if command ~= "query" and not body then
     local ahead, err = read_window(up, offset, length)
     if not ahead then
@@ -357,6 +403,7 @@ local function bytes_request(self, up, command, offset, length)
       command = "upload, finalize"
     end
   end
+  local hash_offset = offset - window
   local sends = command ~= "query"
   if not sends then
     body, window, length = self.client.core.body.new(), 0, 0
@@ -371,6 +418,8 @@ local function bytes_request(self, up, command, offset, length)
     body = body,
     offset = window,
     length = length,
+    hash = sends and up.hash or nil,
+    hash_offset = hash_offset,
     no_key = true, -- the URL carries the right to send
     bulk = true,
     secret = up.secret,
@@ -389,6 +438,10 @@ local function bytes_request(self, up, command, offset, length)
         if exchange:wants() == at then -- a reader that waits for something may come too late
           exchange:supply(bytes)
         end
+      end
+      local ok, err = note(up, offset + exchange:sent())
+      if not ok then
+        return nil, err
       end
       return up.report(offset + exchange:sent())
     end or nil,
@@ -459,11 +512,70 @@ local function advance(self, up)
       return nil, err
     end
     up.secret = up.url:match "^%a+://[^/]+(/.+)$" -- servers like to say what was not found
+    up.noted = nil
+    local noted
+    noted, err = note(up, 0)
+    if not noted then
+      return nil, err
+    end
   end
   return verdict, err, answered
 end
 
--- The file in the last answer; where it got lost, the service is asked for it by name.
+-- The digest that the service gives, in hex; nil where it is none (reference section 6.6: base64 of the hex text).
+local function digest_of(self, file)
+  local bytes = type(file.sha256_hash) == "string" and self.client.core.base64.decode(file.sha256_hash)
+  if bytes and #bytes == 64 and not bytes:find "%X" then
+    return bytes:lower()
+  elseif bytes and #bytes == 32 then
+    return (bytes:gsub(".", function(char) return ("%02x"):format(char:byte()) end))
+  end
+end
+
+-- The file whose name got lost with the last answer: the newest of that content.
+local function find_by_content(self, up)
+  if not up.hash or not up.source.size then
+    return nil
+  end
+  local ours = hash_up_to(self, up, up.source.size) and up.hash:hex()
+  local list, found = pager.new(self.client, rows.list, { config = { page_size = 100 } }), nil
+  for _ = 1, ours and LOST_PAGES or 0 do
+    local page = list:next_page()
+    for _, file in ipairs(page or {}) do
+      local newer = not found or tostring(file.create_time) > tostring(found.create_time)
+      if file.mime_type == up.mime_type and digest_of(self, file) == ours and newer then
+        found = file
+      end
+    end
+    if not page then
+      break
+    end
+  end
+  return found
+end
+
+-- Compares what the service has with what was sent: true, or false where one of the two is not known. A file that
+-- differs is deleted.
+local function verify(self, up, file)
+  local theirs, ours = digest_of(self, file), up.hash and up.hash:hex()
+  if not theirs or not ours then
+    return false
+  elseif theirs == ours then
+    return true
+  end
+  local path = endpoints.path(rows.delete, { name = file.name })
+  if path then
+    http.send(up.call, { verb = "DELETE", url = self.client:url(up.call.options, rows.delete, path, "") })
+  end
+  return nil, errors.new {
+    kind = "integrity",
+    message = ("the service has something else than was sent (SHA-256 %s, not %s); its file was deleted"):format(
+      theirs, ours),
+    file = file,
+  }
+end
+
+-- The file in the last answer; where it got lost, the service is asked for it by name, or by what is in it.
 local function final_file(self, up, answered)
   local decoded, err = http.json(up.call, answered)
   local object = type(decoded) == "table" and decoded.file
@@ -471,6 +583,10 @@ local function final_file(self, up, answered)
     return answer.convert(object, "File")
   elseif up.meta.name then
     return get(self, up.call, up.meta.name)
+  end
+  local found = find_by_content(self, up)
+  if found then
+    return found
   end
   return nil, err or errors.new { kind = "protocol",
     message = "the upload was finished, but the server did not name the file" }
@@ -485,6 +601,9 @@ local function run(self, up)
     if not verdict then
       return nil, err
     elseif verdict == "stop" then
+      if up.record then
+        journal.remove(up.journal) -- nobody can go on with it
+      end
       return nil, err or errors.new { kind = "protocol", message = "the server refused the upload" }
     elseif verdict == "end" then
       return final_file(self, up, answered)
@@ -507,6 +626,7 @@ end
 
 local UPLOAD = {
   file = true, data = true, read = true, size = true, on_progress = true, wait = true, chunk_size = true,
+  verify = true, journal = true,
   config = { mime_type = true, display_name = true, name = true, http_options = options.HTTP },
 }
 
@@ -524,6 +644,62 @@ local function check_names(config)
     end
     return full
   end
+end
+
+-- Runs the upload to its end and looks at what came of it.
+local function complete(self, up, args)
+  local file, err = run(self, up)
+  if not file then
+    return nil, err
+  end
+  if up.record then
+    journal.remove(up.journal)
+  end
+  local verified, ok
+  verified, err = verify(self, up, file)
+  if verified == nil then
+    return nil, err
+  end
+  ok, err = up.report(up.source.size or up.machine:acked(), true)
+  if not ok then
+    return nil, err
+  end
+  if file.state == "FAILED" and args.wait ~= false then
+    return refuse_failed(file, up.source.name)
+  elseif args.wait ~= false then
+    file, err = wait_active(self, up.call, file, up.call.options.timeout.processing, up.source.name)
+    if not file then
+      return nil, err
+    end
+  end
+  transports[file] = { verified = verified, attempts = up.attempts + 1 }
+  return file
+end
+
+-- Key and base URL in a form that shows neither.
+local function scope_of(self, call)
+  local key, err = self.client:key()
+  if err then
+    return nil, err
+  end
+  return self.client.core.sha256.of((key or "") .. "\n" .. call.options.base_url)
+end
+
+local function record_of(self, up, path)
+  if type(path) ~= "string" then
+    return invalid "journal: only an upload of a file by its path can be taken up by another process"
+  end
+  local info, err = self.client.core.file_info(path)
+  if not info then
+    return nil, errors.new(err)
+  end
+  local scope
+  scope, err = scope_of(self, up.call)
+  if not scope then
+    return nil, err
+  end
+  return { path = path, size = info.size, mtime = info.mtime, mime_type = up.mime_type, scope = scope,
+    name = up.meta.name }
 end
 
 --- Uploads within a call that is under way; see Files:upload.
@@ -561,29 +737,23 @@ function files.send(self, call, args, what)
     meta = { name = name, display_name = config.display_name, mime_type = mime_type, size_bytes = source.size },
     machine = self.client.core.upload.new(source.size, chunk or (source.size and 0 or CHUNK)),
     report = reporter(self.client.tasks, args.on_progress, source.size, what),
+    hash = args.verify ~= false and self.client.core.sha256.new() or nil,
   }
-  local file
-  file, err = run(self, up)
-  if not file then
-    return nil, err
+  if args.journal then
+    up.journal = args.journal
+    up.record, err = record_of(self, up, args.file)
+    if not up.record then
+      return nil, err
+    end
   end
-  local ok
-  ok, err = up.report(source.size or up.machine:acked(), true)
-  if not ok then
-    return nil, err
-  end
-  if args.wait == false then
-    return file
-  elseif file.state == "FAILED" then
-    return refuse_failed(file, source.name)
-  end
-  return wait_active(self, call, file, call.options.timeout.processing, source.name)
+  return complete(self, up, args)
 end
 
 --- Uploads a file and returns when it is ACTIVE.
 ---@param args string|table  a path; or one of file (path or open io file), data (bytes), read (function(offset, n) ->
 ---  bytes) with size (bytes); config: mime_type, display_name, name; on_progress(sent, total) in bytes, at most ten
----  times a second; wait = false returns at once; chunk_size (bytes) for proxies that refuse long requests
+---  times a second; wait = false returns at once; chunk_size (bytes) for proxies that refuse long requests; verify =
+---  false leaves out the comparison of SHA-256; journal: a path where it is written how to go on, see Files:resume
 ---@return table|nil file  the file object
 ---@return lgemini.Error|nil err
 function Files:upload(args)
@@ -591,11 +761,94 @@ function Files:upload(args)
   args = options.arguments(args, "file", UPLOAD, "files:upload")
   options.callback(args.on_progress, "on_progress")
   options.boolean(args.wait, "wait")
+  options.boolean(args.verify, "verify")
+  options.string(args.journal, "journal")
   local call, err = self.client:call(args.config, false)
   if not call then
     return nil, err
   end
   return files.send(self, call, args)
+end
+
+local RESUME = { journal = true, on_progress = true, wait = true, config = { http_options = options.HTTP } }
+
+local function changed(record, what)
+  return nil, errors.new { kind = "integrity",
+    message = ("%s is not what the upload began with: %s"):format(record.path, what), hint = "upload it anew" }
+end
+
+-- The upload that a journal tells of, if the file is still the same.
+local function taken_up(self, call, args, record)
+  local info, err = self.client.core.file_info(record.path)
+  if not info then
+    return nil, errors.new(err)
+  elseif info.size ~= record.size or info.mtime ~= record.mtime then
+    return changed(record, "it has another size or time")
+  end
+  local scope
+  scope, err = scope_of(self, call)
+  if err then
+    return nil, err
+  elseif scope ~= record.scope then
+    return nil, errors.new { kind = "integrity", message = "the journal is of another API key or base URL" }
+  end
+  local source
+  source, err = sources.file(self, { file = record.path })
+  if not source then
+    return nil, err
+  end
+  local up = {
+    call = call,
+    source = source,
+    mime_type = record.mime_type,
+    meta = { name = record.name, mime_type = record.mime_type, size_bytes = record.size },
+    machine = self.client.core.upload.new(record.size, 0),
+    report = reporter(self.client.tasks, args.on_progress, record.size),
+    hash = record.sha256 and self.client.core.sha256.new() or nil,
+    journal = args.journal,
+    record = record,
+    url = record.url,
+    secret = record.url:match "^%a+://[^/]+(/.+)$",
+    noted = record.hashed or 0,
+  }
+  up.machine:resume()
+  local ok
+  ok, err = hash_up_to(self, up, record.hashed or 0)
+  if not ok then
+    return nil, err
+  elseif up.hash and up.hash:hex() ~= record.sha256 then
+    return changed(record, "what was sent of it has changed")
+  end
+  return up
+end
+
+--- Goes on with an upload that another process began and did not finish: from where the server is.
+---@param args string|table  the path of its journal; or journal, on_progress, wait, config
+---@return table|nil file
+---@return lgemini.Error|nil err  "io" where there is no journal, "integrity" where it or the file does not fit
+function Files:resume(args)
+  options.check_self(self, Files, "files.resume")
+  args = options.arguments(args, "journal", RESUME, "files:resume")
+  options.callback(args.on_progress, "on_progress")
+  options.boolean(args.wait, "wait")
+  if type(args.journal) ~= "string" then
+    errors.misuse "files:resume: the path of a journal is needed"
+  end
+  local call, err = self.client:call(args.config, false)
+  if not call then
+    return nil, err
+  end
+  local record
+  record, err = journal.read(args.journal)
+  if not record then
+    return nil, err
+  end
+  local up
+  up, err = taken_up(self, call, args, record)
+  if not up then
+    return nil, err
+  end
+  return complete(self, up, args)
 end
 
 --- A file object that is ACTIVE: one that is PROCESSING is waited for.

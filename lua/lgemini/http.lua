@@ -25,6 +25,8 @@ local http = {}
 ---@field body table|nil       of core.body
 ---@field offset integer|nil   the window of the body to send
 ---@field length integer|nil
+---@field hash table|nil       of core.sha256: of what is sent
+---@field hash_offset integer|nil  where the body begins in what is hashed
 ---@field bulk boolean|nil     a large body or answer
 ---@field raw boolean|nil      the answer is bytes: not compressed, and read while it comes
 ---@field about table|nil      model, file: for hints
@@ -146,6 +148,8 @@ local function exchange_for(call, request, key, bulk)
     body = request.body,
     offset = request.offset,
     length = request.length,
+    hash = request.hash,
+    hash_offset = request.hash_offset,
     proxy = options.proxy or (call.client:is_loopback(request.url) and "" or nil),
     ca_file = options.ca_file,
     ca_path = options.ca_path,

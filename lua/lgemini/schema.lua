@@ -314,7 +314,7 @@ end
 local marks = {
   Content = { __name = "lgemini.Content", __index = {} },
   Part = { __name = "lgemini.Part", __index = {} },
-  File = { __name = "lgemini.File", __index = {} },
+  File = { __name = "lgemini.File" },
   Image = { __name = "lgemini.Image", __index = {} },
   Video = { __name = "lgemini.Video", __index = {} },
   Operation = { __name = "lgemini.Operation", __index = {} },

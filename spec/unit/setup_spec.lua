@@ -41,7 +41,7 @@ describe("scripts/setup", function()
     return status == true or status == 0, calls, read(dir .. "/out")
   end
 
-  local BUILD = "gcc libc6-dev make pkgconf libcurl4-gnutls-dev liblua5.4-dev lua5.4 lua-cjson "
+  local BUILD = "gcc libc6-dev make pkgconf libcurl4-gnutls-dev libssl-dev liblua5.4-dev lua5.4 lua-cjson "
   local DEMO = BUILD .. "lua5.2 lua-http "
 
   it("calls nothing when all is there", function()

@@ -42,12 +42,13 @@ local C_ARROWS = {
   err = "",
   buf = "err mem",
   base64 = "err",
-  file = "err",
+  file = "err mem",
+  sha256 = "err",
   body = "base64 buf err file mem",
   sse = "buf err mem",
   upload = "buf err mem",
   poller = "err mem",
-  exchange = "body buf err mem poller",
+  exchange = "body buf err mem poller sha256",
   loop = "buf err exchange mem poller",
 }
 
@@ -55,13 +56,13 @@ local C_ARROWS = {
 local LEAVES = words "errors json media options parts retry schema"
 local LUA_ARROWS = {
   errors = "", json = "", media = "", options = "", parts = "", retry = "", schema = "",
-  request = "", endpoints = "", poll = "", http = "", tasks = "",
+  request = "", endpoints = "", poll = "", http = "", tasks = "", journal = "",
   answer = "core", -- base64
   stream = "answer http",
   pager = "answer endpoints http",
   operations = "answer endpoints http poll",
   attach = "files request",
-  files = "answer endpoints http pager poll request",
+  files = "answer endpoints http journal pager poll request",
   models = "answer attach endpoints http operations pager request stream",
   chats = "models",
   client = "chats core files http models operations tasks",

@@ -13,10 +13,11 @@
 #define WANTS_SECONDS "seconds expected: a number that is not negative"
 #define WANTS_TEXT "a text without NUL bytes expected"
 
-static const char *const names[LGEM_KINDS] = {"body", "exchange", "loop", "sse", "upload", "encoder", "decoder"};
+static const char *const names[LGEM_KINDS] = {"body", "exchange", "loop", "sse", "upload",
+                                                "sha256", "encoder", "decoder"};
 static const char *const types[LGEM_KINDS] = {
-    "lgemini.body", "lgemini.exchange", "lgemini.loop", "lgemini.sse", "lgemini.upload", "lgemini.encoder",
-    "lgemini.decoder"};
+    "lgemini.body", "lgemini.exchange", "lgemini.loop", "lgemini.sse", "lgemini.upload", "lgemini.sha256",
+    "lgemini.encoder", "lgemini.decoder"};
 
 static const char state_key = 0; /* its address is the key */
 
@@ -257,6 +258,18 @@ static int core_file_info(lua_State *L)
     return 1;
 }
 
+/* replace_file(path, bytes) -> true: in one step, for its owner alone, on disk */
+static int core_replace_file(lua_State *L)
+{
+    struct gem_err err;
+    size_t n;
+    const char *path = lgem_checktext(L, 1), *bytes = luaL_checklstring(L, 2, &n);
+    if (gem_file_replace(path, bytes, n, lgem_state(L)->mem, &err) < 0)
+        return lgem_fail(L, &err);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
 /* Where certificates are looked up by default: ca_path, or nil and ca_file, or nothing. */
 static int core_trust(lua_State *L)
 {
@@ -271,6 +284,7 @@ static const luaL_Reg functions[] = {
     {"now", core_now},
     {"alive", core_alive},
     {"file_info", core_file_info},
+    {"replace_file", core_replace_file},
     {"trust", core_trust},
     {NULL, NULL},
 };
@@ -295,6 +309,8 @@ int luaopen_lgemini_core(lua_State *L)
     lua_setfield(L, -2, "sse");
     lgem_open_upload(L);
     lua_setfield(L, -2, "upload");
+    lgem_open_sha256(L);
+    lua_setfield(L, -2, "sha256");
     lgem_open_exchange(L);
     lua_setfield(L, -2, "exchange");
     lgem_open_loop(L);

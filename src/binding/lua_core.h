@@ -13,7 +13,7 @@
 #include "../core/mem.h"
 #include "compat.h"
 
-enum lgem_kind { LGEM_BODY, LGEM_EXCHANGE, LGEM_LOOP, LGEM_SSE, LGEM_UPLOAD, LGEM_ENCODER, LGEM_DECODER, LGEM_KINDS };
+enum lgem_kind { LGEM_BODY, LGEM_EXCHANGE, LGEM_LOOP, LGEM_SSE, LGEM_UPLOAD, LGEM_SHA256, LGEM_ENCODER, LGEM_DECODER, LGEM_KINDS };
 
 /* One for each Lua state, anchored in its registry. Objects keep its address: finalisers all run before Lua frees
  * any memory, so it outlives them. */
@@ -79,6 +79,7 @@ void lgem_open_base64(lua_State *L);
 void lgem_open_body(lua_State *L);
 void lgem_open_sse(lua_State *L);
 void lgem_open_upload(lua_State *L);
+void lgem_open_sha256(lua_State *L);
 void lgem_open_exchange(lua_State *L);
 void lgem_open_loop(lua_State *L);
 

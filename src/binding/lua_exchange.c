@@ -6,9 +6,10 @@
 
 #include "../net/loop.h"
 #include "lua_body.h"
+#include "lua_sha256.h"
 #include "lua_sse.h"
 
-enum { SLOT_BODY = 1, SLOTS = 1 }; /* the body is libcurl's to read as long as the exchange lives */
+enum { SLOT_BODY = 1, SLOT_HASH, SLOTS = SLOT_HASH }; /* libcurl's callbacks use them as long as the exchange lives */
 
 struct lgem_exchange *lgem_checkexchange(lua_State *L, int arg)
 {
@@ -82,6 +83,19 @@ static void read_body(lua_State *L, struct gem_request *r) /* [-0,+0,v] */
     lua_pop(L, 1);
 }
 
+static void read_hash(lua_State *L, struct gem_request *r) /* [-0,+0,v] */
+{
+    lgem_rawfield(L, 1, "hash");
+    if (!lua_isnil(L, -1)) {
+        struct lgem_sha256 *h = lgem_test(L, -1, LGEM_SHA256);
+        if (h == NULL || h->state == NULL)
+            lgem_fielderror(L, 1, "hash", "an open sha256 expected");
+        r->hash = &h->hash;
+        r->hash_offset = lgem_bytesfield(L, 1, "hash_offset", 0);
+    }
+    lua_pop(L, 1);
+}
+
 static void read_request(lua_State *L, struct gem_request *r) /* [-0,+1,v] */
 {
     memset(r, 0, sizeof *r);
@@ -101,6 +115,7 @@ static void read_request(lua_State *L, struct gem_request *r) /* [-0,+1,v] */
     r->limits.answer = limit_field(L, "max_answer", (size_t)256 << 20);
     r->limits.room = limit_field(L, "room", r->limits.answer);
     read_body(L, r);
+    read_hash(L, r);
     read_headers(L, r);
 }
 
@@ -114,6 +129,8 @@ static int exchange_new(lua_State *L)
     struct lgem_exchange *x = lgem_new(L, sizeof *x, SLOTS, LGEM_EXCHANGE);
     lgem_rawfield(L, 1, "body");
     lua_setiuservalue(L, -2, SLOT_BODY);
+    lgem_rawfield(L, 1, "hash");
+    lua_setiuservalue(L, -2, SLOT_HASH);
     if (gem_exchange_open(&x->ex, lgem_state(L)->mem, &request, &err) < 0)
         return lgem_fail(L, &err);
     x->state = lgem_state(L);

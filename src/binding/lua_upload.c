@@ -51,6 +51,13 @@ static int upload_take(lua_State *L)
     return 1;
 }
 
+/* resume(): the session is another process's; the next request asks what the server has */
+static int upload_resume(lua_State *L)
+{
+    gem_upload_resume(check(L));
+    return 0;
+}
+
 static int upload_acked(lua_State *L)
 {
     lgem_pushbytes(L, check(L)->acked);
@@ -66,7 +73,7 @@ static int nothing_to_close(lua_State *L)
 void lgem_open_upload(lua_State *L)
 {
     static const luaL_Reg methods[] = {
-        {"next", upload_next}, {"take", upload_take}, {"acked", upload_acked}, {NULL, NULL}};
+        {"next", upload_next}, {"take", upload_take}, {"acked", upload_acked}, {"resume", upload_resume}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"new", upload_new}, {NULL, NULL}};
     lgem_type(L, LGEM_UPLOAD, methods, nothing_to_close);
     lua_newtable(L);

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -118,6 +119,65 @@ void gem_file_close(int fd)
 {
     if (fd >= 0)
         close(fd);
+}
+
+static int write_all(int fd, const char *bytes, size_t n)
+{
+    while (n > 0) {
+        ssize_t written = write(fd, bytes, n);
+        if (written < 0 && errno != EINTR)
+            return -1;
+        if (written > 0) {
+            bytes += written;
+            n -= (size_t)written;
+        }
+    }
+    return 0;
+}
+
+/* A rename is on disk when its directory is. Where a directory cannot be opened that is the system's matter. */
+static void sync_directory(char *path)
+{
+    char *slash = strrchr(path, '/');
+    if (slash != NULL)
+        slash[slash == path] = '\0';
+    int fd = open(slash != NULL ? path : ".", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+}
+
+static int replace_through(char *aside, const char *path, const void *bytes, size_t n, struct gem_err *err)
+{
+    int fd = mkstemp(aside); /* mode 0600 */
+    if (fd < 0)
+        return fail("write beside", path, errno, err);
+    int bad = write_all(fd, bytes, n) < 0 || fsync(fd) < 0 ? errno : 0;
+    if (close(fd) < 0 && bad == 0)
+        bad = errno;
+    if (bad == 0 && rename(aside, path) < 0)
+        bad = errno;
+    if (bad == 0)
+        return 0;
+    unlink(aside);
+    return fail("write", path, bad, err);
+}
+
+int gem_file_replace(const char *path, const void *bytes, size_t n, const struct gem_mem *mem, struct gem_err *err)
+{
+    static const char suffix[] = ".XXXXXX";
+    size_t length = strlen(path), room = length + sizeof suffix;
+    char *aside = gem_mem_alloc(mem, room);
+    if (aside == NULL)
+        return gem_err_memory(err);
+    memcpy(aside, path, length);
+    memcpy(aside + length, suffix, sizeof suffix);
+    int result = replace_through(aside, path, bytes, n, err);
+    if (result == 0)
+        sync_directory(aside);
+    gem_mem_free(mem, aside, room);
+    return result;
 }
 
 /* "5ad8a5d6.0": eight hex digits, a dot, a number. */

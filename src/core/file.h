@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "err.h"
+#include "mem.h"
 
 struct gem_file_id {
     int64_t size;
@@ -41,6 +42,10 @@ int gem_file_unchanged(int fd, const struct gem_file_id *id, const char *name, s
 
 /* fd may be -1. */
 void gem_file_close(int fd);
+
+/* Puts n bytes in place of the file, or makes it: for its owner alone (mode 0600), on disk when this returns, and in
+ * one step, so that whoever reads it, now or after a crash, finds the old bytes or the new ones. */
+int gem_file_replace(const char *path, const void *bytes, size_t n, const struct gem_mem *mem, struct gem_err *err);
 
 /* Whether a directory holds certificates under their hashed names, as OpenSSL looks them up. */
 bool gem_file_has_hashed_certificates(const char *directory);

@@ -12,6 +12,12 @@ void gem_upload_init(struct gem_upload *up, int64_t size, int64_t chunk)
     up->granularity = 1;
 }
 
+void gem_upload_resume(struct gem_upload *up)
+{
+    up->state = GEM_UPLOAD_QUERY;
+    up->offered = up->size; /* whoever began it may have sent all */
+}
+
 /* A request that is not the last has a multiple of the granularity, and at least one. */
 static int64_t window(const struct gem_upload *up)
 {

@@ -61,6 +61,9 @@ enum gem_upload_verdict {
  * for all. */
 void gem_upload_init(struct gem_upload *up, int64_t size, int64_t chunk);
 
+/* Takes up an upload that another process began, whose session is known: what the server has is asked first. */
+void gem_upload_resume(struct gem_upload *up);
+
 /* The request to send in state START, SEND or QUERY. */
 void gem_upload_next(const struct gem_upload *up, struct gem_upload_request *request);
 

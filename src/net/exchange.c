@@ -94,6 +94,8 @@ static size_t on_read(char *dst, size_t one, size_t n, void *ud)
         gem_exchange_tell(ex);
         return CURL_READFUNC_PAUSE;
     }
+    if (ex->hash != NULL)
+        gem_sha256_feed(ex->hash, ex->hash_offset + ex->offset + ex->sent, dst, got);
     ex->sent += (int64_t)got;
     if (ex->sent == ex->length && ex->phase == GEM_PHASE_SENDING)
         ex->phase = GEM_PHASE_WAITING;
@@ -317,6 +319,8 @@ int gem_exchange_open(struct gem_exchange *ex, const struct gem_mem *mem, const 
     ex->body = r->body;
     ex->offset = r->offset;
     ex->length = r->length;
+    ex->hash = r->hash;
+    ex->hash_offset = r->hash_offset;
     ex->limits = r->limits;
     ex->clocks = r->clocks;
     ex->tell_data = r->tell_data;
@@ -344,6 +348,7 @@ static void release(struct gem_exchange *ex)
     ex->easy = NULL;
     ex->headers = NULL;
     ex->body = NULL;
+    ex->hash = NULL;
 }
 
 void gem_exchange_close(struct gem_exchange *ex)

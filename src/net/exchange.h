@@ -22,6 +22,7 @@
 #include "../core/buf.h"
 #include "../core/err.h"
 #include "../core/mem.h"
+#include "../core/sha256.h"
 
 struct gem_loop;
 struct gem_exchange;
@@ -52,6 +53,8 @@ struct gem_request {
     size_t header_count;
     const struct gem_body *body; /* or NULL */
     int64_t offset, length;      /* the window of it that is sent */
+    struct gem_sha256 *hash;     /* or NULL: of what is sent; the caller's, like the body */
+    int64_t hash_offset;         /* where the body begins in what is hashed */
     const char *proxy;           /* NULL: as the environment says; "": none */
     const char *ca_file, *ca_path; /* at most one; both NULL: libcurl's own */
     bool compressed;             /* let the peer compress the answer */
@@ -87,6 +90,8 @@ struct gem_exchange {
     const struct gem_body *body;
     struct gem_body_cursor cursor;
     int64_t offset, length, sent;
+    struct gem_sha256 *hash;
+    int64_t hash_offset;
     struct gem_buf supplied;   /* what a reader brought for body offset offset + sent */
 
     struct gem_buf inbox;      /* the answer's body, as far as unread */

@@ -1,0 +1,98 @@
+--- The journal of an upload: what another process needs to go on with it.
+--
+-- It is replaced as a whole, so a crash at any byte leaves the old one or the new one. It holds no key; the upload URL
+-- in it is a secret, and so the file is its owner's alone (mode 0600).
+
+local errors = require "lgemini.errors"
+local json = require "lgemini.json"
+
+local journal = {}
+
+local VERSION = "lgemini upload 1"
+
+-- Members and what they are: numbers are written as text, which every JSON library keeps whole.
+local TEXT = { "url", "path", "mime_type", "scope", "sha256", "name" }
+local NUMBERS = { "size", "mtime", "inode", "device", "hashed" }
+local NEEDED = { url = true, path = true, mime_type = true, scope = true, size = true, mtime = true }
+
+---@class lgemini.Journal
+---@field url string          of the session: a secret
+---@field path string         the local file
+---@field size integer
+---@field mtime number        seconds since 1970
+---@field inode integer
+---@field device integer
+---@field mime_type string
+---@field scope string        key and base URL, not to be told from it
+---@field name string|nil     of the file at the service, where the program chose it
+---@field hashed integer|nil  bytes that sha256 is of
+---@field sha256 string|nil   of the beginning of the file, as it was sent
+
+local function unreadable(path, why)
+  return nil, errors.new { kind = "integrity", message = ("%s is no journal of an upload: %s"):format(path, why) }
+end
+
+--- Writes a journal, in place of an older one.
+---@param core table  lgemini.core
+---@param path string
+---@param record lgemini.Journal
+---@return true|nil
+---@return lgemini.Error|nil err  kind "io"
+function journal.write(core, path, record)
+  local members = { ('"version":%s'):format(json.quote(VERSION)) }
+  for _, name in ipairs(TEXT) do
+    if record[name] then
+      members[#members + 1] = ('"%s":%s'):format(name, json.quote(record[name]))
+    end
+  end
+  for _, name in ipairs(NUMBERS) do
+    if record[name] then
+      members[#members + 1] = ('"%s":"%s"'):format(name, json.number(record[name]))
+    end
+  end
+  local ok, err = core.replace_file(path, "{" .. table.concat(members, ",\n ") .. "}\n")
+  if not ok then
+    return nil, errors.new(err)
+  end
+  return true
+end
+
+--- Reads a journal. Whoever wrote it last wrote it whole; anything else is refused.
+---@param path string
+---@return lgemini.Journal|nil
+---@return lgemini.Error|nil err  kind "io" where there is none, "integrity" where it is none
+function journal.read(path)
+  local file, problem = io.open(path, "rb")
+  if not file then
+    return nil, errors.new { kind = "io", message = tostring(problem) }
+  end
+  local text = file:read(65536) or ""
+  file:close()
+  local decoded, why = json.decode(text)
+  if type(decoded) ~= "table" then
+    return unreadable(path, why or "not an object")
+  elseif decoded.version ~= VERSION then
+    return unreadable(path, "of another kind or version")
+  end
+  local record = {}
+  for _, name in ipairs(TEXT) do
+    record[name] = type(decoded[name]) == "string" and decoded[name] or nil
+  end
+  for _, name in ipairs(NUMBERS) do
+    record[name] = tonumber(decoded[name])
+  end
+  for name in pairs(NEEDED) do
+    if record[name] == nil then
+      return unreadable(path, name .. " is missing")
+    end
+  end
+  return record
+end
+
+--- Takes a journal away: its upload is over.
+---@param path string
+function journal.remove(path)
+  os.remove(path)
+end
+
+return journal
