@@ -39,6 +39,13 @@ function core.alive() end
 ---@return lgemini.core.Failure|nil err  "io": missing, a directory or another thing that is no file, unreadable
 function core.file_info(path) end
 
+--- Puts bytes in place of a file, or makes it: in one step, on disk, for its owner alone (mode 0600).
+---@param path string  without NUL
+---@param bytes string
+---@return true|nil
+---@return lgemini.core.Failure|nil err  "io"
+function core.replace_file(path, bytes) end
+
 --- Where this libcurl looks for certificates: a hashed directory, else a bundle. Reads the directory: ask once.
 ---@return string|nil ca_path
 ---@return string|nil ca_file  nil where there is a ca_path
@@ -190,6 +197,46 @@ function EventParser:finish() end
 
 function EventParser:close() end
 
+-- SHA-256 ------------------------------------------------------------------------------------
+
+core.sha256 = {}
+
+--- The digest of a text.
+---@param text string
+---@return string|nil hex  lower case
+---@return lgemini.core.Failure|nil err  "limit"
+function core.sha256.of(text) end
+
+---@return lgemini.core.Sha256|nil
+---@return lgemini.core.Failure|nil err  "limit"
+function core.sha256.new() end
+
+---@class lgemini.core.Sha256
+local Sha256 = {}
+
+--- Bytes that stand at that offset: what was hashed before is passed over, a gap makes the digest unknown for good.
+---@param offset integer
+---@param bytes string
+function Sha256:feed(offset, bytes) end
+
+--- Takes at most n more bytes of a body, from where it is.
+---@param body lgemini.core.Body
+---@param n integer
+---@return integer|nil position
+---@return lgemini.core.Failure|nil err  as Body:read has it
+function Sha256:read(body, n) end
+
+--- Bytes hashed so far.
+---@return integer
+function Sha256:position() end
+
+--- The digest of the bytes hashed so far; more may follow.
+---@return string|nil hex
+---@return lgemini.core.Failure|nil err  "integrity": bytes are missing
+function Sha256:hex() end
+
+function Sha256:close() end
+
 -- Resumable uploads ----------------------------------------------------------------------------
 
 --- A table of decisions: what to send next, given what came back.
@@ -224,6 +271,9 @@ function Upload:next() end
 ---@return lgemini.core.Failure|nil err  "protocol", "limit": the server makes no sense, and the upload is over
 function Upload:take(answer) end
 
+--- The session is another process's: what the server has is asked first.
+function Upload:resume() end
+
 --- What the server has acknowledged.
 ---@return integer bytes
 function Upload:acked() end
@@ -249,6 +299,8 @@ core.exchange = {}
 ---@field proxy string|nil         nil: as the environment says; "": none
 ---@field ca_file string|nil       at most one of the two; neither: libcurl's own
 ---@field ca_path string|nil
+---@field hash lgemini.core.Sha256|nil  takes what is sent; stays alive as long as the exchange
+---@field hash_offset integer|nil  where the body begins in what is hashed
 ---@field compressed boolean|nil   let the server compress its answer
 ---@field http1 boolean|nil        no HTTP/2
 ---@field tell_data boolean|nil    loop:next() names it when bytes arrive, not only at the end
