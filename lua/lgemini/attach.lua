@@ -186,13 +186,14 @@ function attach.fit(items, length, limit)
   return changed
 end
 
-local function upload_one(client, call, item, on_progress)
+local function upload_one(client, call, item, args)
   local entry = item.entry
   local file, err = files.send(client.files, call, {
     file = entry.file,
     data = entry.data,
     config = { mime_type = item.mime_type },
-    on_progress = on_progress,
+    on_progress = args.on_progress,
+    reuse = args.reuse,
   }, entry.file)
   if not file then
     return nil, err
@@ -224,16 +225,16 @@ end
 ---@param call lgemini.Call
 ---@param items lgemini.attach.Item[]
 ---@param found lgemini.parts.Found
----@param on_progress function|nil  on_progress(sent, total, file)
+---@param args table  of the call: on_progress(sent, total, file), reuse
 ---@return table[]|nil uploads      the file objects, in the order of the parts
 ---@return lgemini.Error|nil err
-function attach.deliver(client, call, items, found, on_progress)
+function attach.deliver(client, call, items, found, args)
   local jobs, uploads = {}, {}
   for _, item in ipairs(items) do
     if item.upload then
       local at = #jobs + 1
       jobs[at] = function()
-        local file, err = upload_one(client, call, item, on_progress)
+        local file, err = upload_one(client, call, item, args)
         uploads[at] = file
         return file, err
       end
@@ -251,6 +252,13 @@ function attach.deliver(client, call, items, found, on_progress)
     return nil, err
   end
   return uploads
+end
+
+--- Forgets that local content is that file at the service: it is gone there.
+---@param client lgemini.Client
+---@param name string
+function attach.forget(client, name)
+  files.forget(client.files, name)
 end
 
 return attach

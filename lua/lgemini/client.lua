@@ -33,6 +33,7 @@ local KNOWN = {
   insecure = true,
   local_files = true,
   inline_limit = true,
+  state_dir = true,
   limits = { max_head = true, max_answer = true, max_event = true },
 }
 
@@ -243,6 +244,15 @@ function methods.call(self, config, total)
   return merged and http.call(self, merged, total), err
 end
 
+--- What was uploaded and still lives: in memory, or in the client's state_dir.
+---@return lgemini.Reuse
+function methods.uploads_index(self)
+  if not self.index then
+    self.index = require("lgemini.reuse").new(self.core, self.state_dir)
+  end
+  return self.index
+end
+
 -- Credentials ----------------------------------------------------------------------------------
 
 local function auth(message, hint)
@@ -361,6 +371,7 @@ function client.new(given)
     api_key = given.api_key,
     insecure = given.insecure,
     local_files = given.local_files,
+    state_dir = options.string(given.state_dir, "state_dir"),
     product = ("lgemini/%s gl-lua/%s"):format(client._VERSION, _VERSION:match "%d.*"),
     random = chance,
     limits = {},

@@ -10,6 +10,7 @@ local options = require "lgemini.options"
 local pager = require "lgemini.pager"
 local poll = require "lgemini.poll"
 local request = require "lgemini.request"
+local reuse = require "lgemini.reuse"
 local schema = require "lgemini.schema"
 
 ---@class lgemini.Files
@@ -626,7 +627,7 @@ end
 
 local UPLOAD = {
   file = true, data = true, read = true, size = true, on_progress = true, wait = true, chunk_size = true,
-  verify = true, journal = true,
+  verify = true, journal = true, reuse = true,
   config = { mime_type = true, display_name = true, name = true, http_options = options.HTTP },
 }
 
@@ -646,19 +647,71 @@ local function check_names(config)
   end
 end
 
+-- Key and base URL in a form that shows neither.
+local function scope_of(self, call)
+  local key, err = self.client:key()
+  if err then
+    return nil, err
+  end
+  return self.client.core.sha256.of((key or "") .. "\n" .. call.options.base_url)
+end
+
+-- The file at the service that has this content already, if it still lives. Only where one of that size is known is
+-- anything hashed.
+local function find_again(self, up, info)
+  local store, size = self.client:uploads_index(), up.source.size
+  for _, entry in ipairs(store:find(size, up.mime_type, up.scope, os.time())) do
+    local same = info and entry.inode == info.inode and entry.device == info.device and entry.mtime == info.mtime
+    if not same then
+      if not hash_up_to(self, up, size) then
+        return nil
+      end
+      same = entry.sha256 == up.hash:hex()
+    end
+    if same then
+      local file = get(self, up.call, entry.name)
+      if file and file.state ~= "FAILED" then
+        return file
+      end
+      store:drop(size, entry, os.time())
+    end
+  end
+end
+
+-- Remembers that this content is that file.
+local function remember(self, up, info, file)
+  local hash = up.hash and up.hash:position() == up.source.size and up.hash:hex()
+  if hash and up.scope and file.state ~= "FAILED" then
+    local now = os.time()
+    self.client:uploads_index():add(up.source.size, { sha256 = hash, mime_type = up.mime_type, scope = up.scope,
+      name = file.name, expires = reuse.expiry(file.expiration_time, now), device = info and info.device,
+      inode = info and info.inode, mtime = info and info.mtime }, now)
+  end
+end
+
+-- Forgets that the content of an upload is that file.
+function files.forget(self, name)
+  self.client:uploads_index():forget(name, os.time())
+end
+
 -- Runs the upload to its end and looks at what came of it.
 local function complete(self, up, args)
-  local file, err = run(self, up)
-  if not file then
-    return nil, err
-  end
-  if up.record then
-    journal.remove(up.journal)
-  end
-  local verified, ok
-  verified, err = verify(self, up, file)
-  if verified == nil then
-    return nil, err
+  local info = up.scope and type(args.file) == "string" and self.client.core.file_info(args.file) or nil
+  local file = up.scope and find_again(self, up, info)
+  local reused, verified, ok, err = file ~= nil, true
+  if not reused then
+    file, err = run(self, up)
+    if not file then
+      return nil, err
+    end
+    if up.record then
+      journal.remove(up.journal)
+    end
+    verified, err = verify(self, up, file)
+    if verified == nil then
+      return nil, err
+    end
+    remember(self, up, info, file)
   end
   ok, err = up.report(up.source.size or up.machine:acked(), true)
   if not ok then
@@ -672,17 +725,8 @@ local function complete(self, up, args)
       return nil, err
     end
   end
-  transports[file] = { verified = verified, attempts = up.attempts + 1 }
+  transports[file] = { verified = verified, reused = reused, attempts = (up.attempts or 0) + 1 }
   return file
-end
-
--- Key and base URL in a form that shows neither.
-local function scope_of(self, call)
-  local key, err = self.client:key()
-  if err then
-    return nil, err
-  end
-  return self.client.core.sha256.of((key or "") .. "\n" .. call.options.base_url)
 end
 
 local function record_of(self, up, path)
@@ -739,6 +783,13 @@ function files.send(self, call, args, what)
     report = reporter(self.client.tasks, args.on_progress, source.size, what),
     hash = args.verify ~= false and self.client.core.sha256.new() or nil,
   }
+  -- What has a name of its own, or is known only while it is read, is sent as it is.
+  if args.reuse ~= false and up.hash and source.body and not source.read and not name and not args.journal then
+    up.scope, err = scope_of(self, call)
+    if not up.scope then
+      return nil, err
+    end
+  end
   if args.journal then
     up.journal = args.journal
     up.record, err = record_of(self, up, args.file)
@@ -753,7 +804,8 @@ end
 ---@param args string|table  a path; or one of file (path or open io file), data (bytes), read (function(offset, n) ->
 ---  bytes) with size (bytes); config: mime_type, display_name, name; on_progress(sent, total) in bytes, at most ten
 ---  times a second; wait = false returns at once; chunk_size (bytes) for proxies that refuse long requests; verify =
----  false leaves out the comparison of SHA-256; journal: a path where it is written how to go on, see Files:resume
+---  false leaves out the comparison of SHA-256; journal: a path where it is written how to go on, see Files:resume;
+---  reuse = false sends the bytes though the service has them under another name
 ---@return table|nil file  the file object
 ---@return lgemini.Error|nil err
 function Files:upload(args)
@@ -762,6 +814,7 @@ function Files:upload(args)
   options.callback(args.on_progress, "on_progress")
   options.boolean(args.wait, "wait")
   options.boolean(args.verify, "verify")
+  options.boolean(args.reuse, "reuse")
   options.string(args.journal, "journal")
   local call, err = self.client:call(args.config, false)
   if not call then

@@ -35,7 +35,8 @@ end
 -- The names that a call with contents knows.
 local function known_for(row)
   local inside = "contents = { { file = ... } }"
-  return { model = true, contents = true, on_progress = true, config = known_config(row), file = inside, data = inside }
+  return { model = true, contents = true, on_progress = true, reuse = true, config = known_config(row), file = inside,
+    data = inside }
 end
 
 -- Requests -------------------------------------------------------------------------------------
@@ -123,7 +124,7 @@ end
 -- Uploads what has to be uploaded, then makes the request: request, facts.
 local function deliver(self, call, row, args, plan, facts)
   if plan.due then
-    local uploads, err = attach.deliver(self.client, call, plan.items, plan.found, args.on_progress)
+    local uploads, err = attach.deliver(self.client, call, plan.items, plan.found, args)
     if not uploads then
       return nil, err
     end
@@ -134,6 +135,24 @@ local function deliver(self, call, row, args, plan, facts)
     end
   end
   return to_request(self, call, row, plan)
+end
+
+-- For when the service says that a file is gone which was uploaded for this very request, or long before it: the file
+-- is uploaded again and the request is sent once more. -> function(err) -> request | nil, err
+local function healer(self, call, row, args, plan, facts)
+  local healed = false
+  return function(err)
+    local ours = false
+    for _, file in ipairs(facts.uploads or {}) do
+      ours = ours or file.name == err.file
+    end
+    if healed or not ours or err.kind ~= "file_expired" then
+      return nil
+    end
+    healed = true
+    attach.forget(self.client, err.file)
+    return deliver(self, call, row, args, plan, facts)
+  end
 end
 
 local function facts_of(args)
@@ -173,14 +192,24 @@ local function ask_with_contents(self, row, args, coerce, facts)
   if plan.due and not call.options.timeout.total then
     call.deadline = self.client.tasks.now() + options.TOTAL
   end
-  return ask(call, sent, facts)
+  local decoded
+  decoded, err = ask(call, sent, facts)
+  if decoded == nil then
+    local again, problem = healer(self, call, row, args, plan, facts)(err)
+    if not again then
+      return nil, problem or err
+    end
+    return ask(call, again, facts)
+  end
+  return decoded
 end
 
 -- Calls ----------------------------------------------------------------------------------------
 
 --- Asks a model and waits for the whole answer.
 ---@param args table  model; contents (text, parts, media: see parts.lua); config (reference section 4, snake_case, and
----  http_options); on_progress(sent, total, file) in bytes, for local files that are uploaded first
+---  http_options); on_progress(sent, total, file) in bytes, for local files that are uploaded first; reuse = false
+---  uploads them though the service has them
 ---@return lgemini.GenerateContentResponse|nil
 ---@return lgemini.Error|nil err
 function Models:generate_content(args)
@@ -188,6 +217,7 @@ function Models:generate_content(args)
   local row = rows.generate_content
   args = options.arguments(args, nil, known_for(row), "generate_content")
   options.callback(args.on_progress, "on_progress")
+  options.boolean(args.reuse, "reuse")
   local facts = facts_of(args)
   local decoded, err = ask_with_contents(self, row, args, parts.contents, facts)
   if decoded == nil then
@@ -205,6 +235,7 @@ function Models:generate_content_stream(args)
   local row = rows.generate_content_stream
   args = options.arguments(args, nil, known_for(row), "generate_content_stream")
   options.callback(args.on_progress, "on_progress")
+  options.boolean(args.reuse, "reuse")
   local facts, sent, plan = facts_of(args), nil, nil
   local call, err = self.client:call(args.config, false)
   if call then
@@ -216,7 +247,8 @@ function Models:generate_content_stream(args)
   local prepare = plan and plan.due and function()
     return deliver(self, call, row, args, plan, facts)
   end or nil
-  return stream.new(call, sent, err, prepare, facts):each()
+  local heal = prepare and healer(self, call, row, args, plan, facts)
+  return stream.new(call, sent, err, prepare, facts, heal):each()
 end
 
 --- Counts the tokens of a request without asking it.

@@ -31,14 +31,16 @@ end
 ---@param err lgemini.Error|nil        why there is no request
 ---@param prepare function|nil         -> request | nil, err: what is to be done before it
 ---@param facts table                  for the answer
+---@param heal function|nil            err -> request | nil, err: another one, before anything was delivered
 ---@return lgemini.Stream
-function stream.new(call, sent, err, prepare, facts)
+function stream.new(call, sent, err, prepare, facts, heal)
   local self = setmetatable({
     call = call,
     sent = sent,
     failure = err,
     prepare = prepare,
     facts = facts,
+    heal = heal,
     accumulator = answer.accumulator(facts),
     delivered = 0,
   }, Stream)
@@ -248,8 +250,12 @@ function methods.next(self)
       return chunk
     end
     let_go(self)
-    local again
-    if self.sent then
+    local again, problem
+    if self.heal and self.delivered == 0 then
+      again, problem = self.heal(err)
+      self.sent, err = again or self.sent, problem or err
+    end
+    if self.sent and not again then
       again, err = http.again(self.call, self.sent, err, self.delivered > 0)
     end
     if not again then

@@ -56,16 +56,16 @@ local C_ARROWS = {
 local LEAVES = words "errors json media options parts retry schema"
 local LUA_ARROWS = {
   errors = "", json = "", media = "", options = "", parts = "", retry = "", schema = "",
-  request = "", endpoints = "", poll = "", http = "", tasks = "", journal = "",
+  request = "", endpoints = "", poll = "", http = "", tasks = "", journal = "", reuse = "",
   answer = "core", -- base64
   stream = "answer http",
   pager = "answer endpoints http",
   operations = "answer endpoints http poll",
   attach = "files request",
-  files = "answer endpoints http journal pager poll request",
+  files = "answer endpoints http journal pager poll request reuse",
   models = "answer attach endpoints http operations pager request stream",
   chats = "models",
-  client = "chats core files http models operations tasks",
+  client = "chats core files http models operations reuse tasks",
   init = "client core",
 }
 

@@ -61,7 +61,7 @@ describe("an upload", function()
     local file = assert(client.files:upload "spec/fixtures/demo.mp4")
     assert.is_true(file.transport.verified)
     assert.equal(1, file.transport.attempts)
-    file = assert(client.files:upload { file = "spec/fixtures/demo.mp4", verify = false })
+    file = assert(client.files:upload { file = "spec/fixtures/demo.mp4", verify = false, reuse = false })
     assert.is_false(file.transport.verified)
   end)
 

@@ -1,0 +1,200 @@
+-- The same content is not uploaded twice while it lives, and a file that is gone is uploaded again.
+local emulator = require "spec.support.emulator"
+local gemini = require "lgemini"
+local process = require "spec.support.process"
+
+local KEY = "AIzaSyD-not-a-real-key-0123456789abcdefg"
+local MODEL = "gemini-3.5-flash"
+
+describe("content that was uploaded", function()
+  local em, client, directory, clients
+
+  setup(function()
+    em = emulator.start { args = { "--processing", "0" } }
+    directory = process.temporary_directory()
+  end)
+  teardown(function()
+    em:stop()
+    process.remove_directory(directory)
+  end)
+
+  local function new_client(options)
+    options = options or {}
+    options.api_key = options.api_key or KEY
+    options.http_options = { base_url = em.url, retry_options = { initial_delay = 0.01, max_delay = 0.01 } }
+    local made = gemini.Client(options)
+    clients[#clients + 1] = made
+    return made
+  end
+
+  before_each(function()
+    em:clear()
+    clients = {}
+    client = new_client()
+  end)
+  after_each(function()
+    for _, each in ipairs(clients) do each:close() end
+    client, clients = nil, nil
+  end)
+
+  local function write(name, bytes)
+    local path = directory .. "/" .. name
+    local file = assert(io.open(path, "wb"))
+    assert(file:write(bytes))
+    assert(file:close())
+    return path
+  end
+
+  local function output(command)
+    local pipe = assert(io.popen(command))
+    local text = pipe:read "*a"
+    pipe:close()
+    return text
+  end
+
+  -- How many uploads were begun.
+  local function begun()
+    local n = 0
+    for _, entry in ipairs(em:requests_to "/upload/") do
+      if entry.headers["x-goog-upload-command"] == "start" then n = n + 1 end
+    end
+    return n
+  end
+
+  it("is the same file the next time", function()
+    local path = write("a.txt", "content of its own")
+    local first = assert(client.files:upload(path))
+    local second = assert(client.files:upload(path))
+    assert.equal(first.name, second.name)
+    assert.is_false(first.transport.reused)
+    assert.is_true(second.transport.reused)
+    assert.equal(1, begun())
+  end)
+
+  it("is known by what it is, not by its name or time", function()
+    local first = assert(client.files:upload(write("b.txt", "known by content")))
+    local second = assert(client.files:upload(write("c.txt", "known by content")))
+    local third = assert(client.files:upload { data = "known by content", config = { mime_type = "text/plain" } })
+    assert.equal(first.name, second.name)
+    assert.equal(first.name, third.name)
+    assert.equal(1, begun())
+  end)
+
+  it("is uploaded when it differs, in however little", function()
+    assert(client.files:upload(write("d.txt", "one letter: a")))
+    assert(client.files:upload(write("d.txt", "one letter: b")))
+    assert(client.files:upload { file = directory .. "/d.txt", config = { mime_type = "text/csv" } })
+    assert(client.files:upload { file = directory .. "/d.txt", config = { name = "of-its-own" } })
+    assert(client.files:upload { file = directory .. "/d.txt", reuse = false })
+    assert.equal(5, begun())
+  end)
+
+  it("is uploaded for another key", function()
+    local path = write("e.txt", "for two keys")
+    assert(client.files:upload(path))
+    assert(new_client { api_key = "another" }.files:upload(path))
+    assert.equal(2, begun())
+  end)
+
+  it("is uploaded again when its file is gone", function()
+    local path = write("f.txt", "soon gone")
+    local first = assert(client.files:upload(path))
+    em:file(first.name, { expire = true })
+    local second = assert(client.files:upload(path))
+    assert.are_not.equal(first.name, second.name)
+    assert.equal(second.name, assert(client.files:upload(path)).name)
+    assert.equal(2, begun())
+  end)
+
+  it("is looked for before it is hashed, and asked about once", function()
+    local path = write("g.txt", "asked about once")
+    assert(client.files:upload(path))
+    em:clear()
+    assert(client.files:upload(path))
+    local seen = em:requests()
+    assert.equal(1, #seen)
+    assert.equal("GET", seen[1].method)
+  end)
+
+  describe("with a state_dir", function()
+    it("is known to the next program", function()
+      local path = write("h.txt", "for the next program")
+      local first = assert(new_client { state_dir = directory }.files:upload(path))
+      local second = assert(new_client { state_dir = directory }.files:upload(path))
+      assert.equal(first.name, second.name)
+      assert.equal(1, begun())
+    end)
+
+    it("leaves files that are their owner's alone and hold no key", function()
+      assert(new_client { state_dir = directory }.files:upload(write("i.txt", "a secret to keep")))
+      local path = directory .. "/uploads-16.json"
+      assert.equal("600", output("stat -c %a " .. process.quote(path)):match "%d+")
+      local file = assert(io.open(path))
+      assert.is_nil(file:read "*a":find(KEY, 1, true))
+      file:close()
+    end)
+
+    it("is uploaded where the index is broken, and the index is mended", function()
+      local path = write("j.txt", "of a broken index!")
+      for _, junk in ipairs { "", "{", '{"uploads":7}', '{"uploads":[1,{"sha256":2}]}', "\0\255" } do
+        write("uploads-18.json", junk)
+        assert(new_client { state_dir = directory }.files:upload { file = path, reuse = true })
+      end
+      local before = begun()
+      assert(new_client { state_dir = directory }.files:upload(path))
+      assert.equal(5, before)
+      assert.equal(5, begun())
+    end)
+
+    it("is uploaded where the folder is not there", function()
+      assert(new_client { state_dir = directory .. "/nowhere" }.files:upload(write("k.txt", "no folder")))
+    end)
+  end)
+
+  describe("and that the service has lost", function()
+    local path
+
+    -- The next question is answered as if the file that it names were gone.
+    local function lose(name, method)
+      em:fault { path = method, status = 403, body = { error = { code = 403, status = "PERMISSION_DENIED",
+        message = ("You do not have permission to access the File %s or it may not exist."):format(
+          name:gsub("^files/", "")) } } }
+    end
+
+    local function contents()
+      return { "Look", { file = path, via = "upload" } }
+    end
+
+    before_each(function()
+      path = write("lost.txt", "lost and found " .. tostring({}))
+    end)
+
+    it("is uploaded again, and the question is asked once more", function()
+      local first = assert(client.models:generate_content { model = MODEL, contents = contents() }).uploads[1]
+      lose(first.name, ":generateContent")
+      local response = assert(client.models:generate_content { model = MODEL, contents = contents() })
+      assert.are_not.equal(first.name, response.uploads[1].name)
+      assert.equal(2, begun())
+      local asked = em:requests_to ":generateContent"
+      assert.equal(3, #asked)
+      assert.equal(response.uploads[1].name, asked[3].parts[2].file)
+    end)
+
+    it("is uploaded again for a stream, too", function()
+      local first = assert(client.models:generate_content { model = MODEL, contents = contents() }).uploads[1]
+      lose(first.name, ":streamGenerateContent")
+      local stream = client.models:generate_content_stream { model = MODEL, contents = contents() }
+      for _ in stream:each() do end -- luacheck: ignore 542
+      assert.are_not.equal(first.name, stream.response.uploads[1].name)
+    end)
+
+    it("is uploaded again once, not for ever", function()
+      em:fault { path = ":generateContent", status = 403, always = true, body = { error = { code = 403,
+        status = "PERMISSION_DENIED",
+        message = "You do not have permission to access the File x or it may not exist." } } }
+      local _, err = client.models:generate_content { model = MODEL, contents = contents() }
+      assert.equal("file_expired", err.kind)
+      assert.equal(1, #em:requests_to ":generateContent")
+    end)
+  end)
+end)
