@@ -460,14 +460,46 @@ describe("a call", function()
       assert_failed("closed", client.tasks:join(task))
     end)
 
-    it("holds nothing of its request once it has ended", function()
-      begin { stream_of { event "one", 'data: {"candidates":[{"finishReason":"STOP"}]}\n\n' } }
-      local stream = open_stream { "Look", { data = "bytes", mime_type = "image/png" } }
-      for _ in stream:each() do end -- luacheck: ignore 542
-      collectgarbage()
-      collectgarbage()
-      assert.equal(0, client.core.alive().body)
-      assert.equal("one", stream.response.text)
+    it("holds nothing of its request once it has ended, well or not", function()
+      begin { stream_of { event "one", 'data: {"candidates":[{"finishReason":"STOP"}]}\n\n' }, stream_of { event "one" } }
+      for _ = 1, 2 do
+        local stream = open_stream { "Look", { data = "bytes", mime_type = "image/png" } }
+        repeat until not stream:next()
+        collectgarbage()
+        collectgarbage()
+        assert.equal(0, client.core.alive().body)
+        assert.equal("one", stream.response.text)
+      end
+    end)
+
+    it("says in each failure how often it was sent, and what the server asks for", function()
+      local busy = '{"error":{"code":429,"message":"slow","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo",'
+        .. '"retryDelay":"7s"}]}}'
+      for kind, answer in pairs {
+        incomplete = stream_of { event "one", "data: " .. busy .. "\n\n" },
+        protocol = { status = 200, headers = { ["content-type"] = "text/html" }, body = { bytes = "<p>login" } },
+      } do
+        begin { refusal(503), answer }
+        local stream, err = open_stream(), nil
+        repeat
+          local chunk
+          chunk, err = stream:next()
+        until not chunk
+        assert_failed(kind, nil, err)
+        assert.equal(2, err.attempts)
+        assert.equal(kind == "incomplete" and 7 or nil, err.retry_after)
+        client:close()
+      end
+      begin { refusal(503), stream_of { event "one" } }
+      local stream = open_stream()
+      assert(stream:next())
+      assert.equal(2, assert_failed("incomplete", stream:next()).attempts)
+    end)
+
+    it("fails as its uploads do, and asks nothing", function()
+      begin { refusal(400, "no more of these") }
+      assert_failed("invalid", open_stream { { data = "x", mime_type = "text/plain", via = "upload" } }:next())
+      assert.equal(1, #server:received())
     end)
 
     it("wants a colon", function()
