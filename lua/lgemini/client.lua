@@ -158,6 +158,8 @@ local CHECKS = {
   proxy = function(value) return check_text(value, "http_options.proxy") end,
   ca_file = function(value) return check_text(value, "http_options.ca_file") end,
   ca_path = function(value) return check_text(value, "http_options.ca_path") end,
+  cert_file = function(value) return check_text(value, "http_options.cert_file") end,
+  key_file = function(value) return check_text(value, "http_options.key_file") end,
   extra_body = function(value) return options.table(value, "http_options.extra_body") end,
 }
 
@@ -195,6 +197,11 @@ local function merge(self, base, given)
   end
   if given.ca_file or given.ca_path then -- libcurl with both would read the bundle for every connection
     merged.ca_file, merged.ca_path = given.ca_file, not given.ca_file and given.ca_path or nil
+  end
+  if given.cert_file then -- the key of another certificate is of no use
+    merged.key_file = given.key_file
+  elseif merged.key_file and not merged.cert_file then
+    return invalid "http_options.key_file: it is the key of a certificate; give cert_file, too"
   end
   return merged
 end
@@ -301,7 +308,7 @@ end
 ---@param url string
 ---@return boolean
 function methods.is_loopback(_, url)
-  local authority = url:match "^%a+://([^/?#]*)" or ""
+  local authority = url:match "^%a[%w+.-]*://([^/?#]*)" or ""
   local host = authority:gsub(":%d*$", ""):lower()
   return host == "localhost" or host == "[::1]" or host:find "^127%.%d%d?%d?%.%d%d?%d?%.%d%d?%d?$" ~= nil
 end

@@ -299,6 +299,8 @@ core.exchange = {}
 ---@field proxy string|nil         nil: as the environment says; "": none
 ---@field ca_file string|nil       at most one of the two; neither: libcurl's own
 ---@field ca_path string|nil
+---@field cert_file string|nil     our own certificate, PEM
+---@field key_file string|nil      its key, PEM; nil: it is in cert_file
 ---@field hash lgemini.core.Sha256|nil  takes what is sent; stays alive as long as the exchange
 ---@field hash_offset integer|nil  where the body begins in what is hashed
 ---@field compressed boolean|nil   let the server compress its answer

@@ -449,6 +449,11 @@ local function bytes_request(self, up, command, offset, length)
   }
 end
 
+-- What of a URL that gives rights must stay out of errors: servers like to say which path they did not find.
+local function secret_of(url)
+  return url:match "^%a+://[^/?#]+(..+)$"
+end
+
 -- The upload URL with our own host in it where the base URL is the user's: a proxy must see the bytes, too.
 local function upload_url(self, up, url)
   local base = up.call.options.base_url
@@ -512,7 +517,7 @@ local function advance(self, up)
     if not up.url then
       return nil, err
     end
-    up.secret = up.url:match "^%a+://[^/]+(/.+)$" -- servers like to say what was not found
+    up.secret = secret_of(up.url)
     up.noted = nil
     local noted
     noted, err = note(up, 0)
@@ -533,22 +538,32 @@ local function digest_of(self, file)
   end
 end
 
--- The file whose name got lost with the last answer: the newest of that content.
-local function find_by_content(self, up)
-  if not up.hash or not up.source.size then
+-- The digest of all of the source; nil where it is not known. What another process sent is read for it here.
+local function digest_sent(self, up)
+  local hash, size = up.hash, up.source.size
+  if hash and size and hash:position() < size and (up.source.read or not hash_up_to(self, up, size)) then
     return nil
   end
-  local ours = hash_up_to(self, up, up.source.size) and up.hash:hex()
-  local list, found = pager.new(self.client, rows.list, { config = { page_size = 100 } }), nil
+  return hash and hash:hex()
+end
+
+-- The file whose name got lost with the last answer: the newest of that content.
+local function find_by_content(self, up)
+  local ours = up.source.size and digest_sent(self, up)
+  local found, token
   for _ = 1, ours and LOST_PAGES or 0 do
-    local page = list:next_page()
-    for _, file in ipairs(page or {}) do
+    local query = endpoints.query(rows.list, { page_size = 100, page_token = token })
+    local page = http.ask(up.call, { verb = "GET", url = self.client:url(up.call.options, rows.list, rows.list.path,
+      query) })
+    page = page and answer.convert(page, rows.list.answer) or {}
+    for _, file in ipairs(page.files or {}) do
       local newer = not found or tostring(file.create_time) > tostring(found.create_time)
       if file.mime_type == up.mime_type and digest_of(self, file) == ours and newer then
         found = file
       end
     end
-    if not page then
+    token = page.next_page_token
+    if not token or token == "" then
       break
     end
   end
@@ -558,20 +573,20 @@ end
 -- Compares what the service has with what was sent: true, or false where one of the two is not known. A file that
 -- differs is deleted.
 local function verify(self, up, file)
-  local theirs, ours = digest_of(self, file), up.hash and up.hash:hex()
+  local theirs = digest_of(self, file)
+  local ours = theirs and digest_sent(self, up)
   if not theirs or not ours then
     return false
   elseif theirs == ours then
     return true
   end
   local path = endpoints.path(rows.delete, { name = file.name })
-  if path then
-    http.send(up.call, { verb = "DELETE", url = self.client:url(up.call.options, rows.delete, path, "") })
-  end
+  local deleted = path and http.send(up.call, { verb = "DELETE",
+    url = self.client:url(up.call.options, rows.delete, path, "") })
   return nil, errors.new {
     kind = "integrity",
-    message = ("the service has something else than was sent (SHA-256 %s, not %s); its file was deleted"):format(
-      theirs, ours),
+    message = ("the service has something else than was sent (SHA-256 %s, not %s); its file %s"):format(theirs, ours,
+      deleted and "was deleted" or "could not be deleted"),
     file = file,
   }
 end
@@ -845,6 +860,11 @@ local function taken_up(self, call, args, record)
   elseif scope ~= record.scope then
     return nil, errors.new { kind = "integrity", message = "the journal is of another API key or base URL" }
   end
+  local url
+  url, err = upload_url(self, { call = call }, record.url)
+  if not url then
+    return nil, err
+  end
   local source
   source, err = sources.file(self, { file = record.path })
   if not source then
@@ -860,8 +880,8 @@ local function taken_up(self, call, args, record)
     hash = record.sha256 and self.client.core.sha256.new() or nil,
     journal = args.journal,
     record = record,
-    url = record.url,
-    secret = record.url:match "^%a+://[^/]+(/.+)$",
+    url = url,
+    secret = secret_of(url),
     noted = record.hashed or 0,
   }
   up.machine:resume()
@@ -931,7 +951,7 @@ local function redirected(self, sent, location)
     return nil, errors.new { kind = "protocol", message = "the server redirected from https to plain http" }
   end
   return { verb = "GET", url = url, raw = true, bulk = true, about = sent.about, foreign = sent.foreign or not same,
-    secret = url, attempts = sent.attempts - 1 }
+    secret = secret_of(url), attempts = sent.attempts - 1 }
 end
 
 -- Hands the bytes on as they come. write(bytes) -> true | nil, err
@@ -1024,7 +1044,7 @@ end
 -- A file beside `path` that takes its name in the end: what is there under the name is whole.
 local function beside(path, chance)
   local partial = path .. (".%08x.part"):format(math.floor(chance * 2 ^ 32))
-  local target, out, made = {}, nil, false
+  local target, out = {}, nil
   local function checked(ok, why)
     if ok then
       return true
@@ -1037,7 +1057,6 @@ local function beside(path, chance)
       out:close()
     end
     out, why = io.open(partial, "wb")
-    made = made or out ~= nil
     return checked(out, why)
   end
   function target.write(bytes)
@@ -1051,7 +1070,7 @@ local function beside(path, chance)
     if ok then
       ok, err = checked(os.rename(partial, path))
     end
-    if made and not ok then
+    if not ok then
       os.remove(partial)
     end
     return ok, err

@@ -21,7 +21,7 @@ local http = {}
 ---@field url string
 ---@field headers table<string, string>|nil  beside those of the options
 ---@field no_key boolean|nil   the URL is a secret of its own
----@field foreign boolean|nil  of another origin: it gets no key, and no headers of the options
+---@field foreign boolean|nil  of another origin: it gets no key, headers or certificate of the options
 ---@field body table|nil       of core.body
 ---@field offset integer|nil   the window of the body to send
 ---@field length integer|nil
@@ -153,6 +153,8 @@ local function exchange_for(call, request, key, bulk)
     proxy = options.proxy or (call.client:is_loopback(request.url) and "" or nil),
     ca_file = options.ca_file,
     ca_path = options.ca_path,
+    cert_file = not request.foreign and options.cert_file or nil,
+    key_file = not request.foreign and options.key_file or nil,
     compressed = not request.raw,
     http1 = bulk,
     tell_data = request.raw,

@@ -227,7 +227,7 @@ end
 ---@type lgemini.Known
 options.HTTP = {
   base_url = true, api_version = true, headers = true, timeout = true, retry_options = true,
-  proxy = true, ca_file = true, ca_path = true, extra_body = true,
+  proxy = true, ca_file = true, ca_path = true, cert_file = true, key_file = true, extra_body = true,
 }
 
 --- Seconds for a whole call where the user set none and nothing else guards it.

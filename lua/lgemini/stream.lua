@@ -195,7 +195,7 @@ local function finish(self)
   self.facts.transport = http.transport(self.call, self.sent, self.headers, self.exchange:facts())
   let_go(self)
   if self.finished then
-    self.ended, self.sent = true, nil
+    self.ended, self.sent, self.heal = true, nil, nil
     return nil
   end
   return nil, incomplete(self, "the stream ended without a finish reason: a part of the answer is missing")
@@ -259,7 +259,7 @@ function methods.next(self)
       again, err = http.again(self.call, self.sent, err, self.delivered > 0)
     end
     if not again then
-      self.failure, self.sent = broken(self, err), nil
+      self.failure, self.sent, self.heal = broken(self, err), nil, nil
     end
   end
   return nil, self.failure

@@ -302,6 +302,37 @@ static void test_a_lost_session_begins_anew_once(void)
          {"upload", 4, 8, ACTIVE, GO});
 }
 
+/* Another process began: what it sent is not known, so the server may have any of it. */
+static void test_a_session_is_taken_up(void)
+{
+    static const struct gem_upload_answer some = ACTIVE_WITH(13), all = ACTIVE_WITH(20), final = FINAL, gone = CODE(404),
+                                          more = ACTIVE_WITH(21), broken = BREAK;
+    static const struct gem_upload_answer *const first[] = {&some, &all, &final, &gone, &more, &broken};
+    static const struct {
+        enum gem_upload_verdict verdict;
+        enum gem_upload_state state;
+        int64_t acked;
+    } wanted[] = {{GEM_UPLOAD_GO, GEM_UPLOAD_SEND, 13}, {GEM_UPLOAD_GO, GEM_UPLOAD_SEND, 20},
+                  {GEM_UPLOAD_END, GEM_UPLOAD_DONE, 0}, {GEM_UPLOAD_GO, GEM_UPLOAD_START, 0},
+                  {GEM_UPLOAD_STOP, GEM_UPLOAD_FAILED, 0}, {GEM_UPLOAD_AGAIN, GEM_UPLOAD_QUERY, 0}};
+    for (size_t i = 0; i < sizeof first / sizeof *first; i++) {
+        struct gem_upload up;
+        struct gem_upload_request request;
+        gem_upload_init(&up, 20, 0);
+        gem_upload_resume(&up);
+        gem_upload_next(&up, &request);
+        CHECK_STR(request.command, "query");
+        CHECK(gem_upload_take(&up, first[i], NULL) == wanted[i].verdict);
+        CHECK(up.state == wanted[i].state && up.acked == wanted[i].acked);
+        if (up.state != GEM_UPLOAD_SEND)
+            continue;
+        gem_upload_next(&up, &request);
+        CHECK_STR(request.command, LAST);
+        CHECK(request.offset == up.acked && request.length == 20 - up.acked);
+        CHECK(gem_upload_take(&up, &final, NULL) == GEM_UPLOAD_END);
+    }
+}
+
 static void test_nothing_comes_after_the_end(void)
 {
     static const struct gem_upload_answer started = STARTED, final = FINAL;
@@ -523,6 +554,7 @@ int main(void)
     RUN(test_all_was_sent_and_it_is_still_active);
     RUN(test_refusals);
     RUN(test_a_lost_session_begins_anew_once);
+    RUN(test_a_session_is_taken_up);
     RUN(test_nothing_comes_after_the_end);
     RUN(test_an_honest_server_gets_the_file_once);
     RUN(test_a_mad_server_comes_to_an_end);

@@ -104,6 +104,8 @@ static void read_request(lua_State *L, struct gem_request *r) /* [-0,+1,v] */
     r->proxy = lgem_textfield(L, 1, "proxy");
     r->ca_file = lgem_textfield(L, 1, "ca_file");
     r->ca_path = lgem_textfield(L, 1, "ca_path");
+    r->cert_file = lgem_textfield(L, 1, "cert_file");
+    r->key_file = lgem_textfield(L, 1, "key_file");
     r->compressed = lgem_flagfield(L, 1, "compressed");
     r->http1 = lgem_flagfield(L, 1, "http1");
     r->tell_data = lgem_flagfield(L, 1, "tell_data");

@@ -273,10 +273,24 @@ static CURLcode set_trust(CURL *e, const struct gem_request *r)
     bad |= curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L);
     bad |= curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L);
     bad |= curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    bad |= curl_easy_setopt(e, CURLOPT_PROXY_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     if (r->ca_file == NULL && r->ca_path == NULL)
         return bad;
     bad |= curl_easy_setopt(e, CURLOPT_CAINFO, r->ca_file);
     bad |= curl_easy_setopt(e, CURLOPT_CAPATH, r->ca_path);
+    bad |= curl_easy_setopt(e, CURLOPT_PROXY_CAINFO, r->ca_file);
+    bad |= curl_easy_setopt(e, CURLOPT_PROXY_CAPATH, r->ca_path);
+    return bad;
+}
+
+/* Ours, for a server that asks who we are; proxies do not get it. */
+static CURLcode set_certificate(CURL *e, const struct gem_request *r)
+{
+    CURLcode bad = 0;
+    if (r->cert_file == NULL)
+        return bad;
+    bad |= curl_easy_setopt(e, CURLOPT_SSLCERT, r->cert_file);
+    bad |= curl_easy_setopt(e, CURLOPT_SSLKEY, r->key_file != NULL ? r->key_file : r->cert_file);
     return bad;
 }
 
@@ -307,8 +321,10 @@ static CURLcode set_transport(struct gem_exchange *ex, const struct gem_request 
                             r->http1 ? (long)CURL_HTTP_VERSION_1_1 : (long)CURL_HTTP_VERSION_2TLS);
     /* Waits for a connection that may be shared. Over plain HTTP nothing is: libcurl would wait for the first answer. */
     bad |= curl_easy_setopt(e, CURLOPT_PIPEWAIT, !r->http1 && is_https(r->url) ? 1L : 0L);
-    if (r->proxy != NULL)
+    if (r->proxy != NULL) { /* the environment's exceptions are for the environment's proxies */
         bad |= curl_easy_setopt(e, CURLOPT_PROXY, r->proxy);
+        bad |= curl_easy_setopt(e, CURLOPT_NOPROXY, "");
+    }
     return bad;
 }
 
@@ -332,7 +348,8 @@ int gem_exchange_open(struct gem_exchange *ex, const struct gem_mem *mem, const 
     ex->phase = GEM_PHASE_QUEUED;
     ex->since = gem_now();
     if (ex->easy == NULL || set_headers(ex, r, err) < 0 || set_transport(ex, r) != CURLE_OK ||
-        set_trust(ex->easy, r) != CURLE_OK || set_answer(ex, r) != CURLE_OK || set_body(ex, r) != CURLE_OK) {
+        set_trust(ex->easy, r) != CURLE_OK || set_certificate(ex->easy, r) != CURLE_OK ||
+        set_answer(ex, r) != CURLE_OK || set_body(ex, r) != CURLE_OK) {
         gem_exchange_close(ex);
         return gem_err_set(err, GEM_LIMIT, 0, "not enough memory, or a libcurl without what is needed (7.88, TLS)");
     }
@@ -404,9 +421,29 @@ void gem_exchange_fail(struct gem_exchange *ex, const struct gem_err *err)
     end(ex);
 }
 
+/* libcurl's message then quotes the URL, with the password in it. */
+static bool is_bad_proxy(const struct gem_exchange *ex)
+{
+    static const char words[] = "Unsupported proxy";
+    return strncmp(ex->message, words, sizeof words - 1) == 0;
+}
+
+/* In TLS 1.3 a server that does not like our certificate says so when we already read. */
+static bool is_alert(const struct gem_exchange *ex)
+{
+    return ex->status == 0 && strstr(ex->message, "SSL routines:") != NULL && strstr(ex->message, " alert ") != NULL;
+}
+
 static enum gem_kind kind_of(const struct gem_exchange *ex, CURLcode result)
 {
+    if (is_bad_proxy(ex))
+        return GEM_INVALID;
     switch (result) {
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+        return is_alert(ex) ? GEM_TLS : GEM_NETWORK;
+    case CURLE_SSL_CLIENTCERT:
+        return GEM_TLS;
     case CURLE_URL_MALFORMAT:
         return GEM_INVALID;
     case CURLE_OUT_OF_MEMORY:
@@ -437,6 +474,8 @@ static const char *words_of(struct gem_exchange *ex, CURLcode result)
 {
     if (result == CURLE_SEND_FAIL_REWIND)
         return "the connection broke while the request was sent";
+    if (is_bad_proxy(ex))
+        return "the proxy's URL makes no sense, or libcurl has no such proxies: scheme://host:port is needed";
     return ex->message[0] != '\0' ? ex->message : curl_easy_strerror(result);
 }
 

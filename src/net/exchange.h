@@ -57,6 +57,7 @@ struct gem_request {
     int64_t hash_offset;         /* where the body begins in what is hashed */
     const char *proxy;           /* NULL: as the environment says; "": none */
     const char *ca_file, *ca_path; /* at most one; both NULL: libcurl's own */
+    const char *cert_file, *key_file; /* ours, PEM, or NULL; a key NULL: it is in cert_file */
     bool compressed;             /* let the peer compress the answer */
     bool http1;                  /* bulk: no HTTP/2 */
     bool tell_data;              /* become ready when bytes arrive, not only at the end */
