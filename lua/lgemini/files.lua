@@ -687,8 +687,7 @@ local function find_again(self, up, info)
       local file = get(self, up.call, entry.name)
       if file and file.state ~= "FAILED" then
         return file
-      end
-      store:drop(size, entry, os.time())
+      end -- else it is uploaded, and its entry replaced
     end
   end
 end

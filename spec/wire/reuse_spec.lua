@@ -2,6 +2,7 @@
 local emulator = require "spec.support.emulator"
 local gemini = require "lgemini"
 local process = require "spec.support.process"
+local scripted = require "spec.support.scripted"
 
 local KEY = "AIzaSyD-not-a-real-key-0123456789abcdefg"
 local MODEL = "gemini-3.5-flash"
@@ -91,9 +92,10 @@ describe("content that was uploaded", function()
 
   it("is uploaded for another key", function()
     local path = write("e.txt", "for two keys")
-    assert(client.files:upload(path))
-    assert(new_client { api_key = "another" }.files:upload(path))
+    assert(new_client { state_dir = directory }.files:upload(path))
+    assert(new_client { state_dir = directory, api_key = "another" }.files:upload(path))
     assert.equal(2, begun())
+    for _, entry in ipairs(em:requests()) do assert.are_not.equal("GET", entry.method) end
   end)
 
   it("is uploaded again when its file is gone", function()
@@ -186,6 +188,26 @@ describe("content that was uploaded", function()
       local stream = client.models:generate_content_stream { model = MODEL, contents = contents() }
       for _ in stream:each() do end -- luacheck: ignore 542
       assert.are_not.equal(first.name, stream.response.uploads[1].name)
+    end)
+
+    it("is uploaded again once for a stream, though the service loses it again", function()
+      local server = scripted.start()
+      local file = { name = "files/a", uri = server.url .. "/v1beta/files/a", mimeType = "text/plain",
+        state = "ACTIVE" }
+      local start = { status = 200, headers = { ["x-goog-upload-status"] = "active",
+        ["x-goog-upload-url"] = server.url .. "/upload/v1beta/files?upload_id=u" } }
+      local final = { status = 200, headers = { ["x-goog-upload-status"] = "final" },
+        body = { json = { file = file } } }
+      local lost = { status = 403, body = { json = { error = { code = 403, status = "PERMISSION_DENIED",
+        message = "You do not have permission to access the File a or it may not exist." } } } }
+      server:script { start, final, lost, start, final, lost, start, final, lost }
+      local other = gemini.Client { api_key = KEY, http_options = { base_url = server.url } }
+      clients[#clients + 1] = other
+      local stream = other.models:generate_content_stream { model = MODEL, contents = contents() }
+      local _, err = stream:next()
+      assert.equal("file_expired", err.kind)
+      assert.equal(6, #server:received())
+      server:stop()
     end)
 
     it("is uploaded again once, not for ever", function()
