@@ -93,13 +93,13 @@ describe("a call", function()
     return result, err
   end
 
-  -- Goes on with the client's tasks until the server has got so many requests.
-  local function step_until_head(n)
-    for _ = 1, 10000 do
-      if server:wait("head", n, nil, 0) then return end
+  -- Goes on with the client's tasks until the server has seen it: see its `wait`.
+  local function step_until(what, n)
+    for _ = 1, 2000 do
+      if server:wait(what, n, nil, 0) then return end
       client.tasks:step(nil, 0.01)
     end
-    error("never came: request " .. n)
+    error(("never came: %s %s"):format(what, n))
   end
 
   -- No string in an error, however deep, may hold the secret.
@@ -153,7 +153,7 @@ describe("a call", function()
       local files = { assert(client.files:get "files/x"), assert(client.files:get "files/x") }
       local task = client.tasks:spawn(generate, files)
       for round = 1, 3 do -- both have failed so often
-        step_until_head(2 + 2 * round)
+        step_until("head", 2 + 2 * round)
         server:release("round " .. round)
       end
       assert.equal("both", assert(client.tasks:join(task)).text)
@@ -205,8 +205,18 @@ describe("a call", function()
     end)
 
     it("says that the server did not name it", function()
-      begin { started(), finished { state = "PROCESSING" } }
-      assert_failed("protocol", client.files:upload { data = "x", config = { mime_type = "text/plain" } })
+      for _, state in ipairs { "PROCESSING", "ACTIVE" } do
+        begin { started(), finished { state = state } }
+        assert_failed("protocol", client.files:upload { data = "x", config = { mime_type = "text/plain" } })
+        client:close()
+      end
+    end)
+
+    it("asks for it by the name that the program gave it, where the server does not say it", function()
+      begin { started(), finished { state = "PROCESSING" }, json { name = "files/mine", state = "ACTIVE" } }
+      local file = assert(client.files:upload { data = "x", config = { mime_type = "text/plain", name = "mine" } })
+      assert.equal("files/mine", file.name)
+      assert.equal("/v1beta/files/mine", server:received()[3].target)
     end)
 
     it("says so of one that has no name while it is processed, too", function()
@@ -225,17 +235,27 @@ describe("a call", function()
   describe("shows no secret:", function()
     it("another server gets neither key nor headers of the program's", function()
       local other = scripted.start()
-      other:script { { status = 200, body = { bytes = "whole" } } }
+      other:script { { status = 307, headers = { location = "/signed?x=2" } },
+        { status = 200, body = { bytes = "whole" } } }
       begin({ { status = 302, headers = { location = other.url .. "/signed?x=1" } } },
         { headers = { Authorization = "Bearer word", ["X-Mine"] = "1", Cookie = "a=b" } })
       assert.equal("whole", client.files:download "files/x")
-      local first, second = server:received()[1].header, other:received()[1].header
+      local first, others = server:received()[1].header, other:received()
       other:stop()
       assert.equal(KEY, first["x-goog-api-key"])
       assert.equal("Bearer word", first.authorization)
-      for _, name in ipairs { "x-goog-api-key", "authorization", "x-mine", "cookie" } do
-        assert.is_nil(second[name], name)
+      assert.equal(2, #others)
+      for _, exchange in ipairs(others) do
+        for _, name in ipairs { "x-goog-api-key", "authorization", "x-mine", "cookie" } do
+          assert.is_nil(exchange.header[name], name)
+        end
       end
+    end)
+
+    it("not where a redirect leads", function()
+      begin { { status = 302, headers = { location = "/signed?sig=hidden" } },
+        { status = 400, body = { bytes = "/signed?sig=hidden is too old" } } }
+      assert_hides("hidden", assert_failed("invalid", client.files:download "files/x"))
     end)
 
     it("a redirect does not lead to another machine in plain text, however it is written", function()
@@ -422,7 +442,7 @@ describe("a call", function()
     local contents = {}
     for i = 1, 2 do contents[i] = { data = "x", mime_type = "text/plain", via = "upload" } end
     local task = client.tasks:spawn(generate, contents)
-    step_until_head(2)
+    step_until("head", 2)
     server:release "both"
     local err = assert_failed("invalid", in_time(function() return client.tasks:join(task) end))
     assert.equal("no more of these", err.message)
@@ -450,18 +470,18 @@ describe("a call", function()
     end)
 
     it("ends for who waits for the rest of a refusal, too", function()
-      begin({ { status = 403, body = { chunks = { "no", { ["$gate"] = "never" } } } } }, { timeout = LONG })
+      begin({ { status = 403, body = { chunks = { "no", { ["$gate"] = "the rest" } } } } }, { timeout = LONG })
       local stream = open_stream()
       local task = client.tasks:spawn(function() return stream:next() end)
-      step_until_head(1)
-      assert.is_true(server:wait("gate", "never"))
+      step_until("gate", "the rest")
       for _ = 1, 10 do client.tasks:step(nil, 0.01) end
       stream:close()
       assert_failed("closed", client.tasks:join(task))
     end)
 
     it("holds nothing of its request once it has ended, well or not", function()
-      begin { stream_of { event "one", 'data: {"candidates":[{"finishReason":"STOP"}]}\n\n' }, stream_of { event "one" } }
+      local stop = 'data: {"candidates":[{"finishReason":"STOP"}]}\n\n'
+      begin { stream_of { event "one", stop }, stream_of { event "one" } }
       for _ = 1, 2 do
         local stream = open_stream { "Look", { data = "bytes", mime_type = "image/png" } }
         repeat until not stream:next()
@@ -473,19 +493,16 @@ describe("a call", function()
     end)
 
     it("says in each failure how often it was sent, and what the server asks for", function()
-      local busy = '{"error":{"code":429,"message":"slow","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo",'
-        .. '"retryDelay":"7s"}]}}'
+      local busy = '{"error":{"code":429,"message":"slow","details":[{"retryDelay":"7s",'
+        .. '"@type":"type.googleapis.com/google.rpc.RetryInfo"}]}}'
       for kind, answer in pairs {
         incomplete = stream_of { event "one", "data: " .. busy .. "\n\n" },
         protocol = { status = 200, headers = { ["content-type"] = "text/html" }, body = { bytes = "<p>login" } },
       } do
         begin { refusal(503), answer }
-        local stream, err = open_stream(), nil
-        repeat
-          local chunk
-          chunk, err = stream:next()
-        until not chunk
-        assert_failed(kind, nil, err)
+        local stream = open_stream()
+        if kind == "incomplete" then assert(stream:next()) end
+        local err = assert_failed(kind, stream:next())
         assert.equal(2, err.attempts)
         assert.equal(kind == "incomplete" and 7 or nil, err.retry_after)
         client:close()
@@ -544,6 +561,13 @@ describe("a call", function()
       assert.matches("to = path", err.hint, 1, true)
       client:close()
       begin({ { status = 200, body = { bytes = bytes } } }, nil, { limits = { max_answer = 300000 } })
+      assert.equal(bytes, client.files:download "files/x")
+    end)
+
+    it("counts anew what it holds when it begins again", function()
+      local bytes = ("x"):rep(300000)
+      begin({ { status = 200, body = { bytes = bytes }, cut_at = { body = 200000 } },
+        { status = 200, body = { bytes = bytes } } }, nil, { limits = { max_answer = 300000 } })
       assert.equal(bytes, client.files:download "files/x")
     end)
 

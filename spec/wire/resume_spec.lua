@@ -234,6 +234,35 @@ describe("an upload", function()
       assert.matches("/files/a$", seen[3].target)
     end)
 
+    it("has all when another process asks: it is compared whole, not deleted", function()
+      local path = write("whole.txt", "hello")
+      local digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+      for _, case in ipairs { { digest, "files/a" }, { ("ab"):rep(32), nil } } do
+        client_of { session(), { status = 503 }, { status = 503 }, { status = 503 }, { status = 503 },
+          { status = 200, headers = { ["x-goog-upload-status"] = "final" },
+            body = { json = { file = file_of(case[1]) } } },
+          { status = 500, body = { bytes = "" } } }
+        local journal = directory .. "/whole.journal"
+        assert.is_nil((client.files:upload { file = path, journal = journal }))
+        local file, err = client.files:resume(journal)
+        assert.equal(case[2], file and file.name)
+        assert.equal(not case[2] and "integrity" or nil, err and err.kind)
+        assert.is_truthy(case[2] or err.message:find("could not be deleted", 1, true))
+      end
+    end)
+
+    it("is asked, though the journal names another one", function()
+      local path, journal = write("elsewhere.txt", "hello"), directory .. "/elsewhere.journal"
+      client_of { session(), { status = 503 }, { status = 503 }, { status = 503 }, { status = 503 },
+        { status = 200, headers = { ["x-goog-upload-status"] = "final" },
+          body = { json = { file = file_of "deadbeef" } } } }
+      assert.is_nil((client.files:upload { file = path, journal = journal }))
+      local text, count = read(journal):gsub("127%.0%.0%.1:" .. server.port, "elsewhere.invalid")
+      assert.equal(1, count)
+      write("elsewhere.journal", text)
+      assert.equal("files/a", assert(client.files:resume(journal)).name)
+    end)
+
     it("names no digest that can be told: not verified", function()
       client_of { session(), { status = 200, headers = { ["x-goog-upload-status"] = "final" },
         body = { json = { file = file_of "deadbeef" } } } }
@@ -250,6 +279,19 @@ describe("an upload", function()
       assert.equal("files/a", file.name)
       assert.is_true(file.transport.verified)
       assert.equal(4, #server:received())
+    end)
+
+    it("lost the last answer, and is looked at as the call says, not as the client does", function()
+      local digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+      client_of { session(), { status = 200, headers = { ["x-goog-upload-status"] = "final" } },
+        { status = 200, body = { json = { files = {}, nextPageToken = "next" } } },
+        { status = 200, body = { json = { files = { file_of(digest) } } } } }
+      client:close()
+      client = gemini.Client { api_key = KEY, http_options = { base_url = "https://elsewhere.invalid" } }
+      local file = assert(client.files:upload { data = "hello",
+        config = { mime_type = "text/plain", http_options = { base_url = server.url } } })
+      assert.equal("files/a", file.name)
+      assert.matches("pageToken=next", server:received()[4].target)
     end)
   end)
 end)

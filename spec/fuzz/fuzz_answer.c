@@ -1,0 +1,2 @@
+#define FUZZ_CHECK "spec/fuzz/answer.lua"
+#include "fuzz_lua_json.h"

@@ -1,0 +1,2 @@
+#define FUZZ_CHECK "spec/fuzz/errors.lua"
+#include "fuzz_lua_json.h"

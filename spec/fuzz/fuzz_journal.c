@@ -1,0 +1,2 @@
+#define FUZZ_CHECK "spec/fuzz/journal.lua"
+#include "fuzz_lua_json.h"
