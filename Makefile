@@ -19,7 +19,7 @@ else
 LUA_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(LUA_PC))
 endif
 LUA_LIBS := $(shell $(PKG_CONFIG) --libs $(LUA_PC))
-CURL_CFLAGS := $(shell $(PKG_CONFIG) --cflags libcurl libcrypto)
+LIB_CFLAGS := $(shell $(PKG_CONFIG) --cflags libcurl libcrypto)
 LIBS := $(shell $(PKG_CONFIG) --libs libcurl libcrypto) -lm
 
 SOURCES := $(sort $(wildcard src/*/*.c))
@@ -30,7 +30,7 @@ C_TESTS := $(patsubst spec/c/%.c,build/c/%,$(sort $(wildcard spec/c/test_*.c)))
 WARN = -Wall -Wextra -Wpedantic
 STRICT = $(WARN) -Werror -Wshadow -Wundef -Wvla -Wpointer-arith -Wwrite-strings -Wstrict-prototypes \
     -Wmissing-prototypes
-DIALECT = -std=c11 -fPIC -fvisibility=hidden -Isrc $(LUA_CFLAGS) $(CURL_CFLAGS)
+DIALECT = -std=c11 -fPIC -fvisibility=hidden -Isrc $(LUA_CFLAGS) $(LIB_CFLAGS)
 COMPILE = $(CC) $(DIALECT) $(WARN) $(CPPFLAGS) $(CFLAGS)
 
 # A resolver thread of libcurl may outlive the last handle, so the library stays mapped (nodelete).
@@ -53,7 +53,7 @@ build/obj/%.o: src/%.c build/flags
 # Changes when the compiler or its flags do, so that one build never mixes two.
 build/flags: FORCE
 	@mkdir -p $(@D)
-	@$(PKG_CONFIG) --exists libcurl || { echo "pkg-config finds no libcurl: scripts/setup build" >&2; exit 1; }
+	@$(PKG_CONFIG) --exists libcurl libcrypto || { echo "no libcurl or libcrypto: run scripts/setup build" >&2; exit 1; }
 	@echo '$(COMPILE) $(LIBFLAG) $(LDFLAGS)' | cmp -s - $@ || echo '$(COMPILE) $(LIBFLAG) $(LDFLAGS)' >$@
 
 # The test build: everything under ASan and UBSan, with flags of its own.
@@ -114,6 +114,28 @@ fuzz-corpus: fuzz-build
 
 -include $(FUZZ_OBJECTS:.o=.d) $(FUZZERS:build/fuzz/%=build/fuzz/obj/spec/fuzz/%.d)
 .PHONY: fuzz fuzz-build fuzz-corpus
+
+# Chaos: `make chaos SEED=1 RUNS=300`, and one operation again with OP=17. `LUA=build/host` puts the client under the
+# sanitizers. Linux only; see spec/chaos/README.md.
+
+SEED ?= 1
+RUNS ?= 300
+OP ?=
+
+build/chaos/wire.so: spec/chaos/wire.c build/flags
+	@mkdir -p $(@D)
+	$(CC) $(DIALECT) $(STRICT) $(CPPFLAGS) $(CFLAGS) $(LIBFLAG) $(LDFLAGS) -o $@ spec/chaos/wire.c
+
+ifeq ($(shell uname -s),Linux)
+tests: build/chaos/wire.so
+endif
+
+chaos: all build/chaos/wire.so
+	@eval "$$(sh scripts/env)" && $${SCRIPTED_LUA:-lua5.4} spec/chaos/driver.lua --lua '$(LUA)' --seed '$(SEED)' \
+	    --runs '$(RUNS)' $(OP:%=--op '%')
+
+.PHONY: chaos
+# End of chaos.
 
 demo:
 	@sh scripts/setup demo

@@ -384,69 +384,71 @@ local function note(up, at)
   return journal.write(up.call.client.core, up.journal, up.record)
 end
 
-local function bytes_request(self, up, command, offset, length)
-  local body, window = up.source.body, offset
-  if command ~= "query" and body and not up.source.read then
-    local ok, err = hash_up_to(self, up, offset)
-    if not ok then
-      return nil, err
-    end
+-- Brings the bytes that a reader is asked for, if it is.
+local function feed(up, exchange)
+  local at, n = exchange:wants()
+  if not at then
+    return true
   end
-  if command ~= "query" and not body then
-    local ahead, err = read_window(up, offset, length)
-    if not ahead then
-      return nil, err
-    end
-    body = self.client.core.body.new()
-    body:add(ahead.bytes)
-    window, length = 0, #ahead.bytes
-    if ahead.at_end then
-      command = "upload, finalize"
-    end
+  local bytes, err = read_from(up.source, at, n)
+  if bytes == "" then
+    err = errors.new { kind = "io", message = "read, the function, ended before its size" }
   end
-  local hash_offset = offset - window
-  local sends = command ~= "query"
-  if not sends then
-    body, window, length = self.client.core.body.new(), 0, 0
+  if err then
+    return nil, err
   end
+  if exchange:wants() == at then -- a reader that waits for something may come too late
+    exchange:supply(bytes)
+  end
+  return true
+end
+
+-- A request to the upload URL, without bytes.
+local function session_request(self, up, command)
   return {
     verb = "POST",
     url = up.url,
-    headers = {
-      ["X-Goog-Upload-Command"] = command,
-      ["X-Goog-Upload-Offset"] = sends and ("%d"):format(offset) or nil,
-    },
-    body = body,
-    offset = window,
-    length = length,
-    hash = sends and up.hash or nil,
-    hash_offset = hash_offset,
+    headers = { ["X-Goog-Upload-Command"] = command },
+    body = self.client.core.body.new(),
     no_key = true, -- the URL carries the right to send
     bulk = true,
     secret = up.secret,
     once = true,
     about = { mime_types = media.DOCUMENTED },
-    tick = sends and function(exchange)
-      local at, n = exchange:wants()
-      if at then
-        local bytes, err = read_from(up.source, at, n)
-        if bytes == "" then
-          err = errors.new { kind = "io", message = "read, the function, ended before its size" }
-        end
-        if err then
-          return nil, err
-        end
-        if exchange:wants() == at then -- a reader that waits for something may come too late
-          exchange:supply(bytes)
-        end
-      end
-      local ok, err = note(up, offset + exchange:sent())
-      if not ok then
-        return nil, err
-      end
-      return up.report(offset + exchange:sent())
-    end or nil,
   }
+end
+
+local function bytes_request(self, up, command, offset, length)
+  local sent, source = session_request(self, up, command), up.source
+  local ok, err = true, nil
+  if source.body then
+    if not source.read then
+      ok, err = hash_up_to(self, up, offset)
+    end
+    sent.body, sent.offset, sent.length = source.body, offset, length
+  else
+    ok, err = read_window(up, offset, length)
+    sent.body:add(ok and ok.bytes or "")
+    if ok and ok.at_end then
+      sent.headers["X-Goog-Upload-Command"] = "upload, finalize"
+    end
+  end
+  if not ok then
+    return nil, err
+  end
+  sent.headers["X-Goog-Upload-Offset"] = ("%d"):format(offset)
+  sent.hash, sent.hash_offset = up.hash, source.body and 0 or offset
+  function sent.tick(exchange)
+    local fine, problem = feed(up, exchange)
+    if fine then
+      fine, problem = note(up, offset + exchange:sent())
+    end
+    if not fine then
+      return nil, problem
+    end
+    return up.report(offset + exchange:sent())
+  end
+  return sent
 end
 
 -- What of a URL that gives rights must stay out of errors: servers like to say which path they did not find.
@@ -496,6 +498,8 @@ local function advance(self, up)
   local sent, err, answered
   if command == "start" then
     sent, err = start_request(self, up)
+  elseif command == "query" then
+    sent = session_request(self, up, command)
   else
     sent, err = bytes_request(self, up, command, offset, length)
   end

@@ -623,10 +623,11 @@ static int build_and_read(const struct gem_mem *mem, const char *path, int fd)
     for (int i = 0; ok && i < 20; i++) {
         size_t count = body.count;
         int64_t length = body.length;
-        int result = i % 4 == 0   ? gem_body_add_bytes(&body, "bytes", 5, i % 8 == 0, &err)
-                     : i % 4 == 1 ? gem_body_add_file(&body, path, false, &err)
-                     : i % 4 == 2 ? gem_body_add_handle(&body, fd, "the handle", &err)
-                                  : gem_body_add_file(&body, path, true, &err);
+        int kind = (i < 10 ? i : i + 1) % 4; /* the list grows for a file, and for a handle */
+        int result = kind == 3   ? gem_body_add_bytes(&body, "bytes", 5, i % 8 == 3, &err)
+                     : kind == 0 ? gem_body_add_file(&body, path, false, &err)
+                     : kind == 1 ? gem_body_add_handle(&body, fd, "the handle", &err)
+                                 : gem_body_add_file(&body, path, true, &err);
         ok = result == 0;
         if (!ok)
             CHECK(err.kind == GEM_LIMIT && body.count == count && body.length == length);

@@ -172,11 +172,17 @@ BOTH(several_are_told_apart)
 static void a_peer_that_went_is_reported(void)
 {
     int pair[2];
-    make_pair(pair);
-    CHECK(v->set(&poller, pair[0], GEM_READABLE, 1, &err) == 0);
-    close(pair[1]);
-    CHECK(seen(pair[0], 1) & (GEM_READABLE | GEM_TROUBLE));
-    close(pair[0]);
+    for (int i = 0; i < 2; i++) {
+        if (i == 0)
+            make_pair(pair);
+        else
+            CHECK(pipe(pair) == 0); /* which some systems call trouble and not readable */
+        CHECK(v->set(&poller, pair[0], GEM_READABLE, 1, &err) == 0);
+        close(pair[1]);
+        CHECK(seen(pair[0], 1) & (GEM_READABLE | GEM_TROUBLE));
+        CHECK(v->set(&poller, pair[0], 0, 1, &err) == 0);
+        close(pair[0]);
+    }
 }
 BOTH(a_peer_that_went_is_reported)
 
@@ -248,7 +254,7 @@ static void ring_in(long microseconds)
 /* Waiting ends with an event, a signal, or the time, whichever comes first. */
 static void waits(void)
 {
-    static const double times[] = {0, 1e-9, 0.001, 0.0021};
+    static const double times[] = {0, 1e-9, 0.0009, 0.001, 0.0019};
     struct sigaction action = {.sa_handler = on_alarm};
     struct gem_ready ready[2];
     int pair[2];

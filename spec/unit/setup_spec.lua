@@ -41,7 +41,8 @@ describe("scripts/setup", function()
     return status == true or status == 0, calls, read(dir .. "/out")
   end
 
-  local BUILD = "gcc libc6-dev make pkgconf libcurl4-gnutls-dev libssl-dev liblua5.4-dev lua5.4 lua-cjson "
+  local BUILD = "gcc libc6-dev make pkgconf libcurl4-gnutls-dev libssl-dev ca-certificates liblua5.4-dev lua5.4 "
+    .. "lua-cjson "
   local DEMO = BUILD .. "lua5.2 lua-http "
 
   it("calls nothing when all is there", function()
@@ -84,7 +85,7 @@ describe("scripts/setup", function()
     local ok, calls, out = setup("test", "")
     assert.is_false(ok)
     assert.equal("", calls)
-    for name in ("pkg-config libcurl-headers lua-cjson luacheck"):gmatch "%S+" do
+    for name in ("pkg-config libcurl-headers libcrypto-headers lua-cjson luacheck"):gmatch "%S+" do
       assert.truthy(out:find(name, 1, true), name)
     end
   end)
