@@ -100,8 +100,9 @@ local function secrets(call, request)
   local all = { call.key, request.secret }
   for _, name in ipairs(CREDENTIALS) do
     local value = call.options.headers[name]
-    if value then
-      all[#all + 1] = value:match "^%a+%s+(%S+)$" or value
+    value = value and value:match "^%a+%s+(%S+)$" or value
+    if value and #value > 5 then -- less is no secret, and would be in many words
+      all[#all + 1] = value
     end
   end
   return all

@@ -51,17 +51,18 @@ describe("a call", function()
       headers = { ["x-goog-upload-status"] = "active", ["x-goog-upload-size-received"] = ("%d"):format(bytes) } }
   end
 
-  setup(function() server = scripted.start() end)
-  teardown(function() server:stop() end)
+  -- Each test has a server of its own: a request that was given up may reach it late, and would take the next one's
+  -- answer.
+  before_each(function() server = scripted.start() end)
   after_each(function()
     if client then client:close() end
     client = nil
+    server:stop()
   end)
 
   -- A client of the server, and what the server will answer.
   local function begin(answers, http_options, options)
     server:script(answers)
-    server:treat {}
     options = options or {}
     options.http_options = { base_url = server.url, retry_options = { initial_delay = 0, max_delay = 0 } }
     for name, value in pairs(http_options or {}) do options.http_options[name] = value end
@@ -272,6 +273,9 @@ describe("a call", function()
         { headers = { Authorization = "Bearer word-of-mine", Cookie = "another" } })
       local err = assert_failed("invalid", generate())
       for _, secret in ipairs { "word-of-mine", "another", KEY } do assert_hides(secret, err) end
+      client:close()
+      begin({ refusal(400, "a bad cookie") }, { headers = { Authorization = "Bearer bad", Cookie = "a" } })
+      assert.equal("a bad cookie", assert_failed("invalid", generate()).message)
     end)
 
     it("not the path of an upload, where a server says that it is not there", function()
@@ -341,14 +345,18 @@ describe("a call", function()
       return started(), finished { name = "files/x", uri = "u", state = "PROCESSING" }
     end
 
+    local function ended(result, err)
+      assert.is_nil(result)
+      assert.is_true(err.kind == "cancelled" or err.kind == "closed", tostring(err))
+    end
+
     it("that closes the client when it hears of progress, ends as cancelled or closed", function()
-      local function ended(result, err)
-        assert.is_nil(result)
-        assert.is_true(err.kind == "cancelled" or err.kind == "closed", tostring(err))
-      end
       begin { processing() }
       ended(client.files:upload { data = "x", config = { mime_type = "text/plain" },
         on_progress = function() client:close() end })
+    end)
+
+    it("that closes the client when it hears of progress in a task, ends as cancelled or closed, too", function()
       begin { processing() }
       ended(client.models:generate_content { model = MODEL, on_progress = function() client:close() end,
         contents = { { data = "x", mime_type = "text/plain", via = "upload" } } })
