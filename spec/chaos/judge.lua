@@ -31,6 +31,7 @@ local EXPLAINS = {
   duplicate = "protocol network incomplete timeout",
   missing = "protocol network incomplete timeout",
   no_last_chunk = "incomplete",
+  early_end = "incomplete",
   chunk_size = "protocol network incomplete timeout",
   not_http = "protocol network incomplete",
   early = "network incomplete",
@@ -177,7 +178,7 @@ function Case:streamed(outcome, prompt)
     else
       fits = fits or text:sub(1, #outcome.text) == outcome.text
     end
-    longer = longer or #text > #outcome.text
+    longer = longer or #text > #outcome.text or not x.whole
   end
   if outcome.err then self:failure(outcome.err) end
   if outcome.err and outcome.text == "" then return end

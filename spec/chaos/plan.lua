@@ -125,6 +125,9 @@ end
 
 function makers.no_last_chunk() return { what = "no_last_chunk", side = "answer" } end
 
+-- Ends as it should, but before all has been said.
+function makers.early_end(r) return { what = "early_end", side = "answer", index = r:int(1, 8) } end
+
 function makers.chunk_size(r)
   return { what = "chunk_size", side = "answer", index = r:int(1, 6), n = r:pick { -1, 1, 5, 100000 },
     line = r:is(0.4) and r:pick { "zz\r\n", "\r\n", "-1\r\n", "fffffffffffffffff\r\n" } or nil }
@@ -201,7 +204,8 @@ end
 -- where HTTP itself lies about plain bytes, there is nothing to check against.
 local STRIKES = {
   json = with { 4, "garbage", 3, "length_more", 3, "length_less", 3, "duplicate", 3, "missing" },
-  stream = with { 3, "garbage", 2, "duplicate", 2, "missing", 5, "no_last_chunk", 5, "chunk_size" },
+  stream = with { 3, "garbage", 2, "duplicate", 2, "missing", 5, "no_last_chunk", 4, "chunk_size",
+    5, "early_end" },
   bytes = with { 3, "length_more" },
   upload = with { 3, "garbage", 3, "length_more", 3, "length_less", 5, "duplicate", 6, "missing", 3, "early",
     4, "flip" },
@@ -335,7 +339,7 @@ function kinds.leave(r, op)
   op.prompt = ("[long %d] %s-0"):format(r:int(10, 60), nonce(op))
   op.after = r:int(0, 8)
   op.how = r:pick { "close", "break", "drop", "error", "client", "scope" }
-  local hold = r:pick { "none", "drip", "stall" }
+  local hold = r:pick { "none", "drip", "stall", "stall" }
   op.strikes = {}
   if hold ~= "none" then
     op.strikes[1] = { what = hold, nth = 1, side = "answer", part = "body", f = 0.2 + r:real() * 0.8, guess = 5000,
@@ -403,8 +407,8 @@ function kinds.raw(r, op)
   op.strikes = {}
 end
 
-local WEIGHTS = { 15, "generate", 20, "stream", 24, "upload", 4, "replace", 4, "kill", 3, "again", 8, "download",
-  3, "get", 3, "list", 3, "delete", 5, "leave", 3, "abandon", 4, "interrupt", 5, "braid", 5, "raw" }
+local WEIGHTS = { 15, "generate", 20, "stream", 24, "upload", 4, "replace", 4, "kill", 4, "again", 8, "download",
+  2, "get", 4, "list", 3, "delete", 5, "leave", 3, "abandon", 4, "interrupt", 5, "braid", 5, "raw" }
 
 -- Seconds for the clocks of an operation: soon where something stalls; not so soon where an answer may have no end;
 -- else such that they do not fire on a busy machine either.

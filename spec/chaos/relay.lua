@@ -195,9 +195,8 @@ end
 
 -- An answer of the plan's: texts may name the key and the address, which servers like to repeat.
 local function made_answer(x, strike)
-  local function fill(text)
-    return (text:gsub("%$KEY", (x.key or ""):gsub("%%", "%%%%")):gsub("%$TARGET", (x.target:gsub("%%", "%%%%"))))
-  end
+  local words = { KEY = x.key or "", TARGET = x.target }
+  local function fill(text) return (text:gsub("%$(%u+)", words)) end
   local body = fill(strike.body or "")
   local lines = { "HTTP/1.1 " .. strike.code .. " Chaos", "Content-Length: " .. #body }
   for name, value in pairs(strike.headers or {}) do lines[#lines + 1] = name .. ": " .. fill(value) end
@@ -421,6 +420,11 @@ local function pass_chunks(x, flow, strike)
     local data = read_exactly(x.up, size + 2)
     if not data then error(SERVER_GONE, 0) end
     index = index + 1
+    if strike and strike.what == "early_end" and index == strike.index and size > 0 then
+      mark(x, strike, flow.count)
+      put(flow, "0\r\n\r\n")
+      error(OVER, 0)
+    end
     note(x, data:sub(1, -3))
     if size == 0 then
       x.whole = true

@@ -72,7 +72,8 @@ describe("a plan", function()
       assert.is_true(kinds[name], name)
     end
     for name in ([[reset close half_close half_close_server stall drip status restart interim not_http early garbage
-      length_more length_less duplicate missing no_last_chunk chunk_size flip replace kill interrupt]]):gmatch "%S+" do
+      length_more length_less duplicate missing no_last_chunk early_end chunk_size flip replace kill
+      interrupt]]):gmatch "%S+" do
       assert.is_true(faults[name], name)
     end
   end)
