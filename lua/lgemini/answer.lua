@@ -58,7 +58,11 @@ function converters.int64(value)
   return type(value) == "string" and int64(value) or nil
 end
 
-converters.integer = converters.int64
+-- Unlike one of 64 bits it is a number or nothing: callers compare it.
+function converters.integer(value)
+  local number = converters.int64(value)
+  return type(number) == "number" and number or nil
+end
 
 function converters.bytes(value, _, walk)
   if type(value) ~= "string" then return nil end

@@ -55,6 +55,7 @@ local KINDS = {
 local MAX_MESSAGE = 2000 -- bytes of a server's words that are kept
 local MAX_PAGE = 8192 -- bytes of an HTML page that are looked at
 local MAX_NESTED = 3 -- errors wrapped as text in errors
+local MAX_STATUS = 100 -- bytes of the service's name for what happened
 local REQUEST_LIMIT = 100e6 -- bytes; what the service documents for one request
 
 -- One line, without control bytes: a message goes to terminals and logs.
@@ -205,7 +206,7 @@ local function read_json(body, nested)
     return nil
   end
   local found = { api = true, status = text_or_nil(object.status), message = text_or_nil(object.message) }
-  if type(object.code) == "number" then
+  if type(object.code) == "number" and object.code % 1 == 0 then
     found.code = object.code
   else
     found.status = found.status or text_or_nil(object.code)
@@ -301,7 +302,7 @@ local function quota(details)
   local which, free
   local violations = detail(details, "QuotaFailure").violations
   for _, violation in ipairs(type(violations) == "table" and violations or {}) do
-    local id = tostring(violation.quotaId)
+    local id = type(violation) == "table" and tostring(violation.quotaId) or ""
     if id:find("PerDay", 1, true) then
       which = "day" -- it lasts longest, so it decides
     elseif id:find("PerMinute", 1, true) then
@@ -481,7 +482,9 @@ local function conclude(found, given)
   if found.message == "" or found.message == "{}" then
     found.message = "the server answered " .. (found.code and "HTTP " .. found.code or "an error") .. " and no more"
   end
-  found.message = shorten(fold(errors.redact(found.message, given.secrets)), MAX_MESSAGE)
+  -- Folded first: a secret that a control byte cuts in two is one again afterwards.
+  found.message = shorten(errors.redact(fold(found.message), given.secrets), MAX_MESSAGE)
+  found.status = found.status and shorten(errors.redact(fold(found.status), given.secrets), MAX_STATUS)
   found.details = found.details and redact_all(found.details, given.secrets)
   found.reason = text_or_nil(detail(found.details, "ErrorInfo").reason) or ""
   found.retry_after = retry_after(found.details, headers["retry-after"], given.now or os.time())

@@ -37,12 +37,17 @@ end
 ---@param path string
 ---@param record lgemini.Journal
 ---@return true|nil
----@return lgemini.Error|nil err  kind "io"
+---@return lgemini.Error|nil err  kind "io", or "invalid" for a path that is not UTF-8
 function journal.write(core, path, record)
   local members = { ('"version":%s'):format(json.quote(VERSION)) }
   for _, name in ipairs(TEXT) do
     if record[name] then
-      members[#members + 1] = ('"%s":%s'):format(name, json.quote(record[name]))
+      local text, problem = json.quote(record[name])
+      if not text then
+        return nil, errors.new { kind = "invalid", message = ("journal: the %s is %s"):format(name, problem),
+          hint = "a journal is for files whose path is UTF-8" }
+      end
+      members[#members + 1] = ('"%s":%s'):format(name, text)
     end
   end
   for _, name in ipairs(NUMBERS) do
@@ -55,6 +60,11 @@ function journal.write(core, path, record)
     return nil, errors.new(err)
   end
   return true
+end
+
+-- Bytes, inodes and the like; a time may have a fraction.
+local function is_count(number, fraction)
+  return number >= 0 and number < 2 ^ 53 and (fraction or number % 1 == 0)
 end
 
 --- Reads a journal. Whoever wrote it last wrote it whole; anything else is refused.
@@ -80,11 +90,17 @@ function journal.read(path)
   end
   for _, name in ipairs(NUMBERS) do
     record[name] = tonumber(decoded[name])
+    if record[name] and not is_count(record[name], name == "mtime") then
+      return unreadable(path, name .. " makes no sense")
+    end
   end
   for name in pairs(NEEDED) do
     if record[name] == nil then
       return unreadable(path, name .. " is missing")
     end
+  end
+  if record.path:find "%z" or record.url:find "[%c%s]" or (record.hashed or 0) > record.size then
+    return unreadable(path, "it contradicts itself")
   end
   return record
 end

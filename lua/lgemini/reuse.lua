@@ -49,7 +49,7 @@ local function read(self, size)
   for _, item in ipairs(type(decoded) == "table" and type(decoded.uploads) == "table" and decoded.uploads or {}) do
     local entry = type(item) == "table" and {}
     for _, name in ipairs(TEXT) do
-      if entry and type(item[name]) == "string" then
+      if entry and type(item[name]) == "string" and json.quote(item[name]) then
         entry[name] = item[name]
       else
         entry = nil

@@ -184,6 +184,13 @@ describe("an upload", function()
     assert.is_nil(io.open(journal))
   end)
 
+  it("has a journal only for a file whose path is UTF-8", function()
+    local _, err = client.files:upload { file = write("caf\233.txt", "x"), journal = directory .. "/x" }
+    assert.equal("invalid", err.kind)
+    assert.is_truthy(err.message:find("UTF-8", 1, true))
+    assert.is_nil(io.open(directory .. "/x"))
+  end)
+
   it("has a journal only for a file that has a path", function()
     local _, err = client.files:upload { data = "x", journal = directory .. "/x",
       config = { mime_type = "text/plain" } }
@@ -193,7 +200,11 @@ describe("an upload", function()
   it("cannot go on without a journal, or with something else", function()
     local _, err = client.files:resume(directory .. "/nowhere")
     assert.equal("io", err.kind)
-    for _, text in ipairs { "", "{}", "[]", "{", "\0\1\2", '{"version":"lgemini upload 1","url":"x"}' } do
+    local whole = '{"version":"lgemini upload 1","url":"http://127.0.0.1/u","path":%s,"mime_type":"a/b","scope":"s",'
+      .. '"sha256":"ab","size":"%s","mtime":"1.5","hashed":"%s"}'
+    for _, text in ipairs { "", "{}", "[]", "{", "\0\1\2", '{"version":"lgemini upload 1","url":"x"}',
+      whole:format('"a"', "10", "11"), whole:format('"a"', "1.5", "1"), whole:format('"a"', "-1", "-2"),
+      whole:format('"a"', "1e400", "1"), whole:format('"a\\u0000b"', "10", "1") } do
       _, err = client.files:resume(write("junk", text))
       assert.equal("integrity", err.kind)
     end
