@@ -189,7 +189,7 @@ function Case:streamed(outcome, prompt)
 end
 
 -- Files at the server: own ones by their hashes.
-function Case:files(outcome, own, may_differ)
+function Case:files(outcome, own, may_be_twice)
   local count, named, strange = 0, nil, nil
   for _, file in ipairs(self.server) do
     if own[file.sha256] then
@@ -202,11 +202,11 @@ function Case:files(outcome, own, may_differ)
   if strange and not (self:struck "flip" and outcome and outcome.err) then -- the request that deletes it may fail
     self:find("corrupted", "the server has a file of other bytes: %s, %d bytes", strange.name, strange.size)
   end
-  if count > 1 then self:find("twice", "the file is there %d times", count) end
+  if count > 1 and not may_be_twice then self:find("twice", "the file is there %d times", count) end
   if not outcome or not outcome.ok then return end
   if not named then
     self:find("lost", "the upload says that it is finished, the server does not have %s", tostring(outcome.file.name))
-  elseif not may_differ and named.size ~= outcome.file.size and (outcome.file.size or 0) ~= 0 then
+  elseif named.size ~= outcome.file.size and (outcome.file.size or 0) ~= 0 then
     self:find("corrupted", "the server has %d bytes, the file object says %s", named.size, tostring(outcome.file.size))
   elseif outcome.file.state ~= "ACTIVE" then
     self:find("unexplained", "the upload returned before the file was ACTIVE: %s", tostring(outcome.file.state))
@@ -244,12 +244,12 @@ function kinds.kill(case, outcome)
   case:files(outcome, case.own)
 end
 
+-- Who could not ask for the file, for what struck does not pass, may send it again.
 function kinds.again(case, outcome)
-  kinds.upload(case, outcome)
-  local first = outcome.first
-  if outcome.err or not first then return end
-  local lost = case:struck() -- whoever could not ask for the file had to send it again
-  if outcome.file.reused == case.op.gone and not lost then
+  if outcome.err then case:failure(outcome.err) end
+  local may_ask = case:must_pass()
+  case:files(outcome, case.own, not may_ask)
+  if outcome.ok and outcome.first and may_ask and outcome.file.reused == case.op.gone then
     case:find(case.op.gone and "lost" or "twice", "the second upload: reused is %s", tostring(outcome.file.reused))
   end
 end

@@ -292,7 +292,9 @@ local function put(flow, bytes)
     x.flip = nil
   end
   while x.drip and x.drip > 0 and bytes ~= "" do
-    local piece = bytes:sub(1, math.min(x.drip, 7))
+    local size = math.min(x.drip, 7)
+    if bytes:sub(size, size + 1) == "\r\n" then size = size + 1 end -- lua-http wants the last line end in one piece
+    local piece = bytes:sub(1, size)
     if not to.socket:xwrite(piece, "bn", WAIT) then error(to == x.client and CLIENT_GONE or SERVER_GONE, 0) end
     x.drip = x.drip - #piece
     bytes = bytes:sub(#piece + 1)
@@ -317,7 +319,7 @@ local function forward(flow, bytes)
 end
 
 local function position(strike, head, length)
-  if strike.part == "head" or length == 0 then return math.floor(strike.f * head) end
+  if strike.part == "head" or length == 0 then return math.floor(strike.f * (head - 2)) end
   return head + math.floor(strike.f * (length or strike.guess))
 end
 

@@ -635,3 +635,16 @@ describe("an accumulator", function()
     assert.truthy(kept <= 256, kept)
   end)
 end)
+
+describe("a count that no number holds", function()
+  it("is not shown, so that callers may compare what is", function()
+    local response = assert(answer.generate(json.decode [[{"candidates":[
+      {"index":"99999999999999999999","content":{"parts":[{"text":"a"}]}},{"index":1}],
+      "usageMetadata":{"thoughtsTokenCount":"99999999999999999999"}}]]))
+    assert.is_nil(response.candidates[1].index)
+    assert.equal(0, response.usage_metadata.thoughts_token_count)
+    local all = answer.accumulator()
+    all:add(response)
+    assert.equal("a", all:response().text)
+  end)
+end)

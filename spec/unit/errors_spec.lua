@@ -510,3 +510,20 @@ describe("errors.from_http", function()
     end
   end)
 end)
+
+describe("errors.from_http, fed with nonsense,", function()
+  local function from(text) return errors.from_http { code = 429, body = text, secrets = { "s3cret-word" } } end
+
+  it("takes violations that are no objects", function()
+    local err = from [[{"error":{"code":429,"message":"no","details":[
+      {"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[false,null,7,"x"]}]}}]]
+    assert.equal("rate_limited", err.kind)
+    assert.is_nil(err.quota)
+  end)
+
+  it("hides a secret that a control byte cuts in two, and one in the status", function()
+    local err = from '{"error":{"message":"key s3cret\\u0001-word","status":"s3cret-word"}}'
+    assert.is_nil(tostring(err):find("s3cret-word", 1, true))
+    assert.is_nil(tostring(err.status):find("s3cret-word", 1, true))
+  end)
+end)
