@@ -11,15 +11,6 @@ local function is_root()
   return id == "0"
 end
 
--- How many descriptors this process has open for the file; nil where the system does not show it.
-local function descriptors(path)
-  local pipe = io.popen("ls -l /proc/$PPID/fd 2>/dev/null")
-  local listing, n = pipe:read "*a", 0
-  pipe:close()
-  for line in listing:gmatch "[^\n]+" do n = n + (line:find(path, 1, true) and 1 or 0) end
-  return listing ~= "" and n or nil
-end
-
 describe("a body", function()
   local content = drive.bytes(150000)
   local path
@@ -189,8 +180,8 @@ describe("a body", function()
 
   it("leaves no descriptor open", function()
     local held = assert(io.open(path, "rb"))
-    if not descriptors(path) then return pending "this system does not show descriptors" end
-    assert.equal(1, descriptors(path))
+    if not drive.descriptors(path) then return pending "this system does not show descriptors" end
+    assert.equal(1, drive.descriptors(path))
     held:close()
     for _ = 1, 20 do
       local body = core.body.new()
@@ -207,7 +198,7 @@ describe("a body", function()
     end
     collectgarbage()
     collectgarbage()
-    assert.equal(0, descriptors(path))
+    assert.equal(0, drive.descriptors(path))
   end)
 
   it("names the argument that is wrong", function()

@@ -88,4 +88,13 @@ function drive.file(bytes)
   return path
 end
 
+--- How many descriptors this process has open for the file; nil where the system does not show it.
+function drive.descriptors(path)
+  local pipe = io.popen("ls -l /proc/$PPID/fd 2>/dev/null")
+  local listing, n = pipe:read "*a", 0
+  pipe:close()
+  for line in listing:gmatch "[^\n]+" do n = n + (line:find(path, 1, true) and 1 or 0) end
+  return listing ~= "" and n or nil
+end
+
 return drive

@@ -228,6 +228,22 @@ describe("an exchange", function()
       assert.matches("cannot open " .. path, fail("io", x).message, 1, true)
     end)
 
+    it("a file that it lets go of as soon as it is done", function()
+      local path = drive.file(drive.bytes(100000))
+      local body = core.body.new()
+      assert(body:add_base64_file(path))
+      script({ status = 200 }, { gate = "answer", status = 200 })
+      local x = drive.start(loop, "POST", server.url .. "/", { body = body })
+      assert.is_true(drive.finish(loop, x))
+      if drive.descriptors(path) then assert.equal(0, drive.descriptors(path)) end
+      x = drive.start(loop, "POST", server.url .. "/", { body = body })
+      drive.phase(loop, x, "waiting")
+      if drive.descriptors(path) then assert.equal(1, drive.descriptors(path)) end
+      x:close()
+      if drive.descriptors(path) then assert.equal(0, drive.descriptors(path)) end
+      os.remove(path)
+    end)
+
     it("nothing more from a body that was closed", function()
       local body = core.body.new()
       assert(body:add(("x"):rep(LARGE)))
@@ -478,6 +494,21 @@ describe("an exchange", function()
       assert.equal("", x:read())
     end)
 
+    it("and ends when what comes after a pause is too much", function()
+      local x = drive.start(loop, "GET", puppet.url, { tell_data = true, room = 100, max_answer = 10000 })
+      local n = accept()
+      puppet:write(n, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" .. ("x"):rep(90))
+      local told = false
+      drive.wait(loop, function() return told end, nil, function() told = true end)
+      puppet:write(n, ("x"):rep(16000))
+      for _ = 1, 10 do assert(loop:step(nil, 0.01)) end -- libcurl holds it back
+      assert.is_nil(x:done())
+      assert.equal(90, #x:read())
+      fail("limit", x) -- though the server says nothing more
+      closed(n)
+      puppet:close(n)
+    end)
+
     it("as events up to a ceiling", function()
       script { status = 200, body = { bytes = "data: " .. ("x"):rep(101) .. "\n\n" } }
       local x, parser = get(), core.sse.new(100)
@@ -666,6 +697,10 @@ describe("an exchange", function()
       local ready = {}
       for x in function() return loop:next() end do ready[x] = true end
       for i = 1, 5 do assert.is_true(ready[list[i]]) end
+      assert.equal(0, loop:timeout())
+      for _ = 1, 5 do assert(loop:step(nil, 0)) end
+      assert.is_nil(loop:next()) -- that their turn comes is nothing new
+      assert.is_nil(loop:timeout())
     end)
 
     it("the whole call in an exchange that its reader does not read", function()
@@ -716,6 +751,22 @@ describe("an exchange", function()
       end)
       local err = fail("timeout", x) -- all is read, and the server is silent
       assert.equal("idle", err.clock)
+      puppet:close(n)
+    end)
+
+    it("idle anew with each byte that comes", function()
+      local x = drive.start(loop, "GET", puppet.url, { idle = 0.8 })
+      local n = accept()
+      puppet:write(n, "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n")
+      drive.phase(loop, x, "receiving")
+      for _ = 1, 12 do
+        local later = core.now() + 0.1
+        puppet:write(n, "x")
+        drive.wait(loop, function() return core.now() > later end)
+        assert.is_nil(x:done())
+      end
+      assert.equal("idle", fail("timeout", x).clock)
+      assert.equal(12, #x:read())
       puppet:close(n)
     end)
 

@@ -141,6 +141,41 @@ describe("a loop", function()
     end
   end)
 
+  it("serves all that is ready in a step with time", function()
+    local list, answers = {}, {}
+    for i = 1, 5 do answers[i] = { gate = "go", status = 200 } end
+    server:script(answers)
+    for i = 1, 5 do
+      list[i] = drive.start(loop, "GET", server.url)
+      drive.phase(loop, list[i], "waiting")
+      assert.is_true(server:wait("head", i))
+    end
+    server:release "go"
+    for i = 1, 5 do assert.is_true(server:wait("answered", i)) end
+    assert(loop:step(nil, 10))
+    for i = 1, 5 do assert.is_true(list[i]:done()) end
+  end)
+
+  it("goes on with the queue when its first are gone", function()
+    local list, answers = {}, {}
+    for i = 1, 6 do
+      answers[i] = { status = 200 }
+      list[i] = drive.start(loop, "GET", server.url)
+    end
+    server:script(answers)
+    list[1]:close()
+    list[2] = nil
+    collectgarbage()
+    collectgarbage()
+    assert(loop:step(0, 0))
+    assert.equal("queued", list[4]:phase())
+    list[4]:close()
+    list[6]:close()
+    for _, i in ipairs { 3, 5 } do finish(list[i]) end
+    finish(drive.start(loop, "GET", server.url))
+    assert.equal(3, #server:received())
+  end)
+
   it("lets each have its turn when a step has time for one only", function()
     -- Two answers of which there is always more to read, and a short one.
     local much = { ["$bytes"] = { pattern = "counter", length = 40000000 } }
@@ -191,6 +226,21 @@ describe("a loop", function()
         list[i]:close()
       end
     end
+  end)
+
+  it("tells of an exchange whose reader is wanted", function()
+    local body = core.body.new()
+    assert(body:add_reader(10))
+    local x, told = drive.start(loop, "POST", puppet.url, { body = body }), 0
+    drive.wait(loop, function() return told == 1 end, "the wish", function(ready)
+      assert.equal(x, ready)
+      told = told + 1
+    end)
+    assert.same({ 0, 10 }, { x:wants() })
+    x:supply "12345"
+    drive.wait(loop, function() return told == 2 end, "the next one", function() told = told + 1 end)
+    assert.same({ 5, 5 }, { x:wants() })
+    x:close()
   end)
 
   it("tells of those that are closed and added while others are told of", function()
