@@ -53,7 +53,9 @@ describe("an upload machine", function()
 
   it("takes a code that is none for a break", function()
     local machine = core.upload.new(20)
-    for _, code in ipairs { 0, 1000, 2 ^ 40 } do assert.equal("again", machine:take { code = code }) end
+    for _, code in ipairs { 0, 1000, 2 ^ 40, 2 ^ 40 + 200 } do
+      assert.equal("again", machine:take { code = code, has_url = true })
+    end
   end)
 
   it("names what is wrong", function()

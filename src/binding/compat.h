@@ -8,6 +8,7 @@
 
 #include <lauxlib.h>
 #include <lua.h>
+#include <lualib.h> /* LUA_FILEHANDLE, in 5.1 */
 
 #if LUA_VERSION_NUM < 504
 

@@ -227,7 +227,8 @@ static int exchange_headers(lua_State *L)
 {
     struct lgem_exchange *x = lgem_checkexchange(L, 1);
     size_t n = x->ex.head_done ? x->ex.head.len : 0;
-    const char *line = lua_pushlstring(L, n > 0 ? gem_buf_head(&x->ex.head) : "", n), *end = line + n;
+    lua_pushlstring(L, n > 0 ? gem_buf_head(&x->ex.head) : "", n);
+    const char *line = lua_tostring(L, -1), *end = line + n;
     lua_newtable(L);
     while (line < end) {
         const char *stop = memchr(line, '\n', (size_t)(end - line));

@@ -68,7 +68,7 @@ static int sse_next(lua_State *L)
     struct lgem_sse *p = lgem_checksse(L, 1);
     size_t used = 0;
     int pushed = lgem_nextevent(L, p, p->bytes, p->length, &used);
-    p->length = pushed == 2 ? 0 : p->length - used; /* a broken stream takes no more */
+    p->length -= used;
     if (p->length > 0)
         p->bytes += used;
     return pushed;

@@ -102,6 +102,18 @@ static size_t on_read(char *dst, size_t one, size_t n, void *ud)
     return got;
 }
 
+/* Request bytes leave libcurl's buffer without a call for more: half a megabyte may take a slow line a minute. */
+static int on_progress(void *ud, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t uploaded)
+{
+    struct gem_exchange *ex = ud;
+    (void)a, (void)b, (void)c;
+    if (uploaded != ex->uploaded) {
+        ex->uploaded = uploaded;
+        ex->since = gem_now();
+    }
+    return 0;
+}
+
 /* libcurl would send the body again by itself after a reused connection broke. Only our code repeats. */
 static int on_seek(void *ud, curl_off_t offset, int origin)
 {
@@ -234,6 +246,9 @@ static CURLcode set_body(struct gem_exchange *ex, const struct gem_request *r)
     bad |= curl_easy_setopt(e, CURLOPT_READDATA, ex);
     bad |= curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);
     bad |= curl_easy_setopt(e, CURLOPT_SEEKDATA, ex);
+    bad |= curl_easy_setopt(e, CURLOPT_NOPROGRESS, 0L);
+    bad |= curl_easy_setopt(e, CURLOPT_XFERINFOFUNCTION, on_progress);
+    bad |= curl_easy_setopt(e, CURLOPT_XFERINFODATA, ex);
     if (ex->length > MEMORY_BUFFER)
         bad |= curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE,
                                 reads_plain_file(r->body) ? FILE_BUFFER : MEMORY_BUFFER);
@@ -526,19 +541,6 @@ double gem_exchange_expiry(const struct gem_exchange *ex, const char **name)
         return ex->clocks.deadline;
     }
     return when;
-}
-
-bool gem_exchange_moved(struct gem_exchange *ex)
-{
-    curl_off_t uploaded = 0;
-    if (ex->phase != GEM_PHASE_SENDING && ex->phase != GEM_PHASE_WAITING)
-        return false;
-    curl_easy_getinfo(ex->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
-    if (uploaded == ex->uploaded)
-        return false;
-    ex->uploaded = uploaded;
-    ex->since = gem_now();
-    return true;
 }
 
 static const char *doing(enum gem_phase phase)

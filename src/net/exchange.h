@@ -106,7 +106,7 @@ struct gem_exchange {
     struct gem_clocks clocks;
     double started;            /* when libcurl got it */
     double since;              /* when the phase's clock was last wound */
-    int64_t uploaded;          /* request bytes that had left libcurl when somebody last looked */
+    int64_t uploaded;          /* request bytes that have left libcurl */
     bool held_in, held_out;    /* paused by us: the inbox is full; a reader's bytes are missing */
     bool resume;               /* the reason for a pause is gone */
     bool tell_data;
@@ -134,10 +134,6 @@ void gem_exchange_close(struct gem_exchange *ex);
 
 /* The instant at which the clock that holds now fires; HUGE_VAL for never. *name is that clock. */
 double gem_exchange_expiry(const struct gem_exchange *ex, const char **name);
-
-/* Whether request bytes have left since this was last asked; then the clock is wound. libcurl's buffer empties without
- * a callback, so who finds that a clock has fired asks this first. */
-bool gem_exchange_moved(struct gem_exchange *ex);
 
 /* Ends the exchange as failed, if it has not ended. The multi handle must have let go of it. */
 void gem_exchange_fail(struct gem_exchange *ex, const struct gem_err *err);

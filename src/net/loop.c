@@ -278,10 +278,7 @@ static void check_clocks(struct gem_loop *loop, double now)
     loop->check = HUGE_VAL;
     for (struct gem_exchange *ex = loop->first; ex != NULL; ex = ex->next) {
         const char *name = NULL;
-        double when = gem_exchange_expiry(ex, &name);
-        if (when <= now && gem_exchange_moved(ex))
-            when = gem_exchange_expiry(ex, &name);
-        if (when > now) {
+        if (gem_exchange_expiry(ex, &name) > now) {
             loop->check = least(loop->check, next_check(ex, now));
             continue;
         }
@@ -340,6 +337,18 @@ static int serve_sockets(struct gem_loop *loop, double wait, double end, struct 
     return n;
 }
 
+/* A multi handle whose socket callback failed does nothing more. */
+static int give_up(struct gem_loop *loop, struct gem_err *err)
+{
+    for (struct gem_exchange *ex = loop->first; ex != NULL; ex = ex->next) {
+        if (with_libcurl(ex))
+            curl_multi_remove_handle(loop->lanes[ex->lane].multi, ex->easy);
+        gem_exchange_fail(ex, &loop->trouble);
+    }
+    *err = loop->trouble;
+    return -1;
+}
+
 int gem_loop_step(struct gem_loop *loop, double budget, double max_wait, struct gem_err *err)
 {
     double now = gem_now(), end = now + budget;
@@ -353,10 +362,5 @@ int gem_loop_step(struct gem_loop *loop, double budget, double max_wait, struct 
     run_timers(loop);
     check_clocks(loop, gem_now());
     loop->left = gem_now();
-    if (loop->trouble.kind != GEM_OK) {
-        *err = loop->trouble;
-        gem_err_clear(&loop->trouble);
-        return -1;
-    }
-    return 0;
+    return loop->trouble.kind == GEM_OK ? 0 : give_up(loop, err);
 }

@@ -1,0 +1,177 @@
+#include "check.h"
+
+#include <arpa/inet.h>
+#include <math.h>
+#include <sys/socket.h>
+
+#include "../../src/net/loop.h"
+
+/* loop.c once more under names of this file's own, with a poller that refuses to watch on demand. What else the loop
+ * does is for spec/core/loop_spec.lua. */
+static int refusing;
+
+static int refusing_set(struct gem_poller *poller, int fd, int events, int tag, struct gem_err *err)
+{
+    if (refusing && events != 0)
+        return gem_err_set(err, GEM_IO, 12, "no memory in the kernel");
+    return gem_poller_set(poller, fd, events, tag, err);
+}
+
+#define gem_poller_set refusing_set
+#define gem_loop_open tested_open
+#define gem_loop_close tested_close
+#define gem_loop_add tested_add
+#define gem_loop_remove tested_remove
+#define gem_loop_step tested_step
+#define gem_loop_next tested_next
+#define gem_loop_timeout tested_timeout
+#define gem_loop_fd tested_fd
+int gem_loop_open(struct gem_loop *loop, const struct gem_mem *mem, struct gem_err *err);
+void gem_loop_close(struct gem_loop *loop);
+void gem_loop_add(struct gem_loop *loop, struct gem_exchange *ex, enum gem_lane_name lane);
+void gem_loop_remove(struct gem_exchange *ex);
+int gem_loop_step(struct gem_loop *loop, double budget, double max_wait, struct gem_err *err);
+struct gem_exchange *gem_loop_next(struct gem_loop *loop);
+double gem_loop_timeout(const struct gem_loop *loop);
+int gem_loop_fd(const struct gem_loop *loop);
+#include "../../src/net/loop.c"
+
+/* A socket that listens, with a small buffer for each connection; its address in url. */
+static int listen_on(char *url, size_t n)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM, 0), small = 16384;
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small) != 0 ||
+        bind(fd, (struct sockaddr *)&address, size) != 0 || listen(fd, 8) != 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &size) != 0)
+        abort();
+    snprintf(url, n, "http://127.0.0.1:%d/", ntohs(address.sin_port));
+    return fd;
+}
+
+static void open_exchange(struct gem_exchange *ex, const char *url, const struct gem_body *body)
+{
+    struct gem_err err;
+    struct gem_request request = {.method = body == NULL ? "GET" : "POST", .url = url, .proxy = "", .body = body,
+                                  .length = body == NULL ? 0 : body->length, .limits = {10000, 10000, 10000}};
+    memset(ex, 0, sizeof *ex);
+    if (!CHECK(gem_exchange_open(ex, gem_mem_default(), &request, &err) == 0))
+        abort();
+}
+
+static void check_failed(const struct gem_exchange *ex)
+{
+    CHECK(ex->phase == GEM_PHASE_DONE && ex->err.kind == GEM_IO);
+    CHECK_STR(ex->err.text, "no memory in the kernel");
+}
+
+/* libcurl gives a multi handle up for good then; so do we, and say why. */
+static void test_a_socket_that_cannot_be_watched(void)
+{
+    char url[100];
+    int listener = listen_on(url, sizeof url);
+    struct gem_loop loop;
+    struct gem_exchange list[4];
+    struct gem_err err;
+    memset(&loop, 0, sizeof loop);
+    if (!CHECK(gem_loop_open(&loop, gem_mem_default(), &err) == 0))
+        return;
+    for (int i = 0; i < 4; i++)
+        open_exchange(&list[i], url, NULL);
+    gem_loop_add(&loop, &list[0], GEM_LANE_CALLS);
+    gem_loop_add(&loop, &list[1], GEM_LANE_BULK);
+    CHECK(gem_loop_step(&loop, HUGE_VAL, 0, &err) == 0);
+    gem_loop_add(&loop, &list[2], GEM_LANE_CALLS);
+    refusing = 1;
+    for (int i = 0; i < 100 && loop.trouble.kind == GEM_OK; i++)
+        gem_loop_step(&loop, HUGE_VAL, 0.01, &err);
+    refusing = 0;
+    gem_err_clear(&err);
+    CHECK(gem_loop_step(&loop, HUGE_VAL, 0, &err) == -1 && err.kind == GEM_IO);
+    CHECK_STR(err.text, "no memory in the kernel");
+    for (int i = 0; i < 3; i++)
+        check_failed(&list[i]);
+    gem_loop_add(&loop, &list[3], GEM_LANE_CALLS);
+    CHECK(gem_loop_step(&loop, HUGE_VAL, 0, &err) == -1 && err.kind == GEM_IO);
+    check_failed(&list[3]);
+    for (int told = 0; gem_loop_next(&loop) != NULL; told++)
+        CHECK(told < 4);
+    gem_loop_remove(&list[2]);
+    gem_exchange_close(&list[2]);
+    gem_loop_close(&loop);
+    for (int i = 0; i < 4; i++)
+        gem_exchange_close(&list[i]);
+    close(listener);
+}
+
+static int small_buffer(void *ud, curl_socket_t fd, curlsocktype purpose)
+{
+    int small = 16384;
+    (void)ud, (void)purpose;
+    return setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small) == 0 ? CURL_SOCKOPT_OK : CURL_SOCKOPT_ERROR;
+}
+
+/* Steps until nothing moves any more. */
+static void settle(struct gem_loop *loop, const struct gem_exchange *ex)
+{
+    int64_t last = -1;
+    struct gem_err err;
+    while (last != ex->uploaded) {
+        last = ex->uploaded;
+        for (int i = 0; i < 4; i++)
+            CHECK(gem_loop_step(loop, HUGE_VAL, 0.002, &err) == 0);
+    }
+}
+
+/* libcurl asks for half a megabyte of a file at once and sends it bit by bit: each bit winds the clock, also when all
+ * has been asked for. */
+static void test_bytes_that_leave_wind_the_clock(void)
+{
+    char url[100], path[] = "/tmp/gem_test_loop_XXXXXX", taken[20000];
+    int listener = listen_on(url, sizeof url), file = mkstemp(path), server, quiet = 0, waited = 0;
+    struct gem_loop loop;
+    struct gem_exchange ex;
+    struct gem_body body;
+    struct gem_err err;
+    memset(&loop, 0, sizeof loop);
+    gem_body_init(&body, gem_mem_default());
+    if (!CHECK(file >= 0 && ftruncate(file, 1200000) == 0 && gem_body_add_file(&body, path, false, &err) == 0 &&
+               gem_loop_open(&loop, gem_mem_default(), &err) == 0))
+        return;
+    open_exchange(&ex, url, &body);
+    curl_easy_setopt(ex.easy, CURLOPT_SOCKOPTFUNCTION, small_buffer);
+    gem_loop_add(&loop, &ex, GEM_LANE_BULK);
+    while (ex.sent == 0)
+        CHECK(gem_loop_step(&loop, HUGE_VAL, 0.005, &err) == 0);
+    server = accept(listener, NULL, NULL);
+    settle(&loop, &ex);
+    while (ex.uploaded < body.length && server >= 0) {
+        int64_t sent = ex.sent, uploaded = ex.uploaded;
+        double since = ex.since;
+        CHECK(read(server, taken, sizeof taken) > 0);
+        settle(&loop, &ex);
+        if (ex.sent != sent || ex.uploaded == uploaded)
+            continue;
+        if (!CHECK(ex.since > since))
+            break;
+        quiet++;
+        waited += ex.phase == GEM_PHASE_WAITING;
+    }
+    CHECK(quiet > 10 && waited > 3);
+    gem_loop_remove(&ex);
+    gem_exchange_close(&ex);
+    gem_loop_close(&loop);
+    gem_body_free(&body);
+    close(server);
+    close(listener);
+    close(file);
+    unlink(path);
+}
+
+int main(void)
+{
+    RUN(test_bytes_that_leave_wind_the_clock);
+    RUN(test_a_socket_that_cannot_be_watched);
+    return check_done();
+}
