@@ -420,13 +420,14 @@ local function perform(op, facts)
   facts.alive = not worker.dead and (worker:call { op = "alive" } or {}).alive or {}
 end
 
-local function merge(into, report)
-  for _, name in ipairs { "exchanges", "struck", "bugs" } do
-    for _, item in ipairs(report[name] or {}) do
-      into[name] = into[name] or {}
+local function merge(into, report, phase)
+  for _, name in ipairs { "exchanges", "struck" } do
+    for _, item in ipairs(report[name]) do
+      item.phase = phase
       table.insert(into[name], item)
     end
   end
+  into.bugs = report.bugs
   into.hung = into.hung or report.hung
 end
 
@@ -434,14 +435,14 @@ end
 local function perform_kill(op, facts)
   local strikes, phase = op.strikes, 0
   local journal = op.path .. ".journal"
-  facts.report = {}
+  facts.report = { exchanges = {}, struck = {} }
   ask("POST", "/emulator/settings", { keep = op.keep })
   while true do
     local process_of = start_worker()
     op.kind = phase == 0 and "kill" or "resume"
     begin(op, strikes, process_of.pid)
     facts.outcome, facts.death = process_of:call { op = "run", plan = op }
-    merge(facts.report, relay:call { op = "finish" })
+    merge(facts.report, relay:call { op = "finish" }, phase)
     process_of:stop()
     local text = read_file(journal)
     if text and (text:find(KEY, 1, true) or not output("stat -c %a " .. quote(journal)):find "^600%s") then

@@ -140,19 +140,23 @@ function Case:failure(err, more)
   end
 end
 
+-- When the request after a strike began, of the same process.
+local function next_after(exchanges, strike)
+  for _, x in ipairs(exchanges) do
+    if x.n == strike.nth + 1 and x.phase == strike.phase then return x.began end
+  end
+end
+
 -- What was asked for must wait as the server said, and not be asked again where that is too long.
 function Case:advice()
   if self.op.kind == "braid" then return end
-  local exchanges = self.report.exchanges
   for _, strike in ipairs(self.report.struck) do
-    local after = strike.what == "status" and strike.advice and exchanges[strike.nth + 1]
-    if after then
-      if strike.advice > 120 then
-        self:find("unexplained", "asked again although the server said: in %g s", strike.advice)
-      elseif after.began - strike.time < strike.advice - 0.01 then
-        self:find("unexplained", "asked again after %.3f s, the server said %g", after.began - strike.time,
-          strike.advice)
-      end
+    local advice = strike.what == "status" and strike.advice
+    local began = advice and next_after(self.report.exchanges, strike)
+    if began and advice > 120 then
+      self:find("unexplained", "asked again although the server said: in %g s", advice)
+    elseif began and began - strike.time < advice - 0.01 then
+      self:find("unexplained", "asked again after %.3f s, the server said %g", began - strike.time, advice)
     end
   end
 end
@@ -189,7 +193,7 @@ function Case:streamed(outcome, prompt)
 end
 
 -- Files at the server: own ones by their hashes.
-function Case:files(outcome, own, may_be_twice)
+function Case:files(outcome, own)
   local count, named, strange = 0, nil, nil
   for _, file in ipairs(self.server) do
     if own[file.sha256] then
@@ -202,7 +206,7 @@ function Case:files(outcome, own, may_be_twice)
   if strange and not (self:struck "flip" and outcome and outcome.err) then -- the request that deletes it may fail
     self:find("corrupted", "the server has a file of other bytes: %s, %d bytes", strange.name, strange.size)
   end
-  if count > 1 and not may_be_twice then self:find("twice", "the file is there %d times", count) end
+  if count > 1 then self:find("twice", "the file is there %d times", count) end
   if not outcome or not outcome.ok then return end
   if not named then
     self:find("lost", "the upload says that it is finished, the server does not have %s", tostring(outcome.file.name))
@@ -244,12 +248,10 @@ function kinds.kill(case, outcome)
   case:files(outcome, case.own)
 end
 
--- Who could not ask for the file, for what struck does not pass, may send it again.
+-- Who cannot ask whether the file is there must not send it again, but fail.
 function kinds.again(case, outcome)
-  if outcome.err then case:failure(outcome.err) end
-  local may_ask = case:must_pass()
-  case:files(outcome, case.own, not may_ask)
-  if outcome.ok and outcome.first and may_ask and outcome.file.reused == case.op.gone then
+  kinds.upload(case, outcome)
+  if outcome.ok and outcome.first and outcome.file.reused == case.op.gone then
     case:find(case.op.gone and "lost" or "twice", "the second upload: reused is %s", tostring(outcome.file.reused))
   end
 end

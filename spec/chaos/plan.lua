@@ -208,7 +208,7 @@ local STRIKES = {
     5, "early_end" },
   bytes = with { 3, "length_more" },
   upload = with { 3, "garbage", 3, "length_more", 3, "length_less", 5, "duplicate", 6, "missing", 3, "early",
-    4, "flip" },
+    8, "flip" },
 }
 
 -- So many strikes, from request `first` on, seldom with one between.
@@ -216,6 +216,7 @@ local function strikes(r, target, count, first)
   local list, nth = {}, first
   for i = 1, count do
     local strike = makers[r:weigh(STRIKES[target])](r)
+    if strike.what == "flip" then nth = math.max(nth, 2) end -- the first one brings no bytes
     strike.nth = nth
     nth = nth + (r:is(0.85) and 1 or 2)
     list[i] = strike

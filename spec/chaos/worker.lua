@@ -473,7 +473,7 @@ local calls = {}
 
 function calls.hello() return { pid = pid, lua = _VERSION } end
 
--- Nothing is collected meanwhile: what is let go of at once is let go of without the collector.
+-- Nothing is collected until `alive`: what is to be let go of at once is let go of without the collector.
 function calls.run(call)
   problems = {}
   collectgarbage "stop"
@@ -482,12 +482,14 @@ function calls.run(call)
     outcome = { raised = errors.is(outcome) and "the error object " .. tostring(outcome) or tostring(outcome) }
   end
   if call.plan.how == "drop" then collectgarbage() end
-  collectgarbage "restart"
   outcome.problems = problems
   return outcome
 end
 
-function calls.alive() return { alive = alive() } end
+function calls.alive()
+  collectgarbage "restart"
+  return { alive = alive() }
+end
 
 -- A folder for a download. Where no small disk could be had, a full one is a link under the name that is written first.
 function calls.folder(call)
