@@ -4,11 +4,13 @@
 -- body will be is known before anything is sent.
 
 local errors = require "lgemini.errors"
-local files = require "lgemini.files"
 local media = require "lgemini.media"
 local options = require "lgemini.options"
+local remote = require "lgemini.remote"
 local request = require "lgemini.request"
 local schema = require "lgemini.schema"
+local source = require "lgemini.source"
+local upload = require "lgemini.upload"
 
 local attach = {}
 
@@ -47,15 +49,6 @@ local function allowed(client, entry)
   return entry.file
 end
 
-local function head_of(path)
-  local file = io.open(path, "rb")
-  local head = file and file:read(media.HEAD)
-  if file then
-    file:close()
-  end
-  return head or ""
-end
-
 local function look_at(client, entry)
   local size, head = entry.data and #entry.data, entry.data
   if entry.file then
@@ -70,7 +63,7 @@ local function look_at(client, entry)
     if not info then
       return nil, errors.new { kind = err.kind, message = ("%s: %s"):format(entry.path, err.message) }
     end
-    size, head = info.size, head_of(path)
+    size, head = info.size, source.head(path)
     entry.file = path
   end
   local mime_type, err = media.type_of { name = entry.file, head = head:sub(1, media.HEAD),
@@ -79,11 +72,11 @@ local function look_at(client, entry)
     err.message = entry.path .. ": " .. err.message
     return nil, err
   end
-  local upload = entry.via == "upload" or (entry.via == "auto" and media.is_video(mime_type))
-  if size == 0 and not upload then
+  local to_upload = entry.via == "upload" or (entry.via == "auto" and media.is_video(mime_type))
+  if size == 0 and not to_upload then
     return invalid(("%s: %s is empty"):format(entry.path, entry.file or "data"))
   end
-  return { entry = entry, size = size, mime_type = mime_type, upload = upload }
+  return { entry = entry, size = size, mime_type = mime_type, upload = to_upload }
 end
 
 local function put(item)
@@ -186,9 +179,9 @@ function attach.fit(items, length, limit)
   return changed
 end
 
-local function upload_one(client, call, item, args)
+local function upload_one(call, item, args)
   local entry = item.entry
-  local file, err = files.send(client.files, call, {
+  local file, err = upload.send(call, {
     file = entry.file,
     data = entry.data,
     config = { mime_type = item.mime_type },
@@ -221,20 +214,19 @@ function attach.is_due(items, found)
 end
 
 --- Uploads what is to be uploaded, several at once, and waits for files that are PROCESSING.
----@param client lgemini.Client
 ---@param call lgemini.Call
 ---@param items lgemini.attach.Item[]
 ---@param found lgemini.parts.Found
 ---@param args table  of the call: on_progress(sent, total, file), reuse
 ---@return table[]|nil uploads      the file objects, in the order of the parts
 ---@return lgemini.Error|nil err
-function attach.deliver(client, call, items, found, args)
+function attach.deliver(call, items, found, args)
   local jobs, uploads = {}, {}
   for _, item in ipairs(items) do
     if item.upload then
       local at = #jobs + 1
       jobs[at] = function()
-        local file, err = upload_one(client, call, item, args)
+        local file, err = upload_one(call, item, args)
         uploads[at] = file
         return file, err
       end
@@ -243,11 +235,11 @@ function attach.deliver(client, call, items, found, args)
   for _, used in ipairs(found.files) do
     if used.file.state == "PROCESSING" then
       jobs[#jobs + 1] = function()
-        return files.ready(client.files, call, used.file)
+        return remote.wait(call, used.file)
       end
     end
   end
-  local done, err = client.tasks:all(jobs, PARALLEL)
+  local done, err = call.client.tasks:all(jobs, PARALLEL)
   if not done then
     return nil, err
   end
@@ -255,10 +247,6 @@ function attach.deliver(client, call, items, found, args)
 end
 
 --- Forgets that local content is that file at the service: it is gone there.
----@param client lgemini.Client
----@param name string
-function attach.forget(client, name)
-  files.forget(client.files, name)
-end
+attach.forget = upload.forget
 
 return attach

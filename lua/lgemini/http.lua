@@ -108,6 +108,13 @@ local function secrets(call, request)
   return all
 end
 
+--- What of a URL that gives rights must stay out of errors: servers like to say which path they did not find.
+---@param url string
+---@return string|nil
+function http.secret_of(url)
+  return url:match "^%a+://[^/?#]+(..+)$"
+end
+
 -- What went wrong in the core, as the caller gets it.
 local function failed(call, request, err)
   return errors.new {

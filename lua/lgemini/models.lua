@@ -124,7 +124,7 @@ end
 -- Uploads what has to be uploaded, then makes the request: request, facts.
 local function deliver(self, call, row, args, plan, facts)
   if plan.due then
-    local uploads, err = attach.deliver(self.client, call, plan.items, plan.found, args)
+    local uploads, err = attach.deliver(call, plan.items, plan.found, args)
     if not uploads then
       return nil, err
     end

@@ -1,0 +1,131 @@
+--- Where the bytes of an upload come from: a file, bytes in memory, or a function that reads.
+
+local errors = require "lgemini.errors"
+local media = require "lgemini.media"
+local options = require "lgemini.options"
+
+local source = {}
+
+---@class lgemini.Source
+---@field body table|nil       all of it; nil for a reader without a size
+---@field size integer|nil
+---@field read function|nil    function(offset, n) -> bytes; "" or nil at the end
+---@field name string|nil      of the file, for the service
+---@field head string          the first bytes, as far as they are known
+
+local function invalid(message)
+  return nil, errors.new { kind = "invalid", message = message }
+end
+
+local function base_name(path)
+  return path:match "[^/\\]*$"
+end
+
+--- The first bytes of a file, to tell its type by; "" where it cannot be read: the core says what is wrong with it.
+---@param path string
+---@return string
+function source.head(path)
+  local file = io.open(path, "rb")
+  local head = file and file:read(media.HEAD)
+  if file then
+    file:close()
+  end
+  return head or ""
+end
+
+local function is_handle(value)
+  return type(value) == "userdata" and io.type(value) ~= nil
+end
+
+local makers = {}
+
+function makers.file(core, args)
+  local body = core.body.new()
+  local size, err
+  if is_handle(args.file) then
+    if io.type(args.file) == "closed file" then
+      return invalid "file: the handle is closed"
+    end
+    size, err = body:add_handle(args.file)
+  elseif type(args.file) == "string" then
+    if args.file:find "%z" then
+      return invalid "file: a path has no NUL byte in it"
+    end
+    size, err = body:add_file(args.file)
+  else
+    errors.misuse("files:upload: file is a path or an open file, not a " .. type(args.file))
+  end
+  if not size then
+    return nil, errors.new(err)
+  end
+  local path = type(args.file) == "string" and args.file or nil
+  return {
+    body = body,
+    size = size,
+    name = path and base_name(path),
+    head = path and source.head(path) or body:read(0, math.min(size, media.HEAD)),
+  }
+end
+
+function makers.data(core, args)
+  options.string(args.data, "data")
+  local body = core.body.new()
+  body:add(args.data)
+  return { body = body, size = #args.data, head = args.data:sub(1, media.HEAD) }
+end
+
+function makers.read(core, args)
+  options.callback(args.read, "read")
+  local size, err = options.count(args.size, "size", 0)
+  if err then
+    return nil, err
+  end
+  local made = { size = size, read = args.read, head = "" }
+  if size then
+    made.body = core.body.new()
+    made.body:add_reader(size)
+  end
+  return made
+end
+
+--- The source that the arguments of an upload name.
+---@param core table  lgemini.core
+---@param args table  one of file (path or open file), data (bytes), read (function) with or without size (bytes)
+---@return lgemini.Source|nil
+---@return lgemini.Error|nil err
+function source.new(core, args)
+  local given
+  for kind, make in pairs(makers) do
+    if args[kind] ~= nil then
+      if given then
+        return invalid "files:upload: give one of file, data and read"
+      end
+      given = make
+    end
+  end
+  if not given then
+    return invalid "files:upload: file = path, data = bytes, or read = function(offset, n) with size = bytes is needed"
+  elseif args.size ~= nil and args.read == nil then
+    return invalid "files:upload: size goes with read only"
+  end
+  return given(core, args)
+end
+
+--- A reader's bytes at an offset.
+---@param from lgemini.Source
+---@param offset integer
+---@param n integer  at most
+---@return string|nil bytes       "" at the end
+---@return lgemini.Error|nil err  "io", when it fails or brings what was not asked for
+function source.read(from, offset, n)
+  local ok, bytes, why = pcall(from.read, offset, n)
+  if not ok or (bytes == nil and why ~= nil) then
+    local cause = ok and why or bytes
+    return nil, errors.new { kind = "io", cause = cause, message = "read, the function, failed: " .. tostring(cause) }
+  elseif bytes ~= nil and type(bytes) ~= "string" or #(bytes or "") > n then
+    return nil, errors.new { kind = "io", message = "read, the function, must return at most n bytes as a string" }
+  end
+  return bytes or ""
+end
+
+return source

@@ -1,0 +1,335 @@
+--- Uploads: what is sent is compared with what the service then has, is not sent twice, and can be taken up by another
+-- process (reference section 6).
+
+local answer = require "lgemini.answer"
+local endpoints = require "lgemini.endpoints"
+local errors = require "lgemini.errors"
+local http = require "lgemini.http"
+local journal = require "lgemini.journal"
+local media = require "lgemini.media"
+local options = require "lgemini.options"
+local remote = require "lgemini.remote"
+local reuse = require "lgemini.reuse"
+local session = require "lgemini.session"
+local source = require "lgemini.source"
+
+local upload = {}
+
+-- Bytes that a reader of unknown length is read ahead: the service's granularity (reference section 6.2).
+local CHUNK = 8 * 1024 * 1024
+
+local function invalid(message, ...)
+  return nil, errors.new { kind = "invalid", message = message:format(...) }
+end
+
+-- What came of it -------------------------------------------------------------------------------
+
+-- Compares what the service has with what was sent: true, or false where one of the two is not known. A file that
+-- differs is deleted.
+local function verify(up, file)
+  local theirs = remote.digest(up.call.client.core, file)
+  local ours = theirs and session.digest(up)
+  if not theirs or not ours then
+    return false
+  elseif theirs == ours then
+    return true
+  end
+  local deleted = remote.delete(up.call, file.name)
+  return nil, errors.new {
+    kind = "integrity",
+    message = ("the service has something else than was sent (SHA-256 %s, not %s); its file %s"):format(theirs, ours,
+      deleted and "was deleted" or "could not be deleted"),
+    file = file,
+  }
+end
+
+-- The file in the last answer; where it got lost, the service is asked for it by name, or by what is in it.
+local function final_file(up, answered)
+  local decoded, err = http.json(up.call, answered)
+  local object = type(decoded) == "table" and decoded.file
+  if type(object) == "table" and type(object.name) == "string" then
+    return answer.convert(object, "File")
+  elseif up.meta.name then
+    return remote.get(up.call, up.meta.name)
+  end
+  local digest = up.source.size and session.digest(up)
+  local found = digest and remote.find(up.call, digest, up.mime_type)
+  if found then
+    return found
+  end
+  return nil, err or errors.new { kind = "protocol",
+    message = "the upload was finished, but the server did not name the file" }
+end
+
+-- Key and base URL in a form that shows neither.
+local function scope_of(call)
+  local key, err = call.client:key()
+  if err then
+    return nil, err
+  end
+  return call.client.core.sha256.of((key or "") .. "\n" .. call.options.base_url)
+end
+
+-- The file at the service that has this content already, if it still lives. Only where one of that size is known is
+-- anything hashed.
+local function find_again(up, info)
+  local store, size = up.call.client:uploads_index(), up.source.size
+  for _, entry in ipairs(store:find(size, up.mime_type, up.scope, os.time())) do
+    local same = info and entry.inode == info.inode and entry.device == info.device and entry.mtime == info.mtime
+    if not same then
+      if not session.hash_up_to(up, size) then
+        return nil
+      end
+      same = entry.sha256 == up.hash:hex()
+    end
+    if same then
+      local file = remote.get(up.call, entry.name)
+      if file and file.state ~= "FAILED" then
+        return file
+      end -- else it is uploaded, and its entry replaced
+    end
+  end
+end
+
+-- Remembers that this content is that file.
+local function remember(up, info, file)
+  local hash = up.hash and up.hash:position() == up.source.size and up.hash:hex()
+  if hash and up.scope and file.state ~= "FAILED" then
+    local now = os.time()
+    up.call.client:uploads_index():add(up.source.size, { sha256 = hash, mime_type = up.mime_type, scope = up.scope,
+      name = file.name, expires = reuse.expiry(file.expiration_time, now), device = info and info.device,
+      inode = info and info.inode, mtime = info and info.mtime }, now)
+  end
+end
+
+--- Forgets that the content of an upload is that file.
+---@param client lgemini.Client
+---@param name string
+function upload.forget(client, name)
+  client:uploads_index():forget(name, os.time())
+end
+
+-- Sends it: the file and whether it was compared; or nil, err.
+local function deliver(up)
+  local answered, err = session.run(up)
+  if not answered then
+    return nil, err
+  end
+  local file
+  file, err = final_file(up, answered)
+  if not file then
+    return nil, err
+  end
+  if up.record then
+    journal.remove(up.journal)
+  end
+  local verified
+  verified, err = verify(up, file)
+  if verified == nil then
+    return nil, err
+  end
+  return file, verified
+end
+
+-- Runs the upload to its end and looks at what came of it.
+local function complete(up, args)
+  local info = up.scope and type(args.file) == "string" and up.call.client.core.file_info(args.file) or nil
+  local file = up.scope and find_again(up, info)
+  local reused, verified, ok, err = file ~= nil, true
+  if not reused then
+    file, verified = deliver(up)
+    if not file then
+      return nil, verified
+    end
+    remember(up, info, file)
+  end
+  ok, err = up.report(up.source.size or up.machine:acked(), true)
+  if not ok then
+    return nil, err
+  end
+  if file.state == "FAILED" and args.wait ~= false then
+    return remote.failed(file, up.source.name)
+  elseif args.wait ~= false then
+    file, err = remote.wait(up.call, file, nil, up.source.name)
+    if not file then
+      return nil, err
+    end
+  end
+  remote.set_transport(file, { verified = verified, reused = reused, attempts = (up.attempts or 0) + 1 })
+  return file
+end
+
+-- A new one ------------------------------------------------------------------------------------
+
+local function check_names(config)
+  for _, name in ipairs { "mime_type", "display_name", "name" } do
+    local value = options.string(config[name], "config." .. name)
+    if value and value:find "[%z\r\n]" then
+      return invalid("config.%s has a control character in it", name)
+    end
+  end
+  if config.name then
+    return endpoints.name("files", config.name, "config.name")
+  end
+end
+
+local function record_of(up, path)
+  if type(path) ~= "string" then
+    return invalid "journal: only an upload of a file by its path can be taken up by another process"
+  end
+  local info, err = up.call.client.core.file_info(path)
+  if not info then
+    return nil, errors.new(err)
+  end
+  local scope
+  scope, err = scope_of(up.call)
+  if not scope then
+    return nil, err
+  end
+  return { path = path, size = info.size, mtime = info.mtime, mime_type = up.mime_type, scope = scope,
+    name = up.meta.name }
+end
+
+-- An upload as the arguments say, before anything is sent.
+local function prepare(call, args, what)
+  local config, core = args.config or {}, call.client.core
+  local name, err = check_names(config)
+  if err then
+    return nil, err
+  end
+  local chunk
+  chunk, err = options.count(args.chunk_size, "chunk_size")
+  if err then
+    return nil, err
+  end
+  local from
+  from, err = source.new(core, args)
+  if not from then
+    return nil, err
+  end
+  local mime_type
+  mime_type, err = media.type_of { name = from.name, head = from.head, mime_type = config.mime_type }
+  if not mime_type then
+    return nil, err
+  end
+  return {
+    call = call,
+    source = from,
+    mime_type = mime_type,
+    meta = { name = name, display_name = config.display_name, mime_type = mime_type, size_bytes = from.size },
+    machine = core.upload.new(from.size, chunk or (from.size and 0 or CHUNK)),
+    report = session.reporter(call.client.tasks, args.on_progress, from.size, what),
+    hash = args.verify ~= false and core.sha256.new() or nil,
+  }
+end
+
+--- Uploads within a call that is under way; see Files:upload.
+---@param call lgemini.Call
+---@param args table
+---@param what string|nil  is handed to on_progress
+---@return table|nil file
+---@return lgemini.Error|nil err
+function upload.send(call, args, what)
+  local up, err = prepare(call, args, what)
+  if not up then
+    return nil, err
+  end
+  -- What has a name of its own, or is known only while it is read, is sent as it is.
+  if args.reuse ~= false and up.hash and up.source.body and not up.source.read and not up.meta.name
+    and not args.journal then
+    up.scope, err = scope_of(call)
+    if not up.scope then
+      return nil, err
+    end
+  end
+  if args.journal then
+    up.journal = args.journal
+    up.record, err = record_of(up, args.file)
+    if not up.record then
+      return nil, err
+    end
+  end
+  return complete(up, args)
+end
+
+-- One that another process began ---------------------------------------------------------------
+
+local function changed(record, what)
+  return nil, errors.new { kind = "integrity",
+    message = ("%s is not what the upload began with: %s"):format(record.path, what), hint = "upload it anew" }
+end
+
+-- Whether the journal is of this client, and its file as it was.
+local function check_record(call, record)
+  local info, err = call.client.core.file_info(record.path)
+  if not info then
+    return nil, errors.new(err)
+  elseif info.size ~= record.size or info.mtime ~= record.mtime then
+    return changed(record, "it has another size or time")
+  end
+  local scope
+  scope, err = scope_of(call)
+  if err then
+    return nil, err
+  elseif scope ~= record.scope then
+    return nil, errors.new { kind = "integrity", message = "the journal is of another API key or base URL" }
+  end
+  return true
+end
+
+-- The upload that a journal tells of, if the file is still the same.
+local function taken_up(call, args, record)
+  local ok, err = check_record(call, record)
+  if not ok then
+    return nil, err
+  end
+  local core, from = call.client.core
+  from, err = source.new(core, { file = record.path })
+  if not from then
+    return nil, err
+  end
+  local up = {
+    call = call,
+    source = from,
+    mime_type = record.mime_type,
+    meta = { name = record.name, mime_type = record.mime_type, size_bytes = record.size },
+    machine = core.upload.new(record.size, 0),
+    report = session.reporter(call.client.tasks, args.on_progress, record.size),
+    hash = record.sha256 and core.sha256.new() or nil,
+    journal = args.journal,
+    record = record,
+    noted = record.hashed or 0,
+  }
+  ok, err = session.begin(up, record.url)
+  if not ok then
+    return nil, err
+  end
+  up.machine:resume()
+  ok, err = session.hash_up_to(up, record.hashed or 0)
+  if not ok then
+    return nil, err
+  elseif up.hash and up.hash:hex() ~= record.sha256 then
+    return changed(record, "what was sent of it has changed")
+  end
+  return up
+end
+
+--- Goes on with the upload that a journal tells of; see Files:resume.
+---@param call lgemini.Call
+---@param args table
+---@return table|nil file
+---@return lgemini.Error|nil err
+function upload.resume(call, args)
+  local record, err = journal.read(args.journal)
+  if not record then
+    return nil, err
+  end
+  local up
+  up, err = taken_up(call, args, record)
+  if not up then
+    return nil, err
+  end
+  return complete(up, args)
+end
+
+return upload
