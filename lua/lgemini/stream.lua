@@ -229,9 +229,10 @@ local function read(self)
   end
 end
 
--- Closed by somebody, or by an error that was thrown while it was waited for.
+-- Closed by somebody, with its client, or by an error that was thrown while it was waited for. What had come by then
+-- is in self.response; nothing more is delivered.
 local function is_closed(self)
-  return self.closed or (self.exchange and self.exchange:phase() == "closed")
+  return self.closed or self.call.client.tasks.closed or (self.exchange and self.exchange:phase() == "closed")
 end
 
 --- The next chunk.
