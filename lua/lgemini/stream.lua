@@ -24,6 +24,16 @@ function Stream.__index(self, name)
   return methods[name]
 end
 
+-- Sends at once. Nobody has the stream yet: an error that is thrown meanwhile (Ctrl-C) ends it.
+local function begin(self)
+  local tasks = self.call.client.tasks
+  local ok, problem = pcall(tasks.begin, tasks)
+  if not ok then
+    self.exchange:close()
+    error(problem, 0)
+  end
+end
+
 --- A stream. The request is sent at once, unless files have to be uploaded first: then when the first chunk
 --- is asked for. What is wrong shows there, too.
 ---@param call lgemini.Call|nil
@@ -47,7 +57,7 @@ function stream.new(call, sent, err, prepare, facts, heal)
   if sent then
     self.exchange, self.failure = http.start(call, sent)
     if self.exchange then
-      call.client.tasks:begin()
+      begin(self)
     end
   end
   return self

@@ -432,6 +432,11 @@ describe("a call", function()
       begin { answer_with "two" }
       interrupted(generate)
       assert.equal(0, client.core.alive().exchange)
+      collectgarbage "stop" -- it is let go of, and need not be found
+      interrupted(open_stream)
+      local left = client.core.alive().exchange
+      collectgarbage "restart"
+      assert.equal(0, left)
       assert.equal("two", assert(generate()).text)
     end)
 
