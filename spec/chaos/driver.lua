@@ -337,6 +337,7 @@ local function count(op, facts, findings)
     tally.orphans = tally.orphans + 1
   end
   if op.kind == "kill" and facts.resumed then add(tally.faults, "resumed by a journal after SIGKILL") end
+  if facts.restarts then add(tally.faults, "restart between SIGKILL and resume", facts.restarts) end
   if outcome and outcome.err then row.failed = row.failed + 1 else row.fine = row.fine + 1 end
   for _, finding in ipairs(findings) do add(tally.classes, finding.class) end
   if #findings > 0 then failed = failed + 1 else passed = passed + 1 end
@@ -452,6 +453,10 @@ local function perform_kill(op, facts)
     facts.resumed = true
     phase = phase + 1
     strikes = op.phases[phase] or {}
+    if strikes.down then
+      relay:call { op = "restart", down = strikes.down }
+      facts.restarts = (facts.restarts or 0) + 1
+    end
   end
   op.kind = "kill"
   facts.journal_left = read_file(journal) ~= nil

@@ -25,6 +25,7 @@ local EXPLAINS = {
   drip = "",
   interim = "",
   restart = "network incomplete",
+  outage = "timeout network incomplete",
   garbage = "protocol network incomplete timeout",
   length_more = "network incomplete timeout",
   length_less = "protocol network incomplete",
@@ -158,6 +159,21 @@ function Case:advice()
     elseif began and began - strike.time < advice - 0.01 then
       self:find("unexplained", "asked again after %.3f s, the server said %g", began - strike.time, advice)
     end
+  end
+end
+
+-- Bytes go over the wire again only where the server did not say that it has them: after an answer that came whole, the
+-- next request begins where that answer ends.
+function Case:resent()
+  local struck, acked = {}, nil
+  for _, strike in ipairs(self.report.struck) do struck[("%s/%d"):format(strike.phase or "", strike.nth)] = true end
+  for _, x in ipairs(self.report.exchanges) do
+    local is_upload = x.command and x.command:find("upload", 1, true)
+    if is_upload and acked and x.offset ~= acked then
+      self:find("unexplained", "request %d begins at byte %d, and the server had %d", x.n, x.offset, acked)
+    end
+    local heard = x.status == 200 and x.state == "done" and not struck[("%s/%d"):format(x.phase or "", x.n)]
+    if x.command then acked = heard and x.command ~= "start" and x.received or nil end
   end
 end
 
@@ -373,6 +389,7 @@ function judge.judge(facts)
   end
   if not outcome or not outcome.raised or op.kind == "interrupt" then kinds[op.kind](case, outcome) end
   case:advice()
+  case:resent()
   for _, bug in ipairs(report.bugs or {}) do case:find("unexplained", "a bug of the relay: %s", bug) end
   for _, x in ipairs(report.exchanges) do
     if x.state ~= "done" and x.state ~= "closing" then

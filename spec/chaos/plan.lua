@@ -99,6 +99,12 @@ function makers.restart(r)
   return at_byte(r, { what = "restart", side = either(r), down = r:pick { 0, 0, 0.05 }, passing = true }, 0.7)
 end
 
+-- The server goes still, so that the client's clock has to notice; it dies, and is back after a while. What comes before
+-- is refused.
+function makers.outage(r)
+  return at_byte(r, { what = "outage", side = either(r), down = r:int(0, 20) / 100, passing = true }, 0.7)
+end
+
 local function garbage(r) return at_byte(r, { what = "garbage", side = "answer", bytes = r:pick(GARBAGE) }, 0.6) end
 makers.garbage = garbage
 
@@ -190,7 +196,7 @@ function makers.early(r)
 end
 
 local ANY = { 10, "reset", 8, "close", 5, "half_close", 5, "stall", 4, "drip", 12, "status", 2, "refusal", 3, "restart",
-  2, "interim", 3, "not_http", 2, "early" }
+  2, "outage", 2, "interim", 3, "not_http", 2, "early" }
 
 local function with(more)
   local list = {}
@@ -295,7 +301,8 @@ function kinds.replace(r, op)
 end
 
 -- The process ends by SIGKILL in the middle of its upload, at a byte or some time after it, and others go on with it:
--- each phase has strikes of its own, and its process may be killed, too. After the last one nothing is in the way.
+-- each phase has strikes of its own, its process may be killed, too, and the server may be down as it begins. After the
+-- last one nothing is in the way.
 function kinds.kill(r, op)
   source(r, op)
   op.size, op.verify = op.size + 1, true
@@ -310,6 +317,8 @@ function kinds.kill(r, op)
   for i = 1, op.journal and r:int(0, 2) or 0 do
     op.phases[i] = strikes(r, "upload", r:int(0, 2), r:int(1, 2))
     if r:is(0.3) then table.insert(op.phases[i], 1, kill(r:int(1, 2))) end
+    if r:is(0.3) then table.insert(op.phases[i], 1, makers.outage(r)) op.phases[i][1].nth = r:int(1, 3) end
+    op.phases[i].down = r:is(0.3) and r:int(0, 15) / 100 or nil
   end
 end
 
@@ -420,7 +429,8 @@ local function clock_for(op)
   local clock = op.fault == "stall_at" and 0.5 or 15
   for i = 0, #(op.phases or {}) do
     for _, strike in ipairs(i == 0 and op.strikes or op.phases[i]) do
-      clock = math.min(clock, (strike.what == "stall" or strike.hold) and 0.5 or ENDLESS[strike.what] and 2 or 15)
+      local still = strike.what == "stall" or strike.what == "outage" or strike.hold
+      clock = math.min(clock, still and 0.5 or ENDLESS[strike.what] and 2 or 15)
     end
   end
   return clock

@@ -246,6 +246,11 @@ end
 
 function acts.restart(_, strike) restart_server(strike.down) end
 
+function acts.outage(x, strike)
+  cqueues.running():wrap(restart_server, strike.down)
+  hold(x)
+end
+
 function acts.interrupt(x)
   wire.kill(op.pid, "INT")
   hold(x)
@@ -459,6 +464,7 @@ local function pass_answer(x, strike)
   local head = parse_head(text)
   local length, chunked = tonumber(head["content-length"]), head["transfer-encoding"] == "chunked"
   x.status = tonumber(head.first:match("^HTTP/1%.1 (%d+)"))
+  x.received = tonumber(head["x-goog-upload-size-received"] or "")
   state(x, "answer")
   if strike and (strike.what == "status" or strike.what == "not_http") then -- the server has done its work
     pass_length(x, { x = { mute = true, client = x.client }, to = x.client, count = 0 }, length or 0)
@@ -581,7 +587,7 @@ function calls.finish()
     report.exchanges[i] = {
       n = x.n, method = x.method, target = x.target:gsub("%?.*", ""), command = x.command, offset = x.offset,
       length = x.length, took = x.took, began = x.began, ended = x.ended, state = x.kept and "kept" or x.state,
-      status = x.status,
+      status = x.status, received = x.received,
       whole = x.whole or false, asked = x.pieces and table.concat(x.pieces), refused = x.refused,
       truth = x.truth and table.concat(x.truth),
     }
@@ -589,6 +595,12 @@ function calls.finish()
   op, bugs = nil, {}
   changed:signal()
   return report
+end
+
+-- The server dies, and is back after a while.
+function calls.restart(call)
+  cqueues.running():wrap(restart_server, call.down)
+  return {}
 end
 
 -- A request to the server, past everything.

@@ -71,7 +71,7 @@ describe("a plan", function()
       raw]]):gmatch "%l+" do
       assert.is_true(kinds[name], name)
     end
-    for name in ([[reset close half_close half_close_server stall drip status restart interim not_http early garbage
+    for name in ([[reset close half_close half_close_server stall drip status restart outage interim not_http early garbage
       length_more length_less duplicate missing no_last_chunk early_end chunk_size flip replace kill
       interrupt]]):gmatch "%S+" do
       assert.is_true(faults[name], name)
@@ -178,6 +178,20 @@ describe("the judge", function()
     assert_found("unexplained", "asked again after")
     facts.report.struck[1].advice = 300
     assert_found("unexplained", "asked again although")
+  end)
+
+  it("finds bytes that were sent again though the server had them", function()
+    facts.report.exchanges = {
+      { n = 1, state = "done", command = "start", status = 200 },
+      { n = 2, state = "closing", command = "upload, finalize", offset = 0 },
+      { n = 3, state = "done", command = "query", status = 200, received = 2 },
+      { n = 4, state = "done", command = "upload, finalize", offset = 2, status = 200, received = 3 },
+    }
+    assert_found(nil)
+    facts.report.exchanges[4].offset = 0
+    assert_found("unexplained", "begins at byte 0, and the server had 2")
+    facts.report.struck = { { what = "missing", nth = 3 } } -- who has not heard it cannot know
+    assert_found(nil)
   end)
 
   it("finds what is left over: objects, and a connection that is held", function()
