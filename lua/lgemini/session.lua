@@ -130,6 +130,14 @@ local function read_window(up, offset, length)
   return up.ahead
 end
 
+--- Bytes of the source; nil for one without a size that was not sent to its end.
+---@param up lgemini.Upload
+---@return integer|nil
+function session.size(up)
+  local ahead = up.ahead
+  return up.source.size or (ahead and ahead.at_end and ahead.offset + #ahead.bytes or nil)
+end
+
 -- Writes down how far the upload is, for a process that goes on with it.
 local function note(up, at)
   if not up.record or (up.noted and at - up.noted < JOURNAL_STEP) then
@@ -318,6 +326,9 @@ function session.run(up)
         journal.remove(up.journal) -- nobody can go on with it
       end
       return nil, err or errors.new { kind = "protocol", message = "the server refused the upload" }
+    elseif verdict == "end" and not session.size(up) then
+      return nil, errors.new { kind = "protocol",
+        message = "the server finished the upload before all bytes were sent" }
     elseif verdict == "end" then
       return answered
     elseif verdict == "again" then

@@ -143,7 +143,7 @@ local function complete(up, args)
     end
     remember(up, info, file)
   end
-  ok, err = up.report(up.source.size or up.machine:acked(), true)
+  ok, err = up.report(session.size(up), true)
   if not ok then
     return nil, err
   end

@@ -385,6 +385,13 @@ describe("a call", function()
       assert.equal("abc", server:received()[2].body)
     end)
 
+    it("that reads without a size, and whose server ends early, is told so", function()
+      begin { started(), finished { name = "files/x", uri = "u", state = "ACTIVE" } }
+      local err = assert_failed("protocol", client.files:upload { config = { mime_type = "text/plain" },
+        chunk_size = 3, read = function(_, n) return ("x"):rep(n) end })
+      assert.matches("before all bytes were sent", err.message)
+    end)
+
     it("that reads, and comes too late, is told what the server said", function()
       begin { started(),
         { status = 400, read = 0, headers = { ["x-goog-upload-status"] = "final" },

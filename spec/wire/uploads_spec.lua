@@ -125,13 +125,17 @@ describe("an upload", function()
     end)
 
     it("a reader without a size, in chunks of the server's granularity", function()
+      local reached, size_told
       check(client.files:upload {
+        on_progress = function(sent, size) reached, size_told = sent, size end,
         read = function(offset, n) return bytes:sub(offset + 1, offset + math.min(n, 70001)) end,
         chunk_size = GRANULARITY,
         config = { mime_type = "text/plain" },
       })
       assert.same({ "start", "upload @0 +262144", "upload @262144 +262144",
         "upload, finalize @524288 +" .. #bytes - 524288 }, commands())
+      assert.equal(#bytes, reached)
+      assert.is_nil(size_told)
     end)
 
     it("a reader without a size that ends with a chunk", function()
