@@ -166,13 +166,14 @@ end
 -- next request begins where that answer ends.
 function Case:resent()
   local struck, acked = {}, nil
-  for _, strike in ipairs(self.report.struck) do struck[("%s/%d"):format(strike.phase or "", strike.nth)] = true end
+  local function id(phase, n) return (phase or "") .. "/" .. (n or "") end
+  for _, strike in ipairs(self.report.struck) do struck[id(strike.phase, strike.nth)] = true end
   for _, x in ipairs(self.report.exchanges) do
     local is_upload = x.command and x.command:find("upload", 1, true)
     if is_upload and acked and x.offset ~= acked then
       self:find("unexplained", "request %d begins at byte %d, and the server had %d", x.n, x.offset, acked)
     end
-    local heard = x.status == 200 and x.state == "done" and not struck[("%s/%d"):format(x.phase or "", x.n)]
+    local heard = x.status == 200 and x.state == "done" and not struck[id(x.phase, x.n)]
     if x.command then acked = heard and x.command ~= "start" and x.received or nil end
   end
 end

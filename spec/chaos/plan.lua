@@ -99,8 +99,8 @@ function makers.restart(r)
   return at_byte(r, { what = "restart", side = either(r), down = r:pick { 0, 0, 0.05 }, passing = true }, 0.7)
 end
 
--- The server goes still, so that the client's clock has to notice; it dies, and is back after a while. What comes before
--- is refused.
+-- The server goes still, so that the client's clock has to notice; it dies, and is back after a while. Until then it
+-- refuses connections.
 function makers.outage(r)
   return at_byte(r, { what = "outage", side = either(r), down = r:int(0, 20) / 100, passing = true }, 0.7)
 end
@@ -317,7 +317,10 @@ function kinds.kill(r, op)
   for i = 1, op.journal and r:int(0, 2) or 0 do
     op.phases[i] = strikes(r, "upload", r:int(0, 2), r:int(1, 2))
     if r:is(0.3) then table.insert(op.phases[i], 1, kill(r:int(1, 2))) end
-    if r:is(0.3) then table.insert(op.phases[i], 1, makers.outage(r)) op.phases[i][1].nth = r:int(1, 3) end
+    if r:is(0.3) then
+      table.insert(op.phases[i], 1, makers.outage(r))
+      op.phases[i][1].nth = r:int(1, 3)
+    end
     op.phases[i].down = r:is(0.3) and r:int(0, 15) / 100 or nil
   end
 end

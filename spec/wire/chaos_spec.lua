@@ -71,8 +71,8 @@ describe("a plan", function()
       raw]]):gmatch "%l+" do
       assert.is_true(kinds[name], name)
     end
-    for name in ([[reset close half_close half_close_server stall drip status restart outage interim not_http early garbage
-      length_more length_less duplicate missing no_last_chunk early_end chunk_size flip replace kill
+    for name in ([[reset close half_close half_close_server stall drip status restart outage interim not_http early
+      garbage length_more length_less duplicate missing no_last_chunk early_end chunk_size flip replace kill
       interrupt]]):gmatch "%S+" do
       assert.is_true(faults[name], name)
     end
