@@ -2,6 +2,7 @@
 
 local errors = require "lgemini.errors"
 local http = require "lgemini.http"
+local limits = require "lgemini.limits"
 local options = require "lgemini.options"
 local retry = require "lgemini.retry"
 
@@ -14,12 +15,6 @@ local DEFAULT_BASE_URL = "https://generativelanguage.googleapis.com"
 
 -- Seconds; for `total` see options.TOTAL.
 local CLOCKS = { connect = 15, first_byte = 300, idle = 120, processing = 900 }
-
-local LIMITS = {
-  max_head = 256 * 1024,         -- bytes of an answer's header lines
-  max_answer = 256 * 1024 * 1024, -- bytes of an answer that is held
-  max_event = 64 * 1024 * 1024,  -- bytes of one event of a stream
-}
 
 -- Bytes of a request's body up to which media is sent inline (reference section 9.2), and what the service takes.
 local INLINE_LIMIT = 20 * 1024 * 1024
@@ -34,7 +29,7 @@ local KNOWN = {
   local_files = true,
   inline_limit = true,
   state_dir = true,
-  limits = { max_head = true, max_answer = true, max_event = true },
+  limits = limits.KNOWN,
 }
 
 ---@class lgemini.Client
@@ -353,7 +348,7 @@ end
 
 --- A client. It does not fail for a missing key or a bad base URL: the first call says what is wrong.
 ---@param given table|nil  api_key (string, function, false), http_options, insecure, local_files, inline_limit (bytes)
---- and limits (bytes)
+--- and limits (see limits.lua)
 ---@return lgemini.Client
 function client.new(given)
   given = given or {}
@@ -381,16 +376,12 @@ function client.new(given)
     state_dir = options.string(given.state_dir, "state_dir"),
     product = ("lgemini/%s gl-lua/%s"):format(client._VERSION, _VERSION:match "%d.*"),
     random = chance,
-    limits = {},
   }, Client)
   local function check(value, problem)
     self.problem = self.problem or problem
     return value
   end
-  for name, value in pairs(LIMITS) do
-    local limit = check(options.count((given.limits or {})[name], "limits." .. name))
-    self.limits[name] = limit or value
-  end
+  self.limits = check(limits.new(given.limits))
   local inline = check(options.count(given.inline_limit, "inline_limit")) or INLINE_LIMIT
   self.inline_limit = math.min(inline, INLINE_MAX)
   self.options = check(defaults(self)) or {}

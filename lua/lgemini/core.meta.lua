@@ -312,6 +312,7 @@ core.exchange = {}
 ---@field deadline number|nil      an instant: of the whole
 ---@field max_head integer|nil     bytes of all header lines, trailers and interim answers (256 KiB)
 ---@field max_answer integer|nil   bytes of the answer held at once (256 MiB)
+---@field max_error integer|nil    the same where the status is no success: its beginning is kept (max_answer)
 ---@field room integer|nil         bytes waiting to be read before the server is made to wait; default: never
 
 ---@param request lgemini.core.Request

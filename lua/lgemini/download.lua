@@ -2,10 +2,9 @@
 
 local errors = require "lgemini.errors"
 local http = require "lgemini.http"
+local limits = require "lgemini.limits"
 
 local download = {}
-
-local MAX_REDIRECTS = 5
 
 -- The request that a redirect leads to. The key does not go to another origin.
 local function redirected(client, sent, location)
@@ -69,8 +68,9 @@ local function fetch(call, sent, write, reset)
     local location = refusal and refusal.code >= 301 and refusal.code <= 308 and refusal.headers.location
     if location then
       redirects = redirects + 1
-      if redirects > MAX_REDIRECTS then
-        return nil, errors.new { kind = "limit", message = ("more than %d redirects"):format(MAX_REDIRECTS) }
+      if redirects > call.client.limits.max_redirects then
+        return nil, limits.exceeded(("the server redirects more often than max_redirects (%d)")
+          :format(call.client.limits.max_redirects))
       end
       sent, err = redirected(call.client, sent, location)
       if not sent then

@@ -5,6 +5,7 @@
 
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
+local limits = require "lgemini.limits"
 local retry = require "lgemini.retry"
 
 local http = {}
@@ -37,10 +38,6 @@ local http = {}
 
 -- Bodies from this size on go over HTTP/1.1, where they cost less and hold up no streams.
 local BULK = 1024 * 1024
--- Bytes of a stream or download that may wait to be read.
-local ROOM = 256 * 1024
--- Bytes of a refusal that are read where the answer was to be read while it comes.
-local REFUSAL = 64 * 1024
 -- Seconds between ticks.
 local TICK = 0.1
 
@@ -121,7 +118,7 @@ local function failed(call, request, err)
     kind = err.kind,
     message = errors.redact(err.message, secrets(call, request)),
     clock = err.clock,
-    hint = HINTS[err.kind],
+    hint = HINTS[err.kind] or limits.hint(err.message),
     attempts = request.attempts,
   }
 end
@@ -148,7 +145,7 @@ local function take_key(call, request)
 end
 
 local function exchange_for(call, request, key, bulk)
-  local options, limits = call.options, call.client.limits
+  local options, ceilings = call.options, call.client.limits
   return {
     method = request.verb,
     url = request.url,
@@ -170,9 +167,10 @@ local function exchange_for(call, request, key, bulk)
     first_byte = options.timeout.first_byte,
     idle = options.timeout.idle,
     deadline = call.deadline,
-    max_head = limits.max_head,
-    max_answer = limits.max_answer,
-    room = request.raw and ROOM or nil,
+    max_head = ceilings.max_head,
+    max_answer = ceilings.max_answer,
+    max_error = ceilings.max_error,
+    room = request.raw and ceilings.max_unread or nil,
   }
 end
 
@@ -236,6 +234,7 @@ end
 ---@field body string
 ---@field facts table
 ---@field attempts integer
+---@field cut boolean|nil  of a refusal: the body was longer than max_error
 
 local function refused(call, request, answer)
   local about = request.about or {}
@@ -250,6 +249,10 @@ local function refused(call, request, answer)
     secrets = secrets(call, request),
   }
   err.attempts = request.attempts
+  if answer.cut then
+    local words = ("what it says was cut at max_error (%d bytes)"):format(call.client.limits.max_error)
+    err.hint = (err.hint and err.hint .. "; " or "") .. words .. "; " .. limits.hint(words)
+  end
   return err
 end
 
@@ -268,20 +271,21 @@ local function collect(request, exchange)
   return answer
 end
 
--- The same for a refusal of which nobody has read more than the head. It may be of any length, and may break off: what
--- came of its beginning has to do.
+-- The same for a refusal. It may be of any length, and may break off: what came of its beginning has to do.
 local function collect_refusal(call, request, exchange)
-  local pieces, size, running = {}, 0, true
-  while running and size < REFUSAL do
+  local pieces, size, most = {}, 0, call.client.limits.max_error
+  local done, err
+  repeat
+    done, err = exchange:done()
     local piece = exchange:read()
     pieces[#pieces + 1], size = piece, size + #piece
-    running = exchange:done() == nil
-    if running and not call.client.tasks:wait(exchange) then
+    if done == nil and size <= most and not call.client.tasks:wait(exchange) then
       return nil
     end
-  end
+  until done ~= nil or size > most
   local answer = collect(request, exchange)
-  answer.body = table.concat(pieces) .. answer.body
+  answer.body = table.concat(pieces):sub(1, most)
+  answer.cut = size > most or (err ~= nil and err.kind == "limit")
   return answer
 end
 
@@ -292,15 +296,15 @@ local function try(call, request)
   end
   local ok
   ok, err = http.wait(call, request, exchange)
-  if not ok then
+  local code = exchange:code() or 200
+  if code >= 300 and (ok or err.kind == "limit") then
+    local answer = collect_refusal(call, request, exchange)
+    return nil, refused(call, request, answer), answer
+  elseif not ok then
     exchange:close()
     return nil, err
   end
-  local answer = collect(request, exchange)
-  if answer.code < 200 or answer.code > 299 then
-    return nil, refused(call, request, answer), answer
-  end
-  return answer
+  return collect(request, exchange)
 end
 
 --- After a failed try: waits and says that it may be tried again, or gives the error to hand on.
@@ -403,11 +407,13 @@ end
 ---@param call lgemini.Call
 ---@param answer lgemini.Answer
 ---@return any|nil
----@return lgemini.Error|nil err  kind "protocol"
+---@return lgemini.Error|nil err  kind "protocol", or "limit" where it is nested too deep
 function http.json(call, answer)
-  local decoded, problem = json.decode(answer.body)
+  local decoded, problem, too_deep = json.decode(answer.body, call.client.limits.max_depth)
   if decoded ~= nil then
     return decoded
+  elseif too_deep then
+    return nil, limits.exceeded("the server's answer: " .. problem .. " (max_depth)")
   end
   local html = (answer.headers["content-type"] or ""):find("html", 1, true)
   local what = answer.body == "" and "is empty" or html and "is a web page"

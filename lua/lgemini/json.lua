@@ -13,7 +13,7 @@ local getmetatable, setmetatable, pairs, pcall, type = getmetatable, setmetatabl
 local tointeger = rawget(math, "tointeger") -- 5.3 and later
 local utf8_len = rawget(_G, "utf8") and rawget(_G, "utf8").len
 
-local MAX_DEPTH = 100
+local MAX_DEPTH = 100 -- where the caller says none
 local MAX_EXACT = 2 ^ 53
 local QUOTE, BACKSLASH = byte '"', byte "\\"
 
@@ -26,7 +26,6 @@ local decoder, quoter
 
 local function renew()
   decoder = cjson.new()
-  decoder.decode_max_depth(MAX_DEPTH)
   decoder.decode_invalid_numbers(false)
   quoter = cjson.new()
   quoter.encode_keep_buffer(false) -- six times the longest string, else
@@ -107,10 +106,12 @@ local function fill_empty_arrays(text)
 end
 
 -- A second try has a new decoder: cjson notes the locale's decimal point when it is made, and the locale may change.
-local function parse(text)
+local function parse(text, max_depth)
+  decoder.decode_max_depth(max_depth)
   local ok, value = pcall(decoder.decode, text)
   if not ok then
     renew()
+    decoder.decode_max_depth(max_depth)
     ok, value = pcall(decoder.decode, text)
   end
   return ok, value
@@ -125,7 +126,7 @@ local function number(n, state)
   return n
 end
 
--- Marks arrays and makes integers, in place. Recursion is bounded by MAX_DEPTH.
+-- Marks arrays and makes integers, in place. Recursion is bounded by the depth that was let in.
 local function settle(t, state)
   if t[1] ~= nil then -- keys of objects are strings, so this is an array
     setmetatable(t, array_mt)
@@ -161,9 +162,9 @@ local TOKENS = {
 }
 
 local function complaint(text)
-  local at = string.match(text, "^Found too many nested data structures %(%d+%) at character (%d+)")
+  local depth, at = string.match(text, "^Found too many nested data structures %((%d+)%) at character (%d+)")
   if at then
-    return format("JSON nested deeper than %d levels at character %s", MAX_DEPTH, at)
+    return format("JSON nested deeper than %d levels at character %s", depth - 1, at), true
   end
   text = gsub(text, "^%u", string.lower)
   return "not valid JSON: " .. gsub(text, "T_[A-Z_]+", TOKENS)
@@ -171,19 +172,22 @@ end
 
 --- Reads one JSON text. Objects and arrays become new tables, null becomes `json.null`.
 ---@param text string
+---@param max_depth integer|nil  levels of arrays and objects within each other, 100 when left out
 ---@return any value  nil only together with a message
 ---@return string|nil message  what is wrong and where, never the text itself
-function json.decode(text)
+---@return true|nil too_deep   whether that is the reason
+function json.decode(text, max_depth)
   local zero = find(text, "\0", 1, true) -- cjson would take it for the end
   if zero then
     return nil, format("not valid JSON: zero byte at character %d", zero)
   end
   local filled, count = fill_empty_arrays(text)
-  local ok, value = parse(filled)
+  max_depth = max_depth or MAX_DEPTH
+  local ok, value = parse(filled, max_depth)
   if not ok then
     if count > 0 then
       local _
-      _, value = parse(text) -- for positions in the text that the sender wrote
+      _, value = parse(text, max_depth) -- for positions in the text that the sender wrote
     end
     return nil, complaint(value)
   end

@@ -205,18 +205,20 @@ function options.seconds(value, name)
   return value
 end
 
---- A whole number from `least` on. Raises where it is no number.
+--- A whole number from `least` to `most`. Raises where it is no number.
 ---@param value any
 ---@param name string
 ---@param least integer|nil       1 when left out
+---@param most integer|nil        2^53 - 1 when left out
 ---@return integer|nil value      nil for nil too
 ---@return lgemini.Error|nil err  kind "invalid"
-function options.count(value, name, least)
+function options.count(value, name, least, most)
   options.number(value, name)
   if value == nil then
     return nil
-  elseif value ~= math.floor(value) or value < (least or 1) or value >= 2 ^ 53 then
-    return refuse("%s: a whole number from %d on expected, got %s", name, least or 1, tostring(value))
+  elseif value ~= math.floor(value) or value < (least or 1) or value > (most or 2 ^ 53 - 1) then
+    return refuse("%s: a whole number from %d %s expected, got %s", name, least or 1,
+      most and ("to %d"):format(most) or "on", tostring(value))
   end
   return tointeger and tointeger(value) or value
 end

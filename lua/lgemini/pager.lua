@@ -4,6 +4,7 @@ local answer = require "lgemini.answer"
 local endpoints = require "lgemini.endpoints"
 local errors = require "lgemini.errors"
 local http = require "lgemini.http"
+local limits = require "lgemini.limits"
 local options = require "lgemini.options"
 
 local pager = {}
@@ -36,7 +37,7 @@ function pager.new(owner, row, args)
   for name, value in pairs(args.config or {}) do
     config[name] = value
   end
-  return setmetatable({ client = owner, row = row, args = args, config = config, at = 0 }, Pager)
+  return setmetatable({ client = owner, row = row, args = args, config = config, at = 0, pages = 0 }, Pager)
 end
 
 local function fetch(self)
@@ -70,6 +71,11 @@ function methods.next_page(self)
   if self.failure or self.ended then
     return nil, self.failure
   end
+  local most = self.client.limits.max_pages
+  if self.pages >= most then
+    self.failure = limits.exceeded(("the list has more than max_pages (%d) pages"):format(most))
+    return nil, self.failure
+  end
   local page, err = fetch(self)
   if not page then
     self.failure = err
@@ -82,7 +88,7 @@ function methods.next_page(self)
   end
   self.config.page_token = token
   self.ended = token == nil or token == ""
-  self.at = 0
+  self.at, self.pages = 0, self.pages + 1
   rawset(self, "page", page[self.row.items] or {})
   return self.page
 end

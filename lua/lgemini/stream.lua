@@ -7,6 +7,7 @@ local answer = require "lgemini.answer"
 local errors = require "lgemini.errors"
 local http = require "lgemini.http"
 local json = require "lgemini.json"
+local limits = require "lgemini.limits"
 local options = require "lgemini.options"
 
 local stream = {}
@@ -144,6 +145,11 @@ local function open(self)
   return true
 end
 
+-- What the parser met.
+local function failed(err)
+  return errors.new { kind = err.kind, message = err.message, hint = limits.hint(err.message) }
+end
+
 -- The next event: data; "cut" of an event at the end that no blank line closed, "tail" of bare text there;
 -- nil at the end, nil, err when the stream broke.
 local function next_data(self)
@@ -153,7 +159,7 @@ local function next_data(self)
     if data then
       return data
     elseif err then
-      return nil, errors.new(err)
+      return nil, failed(err)
     end
     local done, why = exchange:done()
     if done == nil then
@@ -165,7 +171,7 @@ local function next_data(self)
     else
       local rest, what = parser:finish()
       if rest == nil and what then
-        return nil, errors.new(what)
+        return nil, failed(what)
       end
       return rest, what
     end
@@ -181,9 +187,11 @@ local function to_chunk(self, data, what)
   if data == "" or data == "[DONE]" then
     return false
   end
-  local decoded, problem = json.decode(data)
+  local decoded, problem, too_deep = json.decode(data, self.call.client.limits.max_depth)
   if decoded == nil and what then
     return nil, incomplete(self, "the stream was cut in the middle of an event")
+  elseif too_deep then
+    return nil, limits.exceeded("an event: " .. problem .. " (max_depth)")
   elseif decoded == nil then
     data = errors.redact(data, { self.call.key }) -- before it is cut: half a key is one too many
     return nil, protocol(self, ("an event is not JSON (%s): %s"):format(problem, start_of(data)))

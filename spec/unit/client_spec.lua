@@ -243,6 +243,12 @@ describe("a client", function()
         refused(nil, "limits.max_answer", { limits = { max_answer = bad } })
         refused(nil, "inline_limit", { inline_limit = bad })
       end
+      for _, name in ipairs { "max_head", "max_event", "max_depth", "max_error", "max_unread", "max_pages" } do
+        refused(nil, "limits." .. name, { limits = { [name] = 0 } })
+      end
+      refused(nil, "limits.max_redirects", { limits = { max_redirects = -1 } })
+      refused(nil, "from 1 to 1000 expected", { limits = { max_depth = 1001 } })
+      assert.equal(0, new { limits = { max_redirects = 0 } }.limits.max_redirects)
     end)
 
     it("control characters in paths and proxies", function()

@@ -53,9 +53,9 @@ local C_ARROWS = {
 }
 
 -- What each module of Lua may require beside the leaves; "core" is lgemini.core.
-local LEAVES = words "errors json media options parts retry schema"
+local LEAVES = words "errors json limits media options parts retry schema"
 local LUA_ARROWS = {
-  errors = "", json = "", media = "", options = "", parts = "", retry = "", schema = "",
+  errors = "", json = "", limits = "", media = "", options = "", parts = "", retry = "", schema = "",
   request = "", endpoints = "", poll = "", http = "", tasks = "", journal = "", reuse = "",
   answer = "core", -- base64
   stream = "answer http",

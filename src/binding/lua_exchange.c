@@ -115,6 +115,7 @@ static void read_request(lua_State *L, struct gem_request *r) /* [-0,+1,v] */
     r->clocks.deadline = lgem_secondsfield(L, 1, "deadline");
     r->limits.head = limit_field(L, "max_head", (size_t)256 << 10);
     r->limits.answer = limit_field(L, "max_answer", (size_t)256 << 20);
+    r->limits.error = limit_field(L, "max_error", r->limits.answer);
     r->limits.room = limit_field(L, "room", r->limits.answer);
     read_body(L, r);
     read_hash(L, r);

@@ -176,6 +176,20 @@ static size_t on_header(char *line, size_t one, size_t n, void *ud)
     return n;
 }
 
+/* Of n more bytes, as many as may be held: the beginning of a refusal says what is wrong. */
+static size_t within_limits(struct gem_exchange *ex, size_t n)
+{
+    struct gem_err err;
+    bool refused = ex->status >= 300 && ex->limits.error < ex->limits.answer;
+    size_t most = refused ? ex->limits.error : ex->limits.answer;
+    if (n <= most && ex->inbox.len <= most - n)
+        return n;
+    gem_err_set(&err, GEM_LIMIT, 0, "the answer is larger than %s (%zu bytes)", refused ? "max_error" : "max_answer",
+                most);
+    remember(ex, &err);
+    return refused && ex->inbox.len < most ? most - ex->inbox.len : 0;
+}
+
 static size_t on_write(char *bytes, size_t one, size_t n, void *ud)
 {
     struct gem_exchange *ex = ud;
@@ -187,11 +201,7 @@ static size_t on_write(char *bytes, size_t one, size_t n, void *ud)
         ex->held_in = true;
         return CURL_WRITEFUNC_PAUSE;
     }
-    if (ex->inbox.len + n > ex->limits.answer) {
-        gem_err_set(&err, GEM_LIMIT, 0, "the answer is larger than max_answer (%zu bytes)", ex->limits.answer);
-        remember(ex, &err);
-        return 0;
-    }
+    n = within_limits(ex, n); /* less than came ends it */
     if (gem_buf_add(&ex->inbox, bytes, n, &err) < 0) {
         remember(ex, &err);
         return 0;

@@ -43,6 +43,7 @@ struct gem_clocks {
 struct gem_limits {
     size_t head;   /* all header lines together */
     size_t answer; /* bytes of the answer held at once */
+    size_t error;  /* the same of an answer whose status is no success */
     size_t room;   /* bytes waiting to be read before the peer is made to wait; at most answer */
 };
 

@@ -1,0 +1,70 @@
+--- What a server may make the program hold, follow or walk through: the ceilings, their defaults and their words, all
+-- in one place. They are set with Client{ limits = { ... } }.
+
+local errors = require "lgemini.errors"
+local options = require "lgemini.options"
+
+local limits = {}
+
+local KIB, MIB = 1024, 1024 * 1024
+
+---@class lgemini.Limits
+---@field max_head integer       bytes of an answer's header lines
+---@field max_answer integer     bytes of one answer that is held, and of a download into memory
+---@field max_event integer      bytes of one event of a stream
+---@field max_depth integer      levels of arrays and objects within each other in JSON
+---@field max_error integer      bytes of the body of an answer that is an error; what is beyond is left out
+---@field max_unread integer     bytes of a stream or download that wait to be read; then the server waits
+---@field max_redirects integer  redirects that a download follows
+---@field max_pages integer      pages of a list
+
+-- name -> default, the least, the most.
+local RANGES = {
+  max_head = { 256 * KIB, 1 },
+  max_answer = { 256 * MIB, 1 },
+  max_event = { 64 * MIB, 1 },
+  max_depth = { 100, 1, 1000 }, -- more would be a matter of the stacks below
+  max_error = { 64 * KIB, 1 },
+  max_unread = { 256 * KIB, 1 },
+  max_redirects = { 5, 0 },
+  max_pages = { 10000, 1 },
+}
+
+---@type lgemini.Known
+limits.KNOWN = {}
+for name in pairs(RANGES) do
+  limits.KNOWN[name] = true
+end
+
+--- The ceilings in force: what the program gave over the defaults. Raises for a wrong type.
+---@param given table|nil
+---@return lgemini.Limits         the defaults, where something is wrong
+---@return lgemini.Error|nil err  kind "invalid", for a number that makes no sense
+function limits.new(given)
+  local merged, problem = {}, nil
+  for name, range in pairs(RANGES) do
+    local value, err = options.count((given or {})[name], "limits." .. name, range[2], range[3])
+    merged[name] = value or range[1]
+    problem = problem or err
+  end
+  return merged, problem
+end
+
+--- What to do about a ceiling that a message names; nil where it names none.
+---@param message string
+---@return string|nil
+function limits.hint(message)
+  local name = message:match "%f[%w_]max_%l+"
+  if RANGES[name] then
+    return ("where more is to be expected, raise it: Client{ limits = { %s = ... } }"):format(name)
+  end
+end
+
+--- The error of one who met a ceiling.
+---@param message string  which names it
+---@return lgemini.Error
+function limits.exceeded(message)
+  return errors.new { kind = "limit", message = message, hint = limits.hint(message) }
+end
+
+return limits
