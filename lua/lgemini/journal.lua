@@ -87,6 +87,9 @@ function journal.read(path)
   local record = {}
   for _, name in ipairs(TEXT) do
     record[name] = type(decoded[name]) == "string" and decoded[name] or nil
+    if record[name] and not json.quote(record[name]) then
+      return unreadable(path, name .. " is not UTF-8")
+    end
   end
   for _, name in ipairs(NUMBERS) do
     record[name] = tonumber(decoded[name])

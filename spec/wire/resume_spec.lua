@@ -204,7 +204,8 @@ describe("an upload", function()
       .. '"sha256":"ab","size":"%s","mtime":"1.5","hashed":"%s"}'
     for _, text in ipairs { "", "{}", "[]", "{", "\0\1\2", '{"version":"lgemini upload 1","url":"x"}',
       whole:format('"a"', "10", "11"), whole:format('"a"', "1.5", "1"), whole:format('"a"', "-1", "-2"),
-      whole:format('"a"', "1e400", "1"), whole:format('"a\\u0000b"', "10", "1") } do
+      whole:format('"a"', "1e400", "1"), whole:format('"a\\u0000b"', "10", "1"),
+      whole:format('"caf\233"', "10", "1") } do
       _, err = client.files:resume(write("junk", text))
       assert.equal("integrity", err.kind)
     end
