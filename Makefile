@@ -89,8 +89,8 @@ warnings:
 	    echo "#include \"$$file\"" | $(CC) $(DIALECT) $(STRICT) -I. -x c -fsyntax-only - || exit 1; \
 	done
 
-# Fuzzing, with clang's libFuzzer: `make fuzz TIME=60` runs each target that many seconds, `make fuzz-corpus` over the
-# inputs that are checked in.
+# Fuzzing, with clang's libFuzzer: `make fuzz TIME=60` runs each target that many seconds, JOBS of them side by side,
+# `make fuzz-corpus` over the inputs that are checked in.
 
 TIME ?= 60
 FUZZ_CC ?= clang
