@@ -418,7 +418,10 @@ local function perform(op, facts)
   begin(op, op.strikes, worker.pid)
   facts.outcome, facts.death = worker:call { op = "run", plan = op }
   facts.report = relay:call { op = "finish" }
-  facts.alive = not worker.dead and (worker:call { op = "alive" } or {}).alive or {}
+  if worker.dead then return end
+  local state
+  state, facts.death = worker:call { op = "alive" }
+  facts.alive = state and state.alive
 end
 
 local function merge(into, report, phase)

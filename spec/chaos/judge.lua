@@ -336,7 +336,9 @@ function kinds.interrupt(case, outcome)
     case.op = setmetatable({ kind = op.what }, { __index = op })
     return kinds[op.what](case, outcome)
   end
-  if not outcome.raised or not outcome.raised:find("interrupted!", 1, true) then
+  -- What an earlier answer left on the connection is read before anything can interrupt.
+  local junk = case.junk and outcome.err and outcome.err.kind == "protocol"
+  if not junk and not (outcome.raised and outcome.raised:find("interrupted!", 1, true)) then
     case:find("unexplained", "Ctrl-C did not end it: %s", outcome.err and outcome.err.text or "it succeeded")
   end
   outcome.raised = nil
@@ -387,6 +389,9 @@ function judge.judge(facts)
   if not outcome and op.kind ~= "kill" then
     case:find("unexplained", "the process died: %s", facts.death)
     return case.findings
+  end
+  if outcome and facts.death and op.kind ~= "interrupt" then -- whose signal may come late
+    case:find("unexplained", "the process died after the call: %s", facts.death)
   end
   if not outcome or not outcome.raised or op.kind == "interrupt" then kinds[op.kind](case, outcome) end
   case:advice()

@@ -205,8 +205,11 @@ describe("the judge", function()
   it("finds a call that hangs, a process that died, and an error that was raised", function()
     facts.report.hung = true
     assert_found("hung")
-    facts.report.hung, facts.outcome = nil, nil
-    assert_found("unexplained", "died")
+    facts.report.hung, facts.death = nil, "exit status 139"
+    assert_found("unexplained", "died after the call: exit status 139")
+    facts.outcome = nil
+    assert_found("unexplained", "died: exit status 139")
+    facts.death = nil
     facts.outcome = { raised = "attempt to index a nil value", problems = {} }
     assert_found("unexplained", "attempt to index")
   end)
