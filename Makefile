@@ -82,7 +82,7 @@ build/complete.so: $(OBJECTS)
 
 # Each source with warnings as errors, each header on its own: `make warnings CC=clang`.
 warnings:
-	@for file in $(SOURCES) $(wildcard spec/c/*.c); do \
+	@for file in $(SOURCES) $(wildcard spec/c/*.c bench/*.c); do \
 	    $(CC) $(DIALECT) $(STRICT) -O2 -c -o /dev/null "$$file" || exit 1; \
 	done
 	@for file in $(HEADERS); do \
@@ -136,6 +136,34 @@ chaos: all build/chaos/wire.so
 
 .PHONY: chaos
 # End of chaos.
+
+# The benchmark: `make bench`, one of its aims alone with AIM=5, more rounds with ROUNDS=15, and `make bench-peers` with
+# other clients beside it. Linux only; see bench/README.md.
+
+BENCH_LIBS = $(shell $(PKG_CONFIG) --libs libnghttp2 libssl libcrypto)
+BENCH_COMPILE = $(CC) -std=c11 $(STRICT) $(LIB_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)
+BENCH_CORE := $(filter build/obj/core/%,$(OBJECTS))
+BENCH_PROGRAMS = $(addprefix build/bench/,server limit base64 measure)
+
+build/bench/server: $(wildcard bench/server*.[ch]) bench/common.c bench/common.h build/flags
+	@mkdir -p $(@D)
+	$(BENCH_COMPILE) -o $@ $(filter %.c,$^) $(BENCH_LIBS)
+
+build/bench/limit: $(wildcard bench/limit*.[ch]) bench/common.c bench/common.h $(BENCH_CORE)
+	@mkdir -p $(@D)
+	$(BENCH_COMPILE) -o $@ $(filter %.c %.o,$^) $(LIBS)
+
+build/bench/base64 build/bench/measure: build/bench/%: bench/%.c bench/common.c bench/common.h $(BENCH_CORE)
+	@mkdir -p $(@D)
+	$(BENCH_COMPILE) -o $@ $(filter %.c,$^) $(BENCH_CORE) $(LIBS)
+
+bench bench-peers: all
+	@sh scripts/setup $@
+	@$(MAKE) --no-print-directory -s $(BENCH_PROGRAMS)
+	@eval "$$(sh scripts/env)" && lua5.4 bench/run.lua $(@:bench%=%)
+
+.PHONY: bench bench-peers
+# End of the benchmark.
 
 demo:
 	@sh scripts/setup demo
