@@ -33,15 +33,17 @@ local KNOWN = {
 }
 
 ---@class lgemini.Client
+---@field chats lgemini.Chats
 ---@field models lgemini.Models
 ---@field files lgemini.Files
 ---@field operations lgemini.Operations
 local Client = { __name = "lgemini.Client" }
 
-local SERVICES = { models = "lgemini.models", files = "lgemini.files", operations = "lgemini.operations" }
+local SERVICES = { chats = "lgemini.chats", models = "lgemini.models", files = "lgemini.files",
+  operations = "lgemini.operations" }
 
 -- What the official SDKs have and this version does not.
-local LATER = { chats = true, caches = true, batches = true, tunings = true, file_search_stores = true,
+local LATER = { caches = true, batches = true, tunings = true, file_search_stores = true,
   auth_tokens = true, interactions = true, live = true, aio = true }
 
 local methods = {}

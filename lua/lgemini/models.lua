@@ -39,6 +39,15 @@ local function known_for(row)
     data = inside }
 end
 
+--- The names that a question to a model knows.
+---@return lgemini.Known
+function models.known()
+  local known = known_for(rows.generate_content)
+  known.approve = true
+  known.config.automatic_function_calling = { disable = true, maximum_remote_calls = true, ignore_call_history = true }
+  return known
+end
+
 -- Requests -------------------------------------------------------------------------------------
 
 ---@class lgemini.models.Plan  a request with contents, before it is sent
@@ -156,7 +165,12 @@ local function healer(self, call, row, args, plan, facts)
 end
 
 local function facts_of(args)
-  return { uploads = {}, json = (args.config or {}).response_mime_type == "application/json" }
+  local config = args.config or {}
+  local mime_type = config.response_mime_type
+  if not mime_type and (config.response_schema ~= nil or config.response_json_schema ~= nil) then
+    mime_type = request.JSON
+  end
+  return { uploads = {}, json = mime_type == request.JSON }
 end
 
 -- The decoded answer of a call that is not a stream.
@@ -171,16 +185,13 @@ local function ask(call, sent, facts)
   return decoded
 end
 
-local function ask_with_contents(self, row, args, coerce, facts)
-  local call, err = self.client:call(args.config, options.TOTAL)
-  if not call then
-    return nil, err
-  end
-  local plan
-  plan, err = make_plan(self, call, row, args, coerce)
+-- The turns as they are sent stand in facts.turns.
+local function ask_with_contents(self, call, row, args, coerce, facts)
+  local plan, err = make_plan(self, call, row, args, coerce)
   if not plan then
     return nil, err
   end
+  facts.turns = plan.turns
   if plan.due and not call.options.timeout.total then
     call.deadline = nil -- uploads are guarded by the idle clock
   end
@@ -204,42 +215,79 @@ local function ask_with_contents(self, row, args, coerce, facts)
   return decoded
 end
 
--- Calls ----------------------------------------------------------------------------------------
-
---- Asks a model and waits for the whole answer.
----@param args table  model; contents (text, parts, media: see parts.lua); config (reference section 4, snake_case, and
----  http_options); on_progress(sent, total, file) in bytes, for local files that are uploaded first; reuse = false
----  uploads them though the service has them
----@return lgemini.GenerateContentResponse|nil
----@return lgemini.Error|nil err
-function Models:generate_content(args)
-  options.check_self(self, Models, "models.generate_content")
-  local row = rows.generate_content
-  args = options.arguments(args, nil, known_for(row), "generate_content")
-  options.callback(args.on_progress, "on_progress")
-  options.boolean(args.reuse, "reuse")
-  local facts = facts_of(args)
-  local decoded, err = ask_with_contents(self, row, args, parts.contents, facts)
-  if decoded == nil then
+local function count_or_embed(self, row, args, coerce)
+  local call, err = self.client:call(args.config, options.TOTAL)
+  if not call then
     return nil, err
   end
-  return answer.generate(decoded, facts)
+  return ask_with_contents(self, call, row, args, coerce, {})
 end
 
---- Asks a model and hands the answer on while it is written: `for chunk, stream in ... do`. Always returns a stream;
---- what goes wrong shows at its first chunk.
----@param args table  as generate_content's
----@return lgemini.Stream
-function Models:generate_content_stream(args)
-  options.check_self(self, Models, "models.generate_content_stream")
-  local row = rows.generate_content_stream
-  args = options.arguments(args, nil, known_for(row), "generate_content_stream")
+-- Questions ------------------------------------------------------------------------------------
+
+local NOTHING = { locals = {}, files = {} }
+
+-- Who runs functions of the program for the model, where there are any.
+local function runner_of(self, call, args)
+  local tools = args.config and args.config.tools
+  for _, tool in ipairs(type(tools) == "table" and tools or {}) do
+    if type(tool) == "table" and getmetatable(tool) then
+      return require("lgemini.tools").runner(self.client, call, args)
+    end
+  end
+end
+
+local function check_arguments(args)
   options.callback(args.on_progress, "on_progress")
+  options.callback(args.approve, "approve")
   options.boolean(args.reuse, "reuse")
-  local facts, sent, plan = facts_of(args), nil, nil
+end
+
+--- A question to a model, and the functions that it asks for: what generate_content and chats share.
+---@param self lgemini.Models
+---@param args table       of generate_content, checked by name
+---@param coerce function  contents -> turns, found | nil, err
+---@return lgemini.GenerateContentResponse|nil
+---@return lgemini.Error|table turns  the turns that were asked last, as they were sent; or what went wrong
+function models.ask(self, args, coerce)
+  check_arguments(args)
+  local call, err = self.client:call(args.config, options.TOTAL)
+  if not call then
+    return nil, err
+  end
+  local runner = runner_of(self, call, args)
+  while true do
+    local facts = facts_of(args)
+    local decoded, problem = ask_with_contents(self, call, rows.generate_content, args, coerce, facts)
+    if decoded == nil then
+      return nil, problem
+    end
+    facts.calls = runner and runner.history
+    local response, nonsense = answer.generate(decoded, facts)
+    if not response then
+      return nil, nonsense
+    end
+    local turns = runner and runner:go_on(response, facts.turns)
+    if not turns then
+      return response, facts.turns
+    end
+    coerce = function() return turns, NOTHING end
+    call.deadline = call.options.timeout.total and call.deadline or self.client.tasks.now() + options.TOTAL
+  end
+end
+
+--- The same as a stream: the chunks of all answers, one after the other.
+---@param self lgemini.Models
+---@param args table
+---@param coerce function
+---@param done function|nil  is told response, turns when all of it has come
+---@return lgemini.Stream
+function models.open(self, args, coerce, done)
+  check_arguments(args)
+  local row, facts, sent, plan = rows.generate_content_stream, facts_of(args), nil, nil
   local call, err = self.client:call(args.config, false)
   if call then
-    plan, err = make_plan(self, call, row, args, parts.contents)
+    plan, err = make_plan(self, call, row, args, coerce)
   end
   if plan and not plan.due then
     sent, err = to_request(self, call, row, plan)
@@ -248,7 +296,56 @@ function Models:generate_content_stream(args)
     return deliver(self, call, row, args, plan, facts)
   end or nil
   local heal = prepare and healer(self, call, row, args, plan, facts)
-  return stream.new(call, sent, err, prepare, facts, heal):each()
+  local runner = plan and runner_of(self, call, args)
+  -- What the stream goes on with when an answer has come: request, facts; nil, err; nil alone at the end.
+  local function follow(response)
+    local turns = runner and runner:go_on(response, plan.turns)
+    if not turns then
+      if done then
+        done(response, plan.turns)
+      end
+      return nil
+    end
+    local again = facts_of(args)
+    again.uploads, again.calls = facts.uploads, runner.history
+    local next_plan, problem = make_plan(self, call, row, args, function() return turns, NOTHING end)
+    if not next_plan then
+      return nil, problem
+    end
+    plan = next_plan
+    local request_again, refusal = to_request(self, call, row, plan)
+    return request_again, request_again and again or refusal
+  end
+  return stream.new(call, sent, err, prepare, facts, heal, (runner or done) and follow)
+end
+
+-- Calls ----------------------------------------------------------------------------------------
+
+--- Asks a model and waits for the whole answer. Functions made with gemini.tool among config.tools are run when the
+--- model asks for them.
+---@param args table  model; contents (text, parts, media: see parts.lua); config (reference section 4, snake_case,
+---  http_options, and automatic_function_calling); on_progress(sent, total, file) in bytes, for local files that are
+---  uploaded first; reuse = false uploads them though the service has them; approve(call) for functions: see tools.lua
+---@return lgemini.GenerateContentResponse|nil
+---@return lgemini.Error|nil err
+function Models:generate_content(args)
+  options.check_self(self, Models, "models.generate_content")
+  args = options.arguments(args, nil, models.known(), "generate_content")
+  local response, err = models.ask(self, args, parts.contents)
+  if not response then
+    return nil, err
+  end
+  return response
+end
+
+--- Asks a model and hands the answer on while it is written: `for chunk, stream in ... do`. Always returns a stream;
+--- what goes wrong shows at its first chunk.
+---@param args table  as generate_content's
+---@return lgemini.Stream
+function Models:generate_content_stream(args)
+  options.check_self(self, Models, "models.generate_content_stream")
+  args = options.arguments(args, nil, models.known(), "generate_content_stream")
+  return models.open(self, args, parts.contents):each()
 end
 
 --- Counts the tokens of a request without asking it.
@@ -259,7 +356,7 @@ function Models:count_tokens(args)
   options.check_self(self, Models, "models.count_tokens")
   local row = rows.count_tokens
   args = options.arguments(args, nil, known_for(row), "count_tokens")
-  local decoded, err = ask_with_contents(self, row, args, parts.contents, {})
+  local decoded, err = count_or_embed(self, row, args, parts.contents)
   if decoded == nil then
     return nil, err
   end
@@ -274,7 +371,7 @@ function Models:embed_content(args)
   options.check_self(self, Models, "models.embed_content")
   local row = rows.embed_content
   args = options.arguments(args, nil, known_for(row), "embed_content")
-  local decoded, err = ask_with_contents(self, row, args, parts.each, {})
+  local decoded, err = count_or_embed(self, row, args, parts.each)
   if decoded == nil then
     return nil, err
   end

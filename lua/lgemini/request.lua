@@ -16,6 +16,8 @@ local schema = require "lgemini.schema"
 
 local request = {}
 
+request.JSON = "application/json"
+
 -- What json.decode accepts can be sent back; the service's own limit is about the same.
 local MAX_DEPTH = 100
 
@@ -241,6 +243,12 @@ function coerce.speech_config(_, value)
   return { voice_config = { prebuilt_voice_config = { voice_name = value } } }
 end
 
+-- Text as it came, or the bytes that it stands for.
+function coerce.thought_signature(_, value)
+  if type(value) ~= "string" or not value:find("[^\33-\126]") then return value end
+  return require("lgemini.core").base64.encode(value)
+end
+
 function coerce.cached_content(_, value)
   if type(value) ~= "string" or value:find("/", 1, true) then return value end
   return "cachedContents/" .. value
@@ -368,6 +376,15 @@ function request.wire(value, type_name, root, embed)
   return encode(new_walk(root or "", embed), value, { kind = "object", name = type_name })
 end
 
+--- User data as a tree.
+---@param value any
+---@param root string  what messages call it
+---@return any tree
+---@return lgemini.Error?
+function request.any(value, root)
+  return any(new_walk(root), value)
+end
+
 -- Bodies of calls ------------------------------------------------------------------------------
 
 local function is_object(node)
@@ -406,7 +423,7 @@ local function spread(config, type_name, tree, inner, nested, embed)
     if field then
       local ok, err = put(walk, inner and inner.fields[name] and nested or tree, field, value)
       if not ok then return nil, err end
-    elseif name ~= "http_options" then
+    elseif name ~= "http_options" and name ~= "automatic_function_calling" then
       unknown_name(walk, name, known)
     end
   end
@@ -426,6 +443,9 @@ function builders.generate(args, config)
   local ok
   ok, err = spread(args.config, config, tree, schema.type("GenerationConfig"), nested)
   if not ok then return nil, err end
+  if not nested.responseMimeType and (nested.responseSchema or nested.responseJsonSchema) then
+    nested.responseMimeType = json.quote(request.JSON)
+  end
   if next(nested) ~= nil then tree.generationConfig = nested end
   return tree
 end

@@ -15,6 +15,8 @@
 --
 -- Types are parsed when they are first asked for.
 
+local errors = require "lgemini.errors"
+
 local schema = {}
 
 -- What a config of generateContent sets: some stands beside `contents`, most in generationConfig.
@@ -371,6 +373,28 @@ function schema.copy(object)
   for key, value in pairs(object) do copy[key] = value end
   echoes[copy] = echoes[object]
   return setmetatable(copy, getmetatable(object))
+end
+
+local MAX_DEPTH = 100
+
+--- A copy in depth, which goes to the service as the original would: for what is kept, or handed out.
+---@param value any
+---@param depth integer?  of the value
+---@return any
+function schema.deep_copy(value, depth)
+  if type(value) ~= "table" then return value end
+  depth = (depth or 0) + 1
+  if depth > MAX_DEPTH then
+    errors.misuse(("a value is nested deeper than %d levels (a table within itself?)"):format(MAX_DEPTH))
+  end
+  local copy, kept = schema.copy(value), {}
+  for _, note in pairs(echoes[value] or {}) do
+    if note.key ~= nil then kept[note.key] = true end -- known by its identity
+  end
+  for key, item in pairs(value) do
+    if type(item) == "table" and not kept[key] then copy[key] = schema.deep_copy(item, depth) end
+  end
+  return copy
 end
 
 return schema

@@ -43,8 +43,10 @@ end
 ---@param prepare function|nil         -> request | nil, err: what is to be done before it
 ---@param facts table                  for the answer
 ---@param heal function|nil            err -> request | nil, err: another one, before anything was delivered
+---@param follow function|nil          response -> request, facts: what comes after an answer that is whole; nil, err;
+---  nil where it was the last
 ---@return lgemini.Stream
-function stream.new(call, sent, err, prepare, facts, heal)
+function stream.new(call, sent, err, prepare, facts, heal, follow)
   local self = setmetatable({
     call = call,
     sent = sent,
@@ -52,6 +54,7 @@ function stream.new(call, sent, err, prepare, facts, heal)
     prepare = prepare,
     facts = facts,
     heal = heal,
+    follow = follow,
     accumulator = answer.accumulator(facts),
     delivered = 0,
   }, Stream)
@@ -209,18 +212,31 @@ local function note_finish(self, chunk)
   self.finished = self.finished or (feedback ~= nil and feedback.block_reason ~= nil)
 end
 
+-- True where another answer follows; nil at the end; nil, err.
 local function finish(self)
   self.facts.transport = http.transport(self.call, self.sent, self.headers, self.exchange:facts())
   let_go(self)
-  if self.finished then
-    self.ended, self.sent, self.heal = true, nil, nil
-    return nil
+  if not self.finished then
+    return nil, incomplete(self, "the stream ended without a finish reason: a part of the answer is missing")
   end
-  return nil, incomplete(self, "the stream ended without a finish reason: a part of the answer is missing")
+  self.sent, self.heal = nil, nil
+  local sent, facts
+  if self.follow then
+    sent, facts = self.follow(self.response)
+  end
+  if not sent then
+    self.ended = not facts
+    return nil, facts
+  end
+  self.sent, self.facts, self.finished, self.delivered = sent, facts, nil, 0
+  self.accumulator = answer.accumulator(facts)
+  return true
 end
 
--- The next chunk of the request at hand; nil at the end; nil, err.
-local function read(self)
+local read
+
+-- The next chunk; nil at the end; nil, err.
+function read(self)
   if not self.parser then
     local ok, err = open(self)
     if not ok then
@@ -233,7 +249,11 @@ local function read(self)
       if what then
         return nil, what
       end
-      return finish(self)
+      local more, problem = finish(self)
+      if not more then
+        return nil, problem
+      end
+      return read(self)
     end
     local chunk, err = to_chunk(self, data, what)
     if chunk then

@@ -536,18 +536,21 @@ end
 -- The outcome of one step, and the raw result. Raises what the client raises.
 local function call(client, step, run)
   local service, method = step.call:match("^(.-)%.(.*)$")
-  if not (client[service] and client[service][method]) then
+  local object = service == "chat" and run.results.chat or client[service]
+  if not (object and object[method]) then
     error("there is no client." .. step.call, 0)
   end
   local arguments = argument(step.args, run)
   for name, value in pairs(run.options[step.call] or {}) do arguments[name] = value end
-  local result, err = client[service][method](client[service], arguments)
+  local result, err = object[method](object, arguments)
   if result == nil and err ~= nil then
     if method:find("stream") then run.problems[#run.problems + 1] = step.call .. " returned no stream" end
     return { error = error_view(err, run) }
   end
-  if method == "generate_content_stream" then return read_stream(result, run), result end
-  if method == "generate_content" then return view(result), result end
+  if method:find "_stream$" then return read_stream(result, run), result end
+  if method == "create" and service == "chats" then return {}, result end
+  if method == "get_history" then return { history = result } end
+  if method == "generate_content" or method == "send_message" then return view(result), result end
   if method == "list" then return read_list(result, step), result end
   return { result = result == nil and {} or result }, result
 end

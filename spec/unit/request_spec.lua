@@ -101,18 +101,21 @@ describe("the body of generateContent", function()
     { "null, which is absent", { temperature = json.null, tools = json.null }, "" },
     { "types in lower case", { response_schema = { type = "object", properties = {
       my_tags = { type = "array", items = { type = "String" } } } } },
-      '"generationConfig":{"responseSchema":{"properties":{"my_tags":{"items":{"type":"STRING"},"type":"ARRAY"}},'
+      '"generationConfig":{"responseMimeType":"application/json","responseSchema":'
+        .. '{"properties":{"my_tags":{"items":{"type":"STRING"},"type":"ARRAY"}},'
       .. '"type":"OBJECT"}}' },
     { "every kind of schema", { response_schema = { any_of = { { type = "STRING", min_length = 1 } }, nullable = true,
       properties = { any_of = { max_items = "9223372036854775807", min_items = 3 } }, default = {}, minimum = 0.5,
       example = { snake_case = json.array {} }, property_ordering = { "any_of" }, enum = { "a" } } },
-      '"generationConfig":{"responseSchema":{"anyOf":[{"minLength":1,"type":"STRING"}],"default":{},"enum":["a"],'
+      '"generationConfig":{"responseMimeType":"application/json","responseSchema":'
+        .. '{"anyOf":[{"minLength":1,"type":"STRING"}],"default":{},"enum":["a"],'
       .. '"example":{"snake_case":[]},"minimum":0.5,"nullable":true,"properties":{"any_of":{'
       .. '"maxItems":"9223372036854775807","minItems":3}},"propertyOrdering":["any_of"]}}' },
     { "a JSON schema untouched", { response_json_schema = { ["$defs"] = { node_type = { minItems = 1 } },
       additionalProperties = false, required = json.array {}, type = { "string", "null" } } },
       '"generationConfig":{"responseJsonSchema":{"$defs":{"node_type":{"minItems":1}},'
-      .. '"additionalProperties":false,"required":[],"type":["string","null"]}}' },
+      .. '"additionalProperties":false,"required":[],"type":["string","null"]},'
+      .. '"responseMimeType":"application/json"}' },
     { "functions", { tools = { { function_declarations = { { name = "f", parameters_json_schema = { max_items = 1 },
       response = { type = "NUMBER" } } } } }, tool_config = { function_calling_config = { mode = "ANY",
       allowed_function_names = { "f" } }, include_server_side_tool_invocations = true } },

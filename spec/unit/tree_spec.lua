@@ -56,7 +56,7 @@ local C_ARROWS = {
 local LEAVES = words "errors json limits media options parts retry schema"
 local LUA_ARROWS = {
   errors = "", json = "", limits = "", media = "", options = "", parts = "", retry = "", schema = "",
-  request = "", endpoints = "", poll = "", http = "", tasks = "", journal = "", reuse = "",
+  request = "core", endpoints = "", poll = "", http = "", tasks = "", journal = "", reuse = "",
   answer = "core", -- base64
   stream = "answer http",
   pager = "answer endpoints http",
@@ -69,7 +69,7 @@ local LUA_ARROWS = {
   attach = "remote request source upload",
   files = "download endpoints pager remote upload",
   models = "answer attach endpoints http operations pager request stream",
-  chats = "models",
+  chats = "answer models request",
   client = "chats core files http models operations reuse tasks",
   init = "client core",
 }

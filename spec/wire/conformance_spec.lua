@@ -32,6 +32,17 @@ local DIFFERS = {
       assert.same({}, conformance.compare_outcome(seen.case, seen.outcome))
     end,
   },
+  chats_stream_no_finish = {
+    reason = "a stream that was cut never looks like one that ended: it fails, and neither history has the turn",
+    check = function(seen)
+      assert.same({}, conformance.compare_requests(seen.case, seen.exchanges))
+      assert.equal("incomplete", seen.outcome.steps[2].error.kind)
+      assert.equal("Once upon ", seen.outcome.steps[2].text)
+      assert.equal("Ok.", seen.outcome.steps[3].text)
+      assert.equal(2, #seen.outcome.steps[4].history)
+      assert.equal(2, #seen.outcome.steps[5].history)
+    end,
+  },
   models_list_tuned = {
     reason = "names are those of the wire, but for a short list, and tuned_model_info is not on it",
     check = function(seen)
@@ -60,5 +71,5 @@ describe("the conformance case", function()
     end)
   end
 
-  it("is one of 148", function() assert.equal(148, #conformance.names()) end)
+  it("is one of 172", function() assert.equal(172, #conformance.names()) end)
 end)
