@@ -70,8 +70,15 @@ local function scope_of(call)
   return call.client.core.sha256.of((key or "") .. "\n" .. call.options.base_url)
 end
 
--- The file at the service that has this content already, if it still lives. Only where one of that size is known is
--- anything hashed.
+local GONE = { file_expired = true, not_found = true, permission = true }
+
+-- Whether the service says so of a file that it does not have, or no more; or the index has a name that is none.
+local function is_gone(err)
+  return GONE[err.kind] or (err.kind == "invalid" and not err.code)
+end
+
+-- The file at the service that has this content already, if it still lives; nil, err where that cannot be asked, for
+-- then it may be there. Only where one of that size is known is anything hashed.
 local function find_again(up, info)
   local store, size = up.call.client:uploads_index(), up.source.size
   for _, entry in ipairs(store:find(size, up.mime_type, up.scope, os.time())) do
@@ -83,9 +90,11 @@ local function find_again(up, info)
       same = entry.sha256 == up.hash:hex()
     end
     if same then
-      local file = remote.get(up.call, entry.name)
+      local file, err = remote.get(up.call, entry.name)
       if file and file.state ~= "FAILED" then
         return file
+      elseif err and not is_gone(err) then
+        return nil, err
       end -- else it is uploaded, and its entry replaced
     end
   end
@@ -134,8 +143,14 @@ end
 -- Runs the upload to its end and looks at what came of it.
 local function complete(up, args)
   local info = up.scope and type(args.file) == "string" and up.call.client.core.file_info(args.file) or nil
-  local file = up.scope and find_again(up, info)
-  local reused, verified, ok, err = file ~= nil, true
+  local file, err, ok
+  if up.scope then
+    file, err = find_again(up, info)
+    if err then
+      return nil, err
+    end
+  end
+  local reused, verified = file ~= nil, true
   if not reused then
     file, verified = deliver(up)
     if not file then
