@@ -105,12 +105,13 @@ end
 local STREAMS = { stream = true, braid = true, leave = true }
 
 -- All that struck passes, and there were tries enough: it had to succeed. (A stream is sent again before its first
--- event only, and an answer's body is likely to be past that.)
+-- event only, and an answer's body is likely to be past that; of a server that ends, what it had said still comes.)
 function Case:must_pass()
   local op = self.op
   if op.total or #self.report.struck >= op.attempts then return false end
   for _, strike in ipairs(self.report.struck) do
-    local in_stream = strike.side == "answer" and strike.part == "body" and STREAMS[op.kind]
+    local in_stream = strike.side == "answer" and (strike.part == "body" or strike.what == "restart")
+      and STREAMS[op.kind]
     if not strike.passing or in_stream then return false end
   end
   for _, x in ipairs(self.report.exchanges) do

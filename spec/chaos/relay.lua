@@ -251,7 +251,17 @@ function acts.outage(x, strike)
   hold(x)
 end
 
+local function is_asleep(pid)
+  local file = io.open(("/proc/%d/stat"):format(pid))
+  local text = file and file:read "*a" or ""
+  if file then file:close() end
+  return text:find("%) S ") ~= nil
+end
+
+-- Once the client waits: nothing more comes. What it is about to do otherwise, and holds, ends when it is collected.
 function acts.interrupt(x)
+  local deadline = cqueues.monotime() + SETTLE
+  while not is_asleep(op.pid) and cqueues.monotime() < deadline do cqueues.sleep(LOOK) end
   wire.kill(op.pid, "INT")
   hold(x)
 end
