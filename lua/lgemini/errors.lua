@@ -161,14 +161,22 @@ function errors.redact(text, secrets)
   return text
 end
 
--- The same for each string in a decoded JSON value, in place.
+-- The same for each string in a decoded JSON value and for the names of its members, in place.
 local function redact_all(value, secrets)
+  local renamed = {}
   for key, member in pairs(value) do
     if type(member) == "string" then
       value[key] = errors.redact(member, secrets)
     elseif type(member) == "table" then
       redact_all(member, secrets)
     end
+    local name = type(key) == "string" and errors.redact(key, secrets) or key
+    if name ~= key then
+      renamed[key] = name
+    end
+  end
+  for key, name in pairs(renamed) do
+    value[name], value[key] = value[key], nil
   end
   return value
 end
@@ -479,11 +487,11 @@ end
 -- The error that was found in an answer: { api =, html =, code =, status =, message =, details = }.
 local function conclude(found, given)
   local headers = given.headers or {}
+  -- Folded first: a secret that a control byte cuts in two is one again afterwards.
+  found.message = shorten(errors.redact(fold(found.message), given.secrets), MAX_MESSAGE)
   if found.message == "" or found.message == "{}" then
     found.message = "the server answered " .. (found.code and "HTTP " .. found.code or "an error") .. " and no more"
   end
-  -- Folded first: a secret that a control byte cuts in two is one again afterwards.
-  found.message = shorten(errors.redact(fold(found.message), given.secrets), MAX_MESSAGE)
   found.status = found.status and shorten(errors.redact(fold(found.status), given.secrets), MAX_STATUS)
   found.details = found.details and redact_all(found.details, given.secrets)
   found.reason = text_or_nil(detail(found.details, "ErrorInfo").reason) or ""

@@ -499,6 +499,7 @@ describe("errors.from_http", function()
       body(400, "INVALID_ARGUMENT", "Bad key " .. secret, rpc("ErrorInfo", { metadata = { consumer = secret } })),
       '{"error":{"message":"top\\u0073ecret-1"}}',
       '{"detail":"' .. secret .. '"}',
+      '{"error":{"message":"no","details":[{"' .. secret .. '":1}]}}',
       "<title>" .. secret .. "</title>",
       "no: " .. secret .. " AIzaSyABC",
       ("x "):rep(4090) .. "y" .. secret,
@@ -525,5 +526,16 @@ describe("errors.from_http, fed with nonsense,", function()
     local err = from '{"error":{"message":"key s3cret\\u0001-word","status":"s3cret-word"}}'
     assert.is_nil(tostring(err):find("s3cret-word", 1, true))
     assert.is_nil(tostring(err.status):find("s3cret-word", 1, true))
+  end)
+
+  it("hides a secret in the names of its details, and keeps what they hold", function()
+    local err = from '{"error":{"message":"no","details":[{"a s3cret-word":{"AIzaSyABC":1},"plain":"s3cret-word"}]}}'
+    assert.same({ { ["a [redacted]"] = { ["[redacted]"] = 1 }, plain = "[redacted]" } }, err.details)
+  end)
+
+  it("has a message though the server's has nothing in it that can be shown", function()
+    for _, text in ipairs { '{"error":{"message":"\\u0001\\u0002"}}', "\1\2\27", '{"error":{"message":" \\n "}}' } do
+      assert.equal("the server answered HTTP 429 and no more", from(text).message)
+    end
   end)
 end)
