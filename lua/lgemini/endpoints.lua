@@ -20,6 +20,7 @@ local endpoints = {}
 ---@field request string?  else: the type of the body
 ---@field answer string?  type of the answer; none where it is bytes or nothing
 ---@field items string?  of a list: the field of the answer with the items
+---@field starts boolean?  it begins something that costs: it is not repeated where that may have begun
 ---@field stream boolean?  the answer is a stream of `answer`
 
 ---@type table<string, lgemini.endpoints.Row>
@@ -36,7 +37,7 @@ endpoints.models = {
   generate_images = { verb = "POST", path = "{model:models}:predict", body = "images",
     config = "GenerateImagesConfig", answer = "GenerateImagesResponse" },
   generate_videos = { verb = "POST", path = "{model:models}:predictLongRunning", body = "videos",
-    config = "GenerateVideosConfig", answer = "Operation" },
+    config = "GenerateVideosConfig", answer = "Operation", starts = true },
   get = { verb = "GET", path = "{model:models}", answer = "Model" },
   list = { verb = "GET", path = "models", config = "ListModelsConfig", answer = "ListModelsResponse",
     items = "models" },

@@ -33,6 +33,8 @@ local http = {}
 ---@field about table|nil      model, file: for hints
 ---@field secret string|nil    to be kept out of errors
 ---@field once boolean|nil     is not sent again
+---@field starts boolean|nil   begins something that costs: is not sent again where that may have begun
+---@field sent boolean|nil     all of it was sent in the last try, which failed
 ---@field tick function|nil    called now and then while it runs, with the exchange; nil, err ends the request
 ---@field attempts integer|nil how often it was sent
 
@@ -190,7 +192,7 @@ function http.start(call, request)
   elseif client.tasks.closed then -- perhaps just now, by the function that gives the key
     return nil, errors.new { kind = "closed", message = "the client is closed" }
   end
-  request.attempts = (request.attempts or 0) + 1
+  request.attempts, request.sent = (request.attempts or 0) + 1, false
   local bulk = request.bulk or length_of(request) >= BULK
   local exchange, err = client.core.exchange.new(exchange_for(call, request, key, bulk))
   if not exchange then
@@ -214,6 +216,7 @@ function http.wait(call, request, exchange, until_head)
     if done or (until_head and exchange:code()) then -- what came after the head is read, even if it broke off since
       return true
     elseif done == false then
+      request.sent = exchange:sent() >= length_of(request)
       return nil, failed(call, request, err)
     end
     if not tasks:wait(exchange, request.tick and tasks.now() + TICK or nil) then
@@ -309,23 +312,28 @@ end
 
 --- After a failed try: waits and says that it may be tried again, or gives the error to hand on.
 ---@param call lgemini.Call
----@param request { attempts: integer }
+---@param request { attempts: integer, starts: boolean|nil, sent: boolean|nil }
 ---@param err lgemini.Error
 ---@param delivered boolean|nil  the caller has got a part of the answer
 ---@return true|nil
 ---@return lgemini.Error|nil err
 function http.again(call, request, err, delivered)
   local now = call.client.tasks.now()
-  local wait, _, words = retry.decide(call.options.retry_options, {
+  local wait, why, words = retry.decide(call.options.retry_options, {
     attempts = request.attempts,
     waited = call.waited,
     remaining = call.deadline and call.deadline - now,
     delivered = delivered,
+    starts = request.starts,
+    sent = request.sent,
   }, err, call.client.random())
   if wait then
     call.waited = call.waited + wait
     call.client.tasks:sleep(wait)
     return true
+  end
+  if why == "begun" then
+    err.retryable = false
   end
   if words then
     err.hint = err.hint and err.hint .. "; " .. words or words

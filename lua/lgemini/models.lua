@@ -126,6 +126,7 @@ local function to_request(self, call, row, plan)
     headers = { ["Content-Type"] = "application/json" },
     body = plan.body,
     raw = row.stream,
+    starts = row.starts,
     about = { model = plan.model:gsub("^models/", ""), mime_types = require("lgemini.media").DOCUMENTED },
   }
 end

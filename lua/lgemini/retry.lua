@@ -92,6 +92,18 @@ local function may_pass(given, failure)
   return CONNECTION[failure.kind] or (failure.code and given.http_status_codes[failure.code])
 end
 
+-- Whether a request that begins something may have begun it: the service had all of it and did not say no. 503 does,
+-- as 429 does.
+local function may_have_begun(state, failure)
+  local code = failure.code
+  if code then
+    return code == 408 or (code >= 500 and code ~= 503)
+  end
+  return state.sent and (CONNECTION[failure.kind] or failure.kind == "timeout")
+end
+
+local BEGUN = "the request had been sent and what it starts may have begun: sending it again may start it twice"
+
 -- Our own wait before try number `n + 1`.
 local function backoff(given, n, chance)
   local factor = given.exp_base ^ math.min(n - 1, 100) -- finite, so that 0 times it is 0
@@ -110,6 +122,8 @@ end
 ---@field waited number          seconds that this call has waited between tries
 ---@field remaining number|nil   seconds until the call's deadline; nil where it has none
 ---@field delivered boolean|nil  whether the caller has got an event of the stream
+---@field starts boolean|nil     whether the request begins something that costs, and is there afterwards
+---@field sent boolean|nil       whether all of it was sent in the last try
 
 --- Decides after a failed try.
 ---@param given lgemini.RetryOptions
@@ -118,10 +132,13 @@ end
 ---@param chance number          random, from 0 up to but not including 1
 ---@return number|nil wait       seconds to wait, then try again; nil: give up
 ---@return string|nil why        "final": trying again does not help; "delivered": the caller has got a part of it;
----  "attempts": all used up; "day": the quota of the day is; "limit", "deadline": there is no time for the wait
----@return string|nil words      for the error's hint, where the server asked for a wait that is too long
+---  "begun": what it starts may have begun; "attempts": all used up; "day": the quota of the day is; "limit",
+---  "deadline": there is no time for the wait
+---@return string|nil words      for the error's hint, where there is more to say: how long the server asked to wait
 function retry.decide(given, state, failure, chance)
-  if not may_pass(given, failure) then
+  if state.starts and may_have_begun(state, failure) then
+    return nil, "begun", BEGUN
+  elseif not may_pass(given, failure) then
     return nil, "final"
   elseif state.delivered then
     return nil, "delivered"

@@ -73,10 +73,39 @@ describe("retry.decide", function()
     cases[#cases + 1] = { "does not repeat " .. kind, nil, { 1, 0 }, failure(kind), 0, nil, "final" }
   end
 
+  -- What begins something: the state says so, and whether all of it was sent.
+  local STARTS, SENT = { starts = true }, { starts = true, sent = true }
+  local function begun(name, state, what, why)
+    name = "that begins something " .. name
+    cases[#cases + 1] = { name, nil, { 1, 0, nil, nil, state }, what, 0, not why and 0 or nil, why }
+  end
+  for _, kind in ipairs { "network", "incomplete" } do
+    begun("is repeated after " .. kind .. " before it was sent", STARTS, failure(kind))
+    begun("is not repeated after " .. kind .. " once it was sent", SENT, failure(kind), "begun")
+  end
+  begun("is repeated when it could not connect", STARTS, failure("timeout", { clock = "connect" }))
+  for _, clock in ipairs { "first_byte", "idle", "total" } do
+    begun("is not repeated when it was sent and met the clock " .. clock, SENT, failure("timeout", { clock = clock }),
+      "begun")
+  end
+  begun("is not repeated when all time is up, sent or not", STARTS, failure("timeout", { clock = "total" }), "final")
+  for _, code in ipairs { 429, 503 } do
+    begun("is repeated after " .. code, SENT, failure("unavailable", { code = code }))
+  end
+  for _, code in ipairs { 408, 500, 502, 504 } do
+    begun("is not repeated after " .. code, SENT, failure("unavailable", { code = code }), "begun")
+  end
+  for _, code in ipairs { 400, 403, 404 } do
+    begun("is refused by " .. code, SENT, failure("http", { code = code }), "final")
+  end
+  begun("is not repeated for nonsense", SENT, failure "protocol", "final")
+
   for _, case in ipairs(cases) do
     it(case[1], function()
+      local more = case[3][5] or {}
       local attempts, waited, remaining, delivered = case[3][1], case[3][2], case[3][3], case[3][4]
-      local state = { attempts = attempts, waited = waited, remaining = remaining, delivered = delivered }
+      local state = { attempts = attempts, waited = waited, remaining = remaining, delivered = delivered,
+        starts = more.starts, sent = more.sent }
       local wait, why = retry.decide(assert(retry.options(case[2])), state, case[4], case[5])
       assert.equal(case[6], wait)
       assert.equal(case[7], why)
@@ -94,6 +123,12 @@ describe("retry.decide", function()
       assert.is_true(state.waited <= 120)
       assert.is_true(state.waited > 60)
     end
+  end)
+
+  it("says that what was sent may have begun", function()
+    local _, _, words = retry.decide(assert(retry.options()), { attempts = 1, waited = 0, starts = true, sent = true },
+      failure "network", 0)
+    assert.is_truthy(words:find("may have begun", 1, true))
   end)
 
   it("says how long the server asked to wait", function()

@@ -164,6 +164,62 @@ describe("videos", function()
         config = { reference_images = { { image = { file = path } } } } })
     end)
 
+    describe("once:", function()
+      local function begin(answers)
+        client:close()
+        client = gemini.Client { api_key = KEY, http_options = { base_url = server.url,
+          retry_options = { initial_delay = 0, max_delay = 0 } } }
+        server:script(answers)
+      end
+
+      local function generate(image)
+        return client.models:generate_videos { model = VEO, prompt = "Go", image = image }
+      end
+
+      local function refusal(code)
+        return { status = code, body = { json = { error = { code = code, message = "busy" } } } }
+      end
+
+      for name, answer in pairs {
+        ["the connection broke"] = { status = 200, cut_at = 0 },
+        ["the answer broke"] = { status = 200, body = { json = { name = NAME } }, cut_at = { body = 5 } },
+        ["the service broke"] = refusal(500),
+        ["a gateway had no patience"] = refusal(504),
+      } do
+        it(name .. " after the service had it: not sent again, and the hint says why", function()
+          begin { answer, STARTED }
+          local operation, err = generate()
+          assert.is_nil(operation)
+          assert.equal(1, #(server:received()))
+          assert.equal(1, err.attempts)
+          assert.is_false(err.retryable)
+          assert.is_truthy(err.hint:find("may have begun", 1, true), err.hint)
+        end)
+      end
+
+      it("a service that refused it is asked again", function()
+        begin { refusal(503), refusal(429), STARTED }
+        assert.equal(NAME, assert(generate()).name)
+      end)
+
+      it("a connection that broke before all was sent is no reason not to", function()
+        begin { { status = 200, read = 1000, reset_at = 0 }, STARTED }
+        assert.equal(NAME, assert(generate { data = ("x"):rep(12000000), mime_type = "image/png" }).name)
+        assert.equal(2, #(server:received()))
+      end)
+
+      it("nor is one that never was", function()
+        begin {}
+        local other = gemini.Client { api_key = KEY, http_options = { base_url = "http://127.0.0.1:1",
+          retry_options = { initial_delay = 0, max_delay = 0 } } }
+        local err = failure("network", other.models:generate_videos { model = VEO, prompt = "Go" })
+        other:close()
+        assert.equal(4, err.attempts)
+        assert.is_true(err.retryable)
+        assert.is_nil(err.hint:find("begun", 1, true))
+      end)
+    end)
+
     it("but not with more than a request may hold", function()
       client:close()
       client = new_client { inline_limit = 1000 }
