@@ -299,7 +299,7 @@ local function try(call, request)
   end
   local ok
   ok, err = http.wait(call, request, exchange)
-  local code = exchange:code() or 200
+  local code = exchange:phase() ~= "closed" and exchange:code() or 200 -- somebody may have closed it meanwhile
   if code >= 300 and (ok or err.kind == "limit") then
     local answer = collect_refusal(call, request, exchange)
     return nil, refused(call, request, answer), answer

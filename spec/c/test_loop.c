@@ -54,7 +54,7 @@ static void open_exchange(struct gem_exchange *ex, const char *url, const struct
 {
     struct gem_err err;
     struct gem_request request = {.method = body == NULL ? "GET" : "POST", .url = url, .proxy = "", .body = body,
-                                  .length = body == NULL ? 0 : body->length, .limits = {10000, 10000, 10000}};
+                                  .length = body == NULL ? 0 : body->length, .limits = {10000, 10000, 10000, 10000}};
     memset(ex, 0, sizeof *ex);
     if (!CHECK(gem_exchange_open(ex, gem_mem_default(), &request, &err) == 0))
         abort();
