@@ -28,7 +28,12 @@ local function vector(text, size)
   return { values = values }
 end
 
-local function embedding(body, request, path)
+--- The embedding of one request.
+---@param body table from `intake.read`
+---@param request table checked
+---@param path string for messages
+---@return table embedding
+function embed.of(body, request, path)
   local texts = {}
   for _, part in ipairs((request.content or {}).parts or {}) do
     texts[#texts + 1] = part.text and intake.text(body, part.text) or source.sha256_of(json.encode(part))
@@ -52,7 +57,7 @@ function embed.one(ex, emu, model, version)
   local body = intake.read(ex, emu.temporary, emu.settings.inline_limit)
   ex.note_body(body)
   local request = check.message(body.value, "EmbedContentRequest")
-  ex:answer_json({ embedding = embedding(body, request, "EmbedContentRequest") })
+  ex:answer_json({ embedding = embed.of(body, request, "EmbedContentRequest") })
 end
 
 --- POST {model}:batchEmbedContents
@@ -70,7 +75,7 @@ function embed.batch(ex, emu, model, version)
     if item.model ~= "models/" .. model then
       error(errors.bad_request(("* %s.model: must be models/%s."):format(path, model), "requests"))
     end
-    list[i] = embedding(body, item, path)
+    list[i] = embed.of(body, item, path)
   end
   ex:answer_json({ embeddings = list })
 end

@@ -23,8 +23,10 @@ end
 
 --- Running totals; a count of 0 is absent.
 local function usage(call, output, thoughts)
+  local cached = call.cache and call.cache.tokens
   return {
     promptTokenCount = call.prompt_tokens, promptTokensDetails = details(call.counts),
+    cachedContentTokenCount = cached, cacheTokensDetails = cached and details(call.cache.counts),
     candidatesTokenCount = output > 0 and output or nil, thoughtsTokenCount = thoughts > 0 and thoughts or nil,
     totalTokenCount = call.prompt_tokens + output + thoughts,
   }
@@ -74,9 +76,24 @@ local function check_config(request)
     error(errors.bad_request("* GenerateContentRequest.generation_config.temperature: temperature must be in the range "
       .. "[0.0, 2.0].", "generation_config.temperature"))
   end
-  if request.cachedContent and request.cachedContent ~= "" then
-    error(errors.new(403, "CachedContent not found (or permission denied)"))
+end
+
+--- Looks at a checked request.
+local function look(ex, emu, body, model, request)
+  serial = serial + 1
+  local call = {
+    ex = ex, emu = emu, body = body, model = model, is_three = model:find("^gemini%-3") ~= nil, request = request,
+    response_id = string.format("emulator-%d-%d", os.time(), serial),
+  }
+  check_config(request)
+  call.cache = emu.caches:of(request, model, ex.owner)
+  call.items, call.counts = content.read(call)
+  for modality, n in pairs(call.cache and call.cache.counts or {}) do
+    call.counts[modality] = (call.counts[modality] or 0) + n
   end
+  call.prompt_tokens = 0
+  for _, n in pairs(call.counts) do call.prompt_tokens = call.prompt_tokens + n end
+  return call
 end
 
 --- Reads, checks and looks at a generateContent request.
@@ -84,17 +101,9 @@ local function take(ex, emu, model, method, version)
   models.find(model, method, version)
   local body = intake.read(ex, emu.temporary, emu.settings.inline_limit)
   ex.note_body(body)
-  serial = serial + 1
-  local call = {
-    ex = ex, emu = emu, body = body, model = model, is_three = model:find("^gemini%-3") ~= nil,
-    request = check.message(body.value, "GenerateContentRequest"),
-    response_id = string.format("emulator-%d-%d", os.time(), serial),
-  }
-  check_config(call.request)
+  local request = check.message(body.value, "GenerateContentRequest")
   spend_quota(emu, ex, model)
-  call.items, call.counts = content.read(call)
-  call.prompt_tokens = 0
-  for _, n in pairs(call.counts) do call.prompt_tokens = call.prompt_tokens + n end
+  local call = look(ex, emu, body, model, request)
   ex.note({ model = model, parts = json.array(content.summary(call.items)) })
   return call
 end
@@ -122,13 +131,10 @@ local function spoil(candidates, fault)
   end
 end
 
---- POST {model}:generateContent
-function generate.content(ex, emu, model, version)
-  local call = take(ex, emu, model, "generateContent", version)
-  local replaced = faulty(call, ex.fault)
-  if replaced then return ex:answer_json(replaced) end
+-- The whole answer to a call.
+local function respond(call, fault)
   local candidates, output, thoughts = answer.compose(call), 0, 0
-  spoil(candidates, ex.fault)
+  spoil(candidates, fault)
   local list = {}
   for i, candidate in ipairs(candidates) do
     for _, piece in ipairs(candidate.pieces) do output = output + answer.cost(piece) end
@@ -137,7 +143,23 @@ function generate.content(ex, emu, model, version)
     list[i] = { content = { role = "model", parts = parts[1] and parts }, finishReason = candidate.reason,
       finishMessage = candidate.message, index = i - 1 }
   end
-  ex:answer_json(response(call, list, output, thoughts))
+  return response(call, list, output, thoughts)
+end
+
+--- POST {model}:generateContent
+function generate.content(ex, emu, model, version)
+  local call = take(ex, emu, model, "generateContent", version)
+  ex:answer_json(faulty(call, ex.fault) or respond(call, ex.fault))
+end
+
+--- The answer to a request that is part of something else: a batch, an interaction.
+---@param emu table
+---@param body table from `intake.read`
+---@param who table owner, model (without models/)
+---@param request table checked
+---@return table response
+function generate.response_to(emu, body, who, request)
+  return respond(look({ owner = who.owner }, emu, body, who.model, request))
 end
 
 --- The i-th event of a stream.

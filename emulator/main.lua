@@ -3,6 +3,8 @@
 local cqueues = require "cqueues"
 local signal = require "cqueues.signal"
 local thread = require "cqueues.thread"
+local batches = require "batches"
+local caches = require "caches"
 local certificate = require "certificate"
 local clock = require "clock"
 local faults = require "faults"
@@ -128,6 +130,7 @@ local emu = {
   pid = tonumber(options.pid),
 }
 emu.files, emu.uploads, emu.pace = files.new(emu), uploads.new(emu), pace.new(values)
+emu.caches, emu.batches = caches.new(emu), batches.new(emu)
 if options.gate then emu.pace:hold() end
 
 local index = directory .. "/index.json"

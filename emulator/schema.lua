@@ -15,6 +15,15 @@ return {
     embedContentConfig = "Struct",
   },
   BatchEmbedContentsRequest = { model = "string", requests = "[]EmbedContentRequest" },
+  CachedContent = {
+    name = "string", model = "string", contents = "[]Content", systemInstruction = "Content", tools = "[]Tool",
+    toolConfig = "ToolConfig", ttl = "duration", expireTime = "string", displayName = "string",
+  },
+  BatchRequest = { batch = "Batch" },
+  Batch = { displayName = "string", inputConfig = "InputConfig", webhookConfig = "Struct", priority = "int64" },
+  InputConfig = { requests = "InlinedRequests", fileName = "string" },
+  InlinedRequests = { requests = "[]InlinedRequest" },
+  InlinedRequest = { request = "Value", metadata = "Struct" }, -- each is checked by itself
   CreateFileRequest = { file = "File" },
   File = {
     name = "string", displayName = "string", mimeType = "string", sizeBytes = "int64", createTime = "string",

@@ -1,6 +1,7 @@
 -- Takes requests, finds who answers them, and sees each one through: key, record, scripted faults, errors.
 
 local admin = require "admin"
+local batches = require "batches"
 local embed = require "embed"
 local errors = require "errors"
 local exchange = require "exchange"
@@ -20,6 +21,7 @@ local IDLE = 600 -- seconds a connection may wait for its next request
 local verbs = {
   generateContent = generate.content, streamGenerateContent = generate.stream, countTokens = generate.count,
   embedContent = embed.one, batchEmbedContents = embed.batch,
+  batchGenerateContent = batches.creator("generate"), asyncBatchEmbedContent = batches.creator("embed"),
 }
 
 --- Rows: path pattern after the version, then method -> handler(ex, emu, capture...). First match wins.
@@ -35,6 +37,15 @@ local api = {
   { "^files/([^/:]+):download$", GET = function(ex, emu, id) emu.files:download(ex, id) end },
   { "^files/([^/:]+)$", GET = function(ex, emu, id) emu.files:get(ex, id) end,
     DELETE = function(ex, emu, id) emu.files:delete(ex, id) end },
+  { "^cachedContents$", GET = function(ex, emu) emu.caches:list(ex) end,
+    POST = function(ex, emu, _, version) emu.caches:create(ex, version) end },
+  { "^cachedContents/([^/:]+)$", GET = function(ex, emu, id) emu.caches:get(ex, id) end,
+    PATCH = function(ex, emu, id) emu.caches:update(ex, id) end,
+    DELETE = function(ex, emu, id) emu.caches:delete(ex, id) end },
+  { "^batches$", GET = function(ex, emu) emu.batches:list(ex) end },
+  { "^batches/([^/:]+)$", GET = function(ex, emu, id) emu.batches:get(ex, id) end,
+    DELETE = function(ex, emu, id) emu.batches:delete(ex, id) end },
+  { "^batches/([^/:]+):cancel$", POST = function(ex, emu, id) emu.batches:cancel(ex, id) end },
 }
 
 local versions = { v1 = true, v1beta = true, v1alpha = true }
@@ -58,7 +69,7 @@ local function run(row, ex, emu, captures)
   local method = ex.method == "HEAD" and "GET" or ex.method
   if not row[method] then
     local allowed = {}
-    for _, name in ipairs({ "GET", "POST", "DELETE" }) do
+    for _, name in ipairs({ "GET", "POST", "PATCH", "DELETE" }) do
       if row[name] then allowed[#allowed + 1] = name end
     end
     error(errors.html(405, { allow = table.concat(allowed, ", ") }))

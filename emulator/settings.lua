@@ -6,6 +6,8 @@ settings.list = {
   { "latency", 0, "seconds before each answer of the API" },
   { "pause", 0.03, "seconds between the events of a stream" },
   { "processing", 2, "seconds a video stays PROCESSING" },
+  { "batch", 2, "seconds until a batch has succeeded" },
+  { "cache_minimum", 1024, "tokens of the smallest context cache" },
   { "quota", 0, "generate calls a minute for each key and model; 0: no limit" },
   { "quota_per_day", 0, "generate calls a day for each key and model; 0: no limit" },
   { "inline_limit", 100 * 1024 * 1024, "bytes of the largest request that is not an upload" },

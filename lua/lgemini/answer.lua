@@ -185,7 +185,8 @@ end
 
 -- Parts ----------------------------------------------------------------------------------------
 
-for _, name in ipairs { "Content", "Part", "File", "Image", "Video", "Operation" } do
+for _, name in ipairs { "Content", "Part", "File", "Image", "Video", "Operation", "CachedContent", "BatchJob",
+  "FileSearchStore", "Document", "TunedModel" } do
   metatables[name] = schema.mark(name)
 end
 reserved.Part = { save = true }

@@ -37,13 +37,15 @@ local KNOWN = {
 ---@field models lgemini.Models
 ---@field files lgemini.Files
 ---@field operations lgemini.Operations
+---@field caches lgemini.Caches
+---@field batches lgemini.Batches
 local Client = { __name = "lgemini.Client" }
 
 local SERVICES = { chats = "lgemini.chats", models = "lgemini.models", files = "lgemini.files",
-  operations = "lgemini.operations" }
+  operations = "lgemini.operations", caches = "lgemini.caches", batches = "lgemini.batches" }
 
 -- What the official SDKs have and this version does not.
-local LATER = { caches = true, batches = true, tunings = true, file_search_stores = true,
+local LATER = { tunings = true, file_search_stores = true,
   auth_tokens = true, interactions = true, live = true, aio = true }
 
 local methods = {}

@@ -15,13 +15,15 @@ local endpoints = {}
 ---@field path string  below base URL and version
 ---@field upload boolean?  the path stands below /upload/
 ---@field query table<string, string>?  sent always
----@field config string?  type of `config`; of a GET its fields go into the query
+---@field config string?  type of `config`; of a GET or DELETE its fields go into the query
 ---@field body string?  how request.tree builds the body out of config and contents, or an instance
 ---@field request string?  else: the type of the body
 ---@field answer string?  type of the answer; none where it is bytes or nothing
 ---@field items string?  of a list: the field of the answer with the items
 ---@field starts boolean?  it begins something that costs: it is not repeated where that may have begun
 ---@field stream boolean?  the answer is a stream of `answer`
+---@field once boolean?  begins work that must not be begun twice
+---@field version string?  the only version there is of it, where the options do not say another
 
 ---@type table<string, lgemini.endpoints.Row>
 endpoints.models = {
@@ -44,6 +46,10 @@ endpoints.models = {
   -- list with config.query_base = false
   list_tuned = { verb = "GET", path = "tunedModels", config = "ListModelsConfig",
     answer = "ListTunedModelsResponse", items = "tuned_models" },
+  -- of tuned models
+  update = { verb = "PATCH", path = "{model:tunings}", config = "UpdateModelConfig", request = "UpdateModelConfig",
+    answer = "Model" },
+  delete = { verb = "DELETE", path = "{model:tunings}" },
 }
 
 ---@type table<string, lgemini.endpoints.Row>
@@ -54,6 +60,72 @@ endpoints.files = {
   download = { verb = "GET", path = "{name:files}:download", query = { alt = "media" } },
   upload = { verb = "POST", path = "files", upload = true, config = "UploadFileConfig", request = "FileEnvelope",
     answer = "FileEnvelope" },
+  register = { verb = "POST", path = "files:register", request = "RegisterFilesRequest",
+    answer = "RegisterFilesResponse" },
+}
+
+---@type table<string, lgemini.endpoints.Row>
+endpoints.caches = {
+  create = { verb = "POST", path = "cachedContents", config = "CreateCachedContentConfig", answer = "CachedContent",
+    once = true },
+  get = { verb = "GET", path = "{name:caches}", answer = "CachedContent" },
+  update = { verb = "PATCH", path = "{name:caches}", config = "UpdateCachedContentConfig", answer = "CachedContent" },
+  delete = { verb = "DELETE", path = "{name:caches}" },
+  list = { verb = "GET", path = "cachedContents", config = "ListConfig", answer = "ListCachedContentsResponse",
+    items = "cached_contents" },
+}
+
+---@type table<string, lgemini.endpoints.Row>
+endpoints.batches = {
+  create = { verb = "POST", path = "{model:models}:batchGenerateContent", config = "CreateBatchConfig",
+    answer = "BatchOperation", once = true },
+  create_embeddings = { verb = "POST", path = "{model:models}:asyncBatchEmbedContent", config = "CreateBatchConfig",
+    answer = "BatchOperation", once = true },
+  get = { verb = "GET", path = "{name:batches}", answer = "BatchOperation" },
+  cancel = { verb = "POST", path = "{name:batches}:cancel", request = "Empty" },
+  delete = { verb = "DELETE", path = "{name:batches}" },
+  list = { verb = "GET", path = "batches", config = "ListConfig", answer = "ListBatchesResponse",
+    items = "operations" },
+}
+
+---@type table<string, lgemini.endpoints.Row>
+endpoints.tunings = {
+  tune = { verb = "POST", path = "tunedModels", config = "TuneConfig", request = "TuneRequest",
+    answer = "TuneOperation", once = true },
+  get = { verb = "GET", path = "{name:tunings}", answer = "TunedModel" },
+  delete = { verb = "DELETE", path = "{name:tunings}" },
+  list = { verb = "GET", path = "tunedModels", config = "ListConfig", answer = "ListTuningJobsResponse",
+    items = "tuned_models" },
+}
+
+---@type table<string, lgemini.endpoints.Row>
+endpoints.file_search_stores = {
+  create = { verb = "POST", path = "fileSearchStores", config = "CreateFileSearchStoreConfig",
+    request = "CreateFileSearchStoreConfig", answer = "FileSearchStore", once = true },
+  get = { verb = "GET", path = "{name:stores}", answer = "FileSearchStore" },
+  delete = { verb = "DELETE", path = "{name:stores}", config = "DeleteConfig" },
+  list = { verb = "GET", path = "fileSearchStores", config = "ListConfig", answer = "ListFileSearchStoresResponse",
+    items = "file_search_stores" },
+  upload_to_file_search_store = { verb = "POST", path = "{file_search_store_name:stores}:uploadToFileSearchStore",
+    upload = true, config = "UploadToFileSearchStoreConfig", request = "UploadToFileSearchStoreConfig",
+    answer = "Operation" },
+  import_file = { verb = "POST", path = "{file_search_store_name:stores}:importFile", config = "ImportFileConfig",
+    request = "ImportFileRequest", answer = "Operation", once = true },
+  download_media = { verb = "GET", path = "{media:media}", query = { alt = "media" } },
+}
+
+---@type table<string, lgemini.endpoints.Row>
+endpoints.documents = {
+  get = { verb = "GET", path = "{name:documents}", answer = "Document" },
+  delete = { verb = "DELETE", path = "{name:documents}", config = "DeleteConfig" },
+  list = { verb = "GET", path = "{parent:stores}/documents", config = "ListConfig", answer = "ListDocumentsResponse",
+    items = "documents" },
+}
+
+---@type table<string, lgemini.endpoints.Row>
+endpoints.auth_tokens = {
+  create = { verb = "POST", path = "auth_tokens", config = "CreateAuthTokenConfig", answer = "AuthToken",
+    version = "v1alpha", once = true },
 }
 
 ---@type table<string, lgemini.endpoints.Row>
@@ -101,6 +173,34 @@ function rules.files(name)
   return "files/" .. id
 end
 
+-- A rule for names `collection/id`; `short` lets the id alone stand for it.
+local function collection(prefix, what, short)
+  return function(name)
+    local id = name:sub(1, #prefix + 1) == prefix .. "/" and name:sub(#prefix + 2) or short and name or ""
+    if id == "" or id:find("[^%w%-_%.]") or id:find("^%.") then
+      return bad_name(what, name, ("names look like %s/abc-123"):format(prefix))
+    end
+    return prefix .. "/" .. id
+  end
+end
+
+rules.caches = collection("cachedContents", "cache name", true)
+rules.batches = collection("batches", "batch name", false)
+rules.tunings = collection("tunedModels", "name of a tuned model", true)
+rules.stores = collection("fileSearchStores", "name of a file search store", true)
+
+-- A rule for what lies in a file search store; its name is whole.
+local function in_store(folder, what)
+  local pattern = ("^fileSearchStores/[%%w%%-_]+/%s/[%%w%%-_][%%w%%-_%%.]*$"):format(folder)
+  return function(name)
+    if name:find(pattern) then return name end
+    return bad_name(what, name, ("names look like fileSearchStores/x/%s/y"):format(folder))
+  end
+end
+
+rules.documents = in_store("documents", "document name")
+rules.media = in_store("media", "media name")
+
 -- Whole, as the service gave it: it begins with what the operation works on.
 function rules.operations(name)
   if not is_path(name) or name:find("[:@~]") or not name:find("/", 1, true) then
@@ -111,7 +211,7 @@ end
 
 --- The full name of a thing as it stands in a path: `gemini-x` -> `models/gemini-x`. Objects of the API
 --- may stand for their names, videos for the files that hold them.
----@param rule "models"|"files"|"operations"
+---@param rule string  "models", "files", ...: see the rules above
 ---@param value any
 ---@param argument string  what messages call it
 ---@return string?
@@ -131,7 +231,7 @@ end
 ---@return lgemini.Error?
 function endpoints.path(row, args)
   local problem
-  local path = row.path:gsub("{(%w+):(%w+)}", function(argument, rule)
+  local path = row.path:gsub("{([%w_]+):(%w+)}", function(argument, rule)
     local name, err = endpoints.name(rule, args[argument], argument)
     problem = problem or err
     return name
@@ -142,7 +242,7 @@ end
 
 -- Queries --------------------------------------------------------------------------------------
 
-local LUA_TYPE = { text = "string", integer = "number" }
+local LUA_TYPE = { text = "string", integer = "number", boolean = "boolean" }
 
 local function escape(text)
   return (text:gsub("[^%w%-_%.~]", function(char) return ("%%%02X"):format(char:byte()) end))
@@ -160,6 +260,7 @@ local function query_value(field, value)
     errors.misuse(("config.%s: %s expected, got %s"):format(field.field, LUA_TYPE[field.kind], type(value)))
   end
   if field.kind == "text" then return value end
+  if field.kind == "boolean" then return tostring(value) end
   if value % 1 ~= 0 or value < 0 then
     return nil, errors.new { kind = "invalid",
       message = ("config.%s: a whole number is needed"):format(field.field) }
@@ -177,10 +278,10 @@ function endpoints.query(row, config)
   local pairs_of = {}
   for name, value in pairs(row.query or {}) do pairs_of[#pairs_of + 1] = name .. "=" .. escape(value) end
   local type = schema.type(row.config or "Empty")
-  for name, value in pairs(row.verb == "GET" and config or {}) do
+  for name, value in pairs((row.verb == "GET" or row.verb == "DELETE") and config or {}) do
     local field = type.fields[name]
     if not field and name ~= "http_options" then unknown(name, type) end
-    if field and field.kind ~= "boolean" then
+    if field and name ~= "query_base" then -- which picks the row
       local text, err = query_value(field, value)
       if not text then return nil, err end
       pairs_of[#pairs_of + 1] = field.wire .. "=" .. escape(text)

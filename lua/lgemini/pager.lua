@@ -31,13 +31,15 @@ pager.KNOWN = { config = { page_size = true, page_token = true, http_options = o
 ---@param owner lgemini.Client
 ---@param row lgemini.endpoints.Row
 ---@param args table  config; and what the row's path wants
+---@param show nil|fun(item: table): table  what an item is for the caller
 ---@return lgemini.Pager
-function pager.new(owner, row, args)
+function pager.new(owner, row, args, show)
   local config = {}
   for name, value in pairs(args.config or {}) do
     config[name] = value
   end
-  return setmetatable({ client = owner, row = row, args = args, config = config, at = 0, pages = 0 }, Pager)
+  return setmetatable({ client = owner, row = row, args = args, config = config, show = show, at = 0, pages = 0 },
+    Pager)
 end
 
 local function fetch(self)
@@ -89,7 +91,13 @@ function methods.next_page(self)
   self.config.page_token = token
   self.ended = token == nil or token == ""
   self.at, self.pages = 0, self.pages + 1
-  rawset(self, "page", page[self.row.items] or {})
+  local items = page[self.row.items] or {}
+  if self.show then
+    for i, item in ipairs(items) do
+      items[i] = self.show(item)
+    end
+  end
+  rawset(self, "page", items)
   return self.page
 end
 

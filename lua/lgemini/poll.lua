@@ -15,7 +15,7 @@ local LAST_LOOK = 5
 ---@field pause number  seconds between two looks, at most
 ---@field goal string   what is waited for, for messages: "ACTIVE"
 ---@field hint string   how to wait on
----@field field "file"|"operation"  where an error carries the object
+---@field field "file"|"operation"|"batch"|"interaction"  where an error carries the object
 
 local function timed_out(clock, object, seconds, watch)
   local message = clock == "total" and ("total: the time for the whole call was used up while %s was processed")

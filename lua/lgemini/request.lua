@@ -254,6 +254,16 @@ function coerce.cached_content(_, value)
   return "cachedContents/" .. value
 end
 
+-- Durations may be numbers of seconds.
+local function seconds(_, value)
+  return type(value) == "number" and value >= 0 and value < math.huge and json.number(value) .. "s" or value
+end
+coerce.start_offset, coerce.end_offset = seconds, seconds
+
+function coerce.PartMediaResolution(_, value)
+  return type(value) == "string" and { level = value } or value
+end
+
 function coerce.Image(walk, value)
   return walk.embed(value, "image_bytes", place(walk))
 end

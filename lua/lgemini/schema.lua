@@ -40,6 +40,21 @@ local IN_INSTANCE = "last_frame:Image reference_images:[VideoReferenceImage]"
 -- What a config of generateImages says of the files; all else of it are parameters.
 local OUTPUT_OPTIONS = "output_mime_type=mimeType output_compression_quality=compressionQuality:integer"
 
+-- How long a cache lives: one of the two.
+local LIFE = "ttl expire_time"
+
+-- What is said of a document on its way into a file search store.
+local IN_STORE = "custom_metadata:[CustomMetadata] chunking_config:ChunkingConfig"
+
+-- What the setup of a Live session says beside generationConfig, and in it.
+local IN_LIVE_SETUP = [[system_instruction:Content tools:[Tool] realtime_input_config:any
+  session_resumption:any context_window_compression:any input_audio_transcription:any
+  output_audio_transcription:any proactivity:any history_config:any avatar_config:any
+  safety_settings:[SafetySetting] ]]
+local IN_LIVE_GENERATION = [[response_modalities:[string] temperature:number top_p:number top_k:number
+  max_output_tokens:integer seed:integer media_resolution speech_config:SpeechConfig
+  thinking_config:ThinkingConfig enable_affective_dialog:boolean translation_config:any]]
+
 local SOURCE = {
   -- contents -----------------------------------------------------------------------------------
   Content = "role parts:[Part]",
@@ -175,6 +190,7 @@ local SOURCE = {
     update_time]],
   ListModelsResponse = "models:[Model] next_page_token",
   ListTunedModelsResponse = "tuned_models:[Model] next_page_token",
+  UpdateModelConfig = "display_name description",
 
   -- lists (query_base = false asks for tuned models)
   ListConfig = "page_size:integer page_token",
@@ -212,8 +228,74 @@ local SOURCE = {
   FileEnvelope = "file:File",
   ListFilesResponse = "files:[File] next_page_token",
   Status = "code:integer message details:any",
+  RegisterFilesRequest = "uris:[string]",
+  RegisterFilesResponse = "files:[File]",
   Operation = "name metadata:any done:boolean error:Status response:OperationResponse",
-  OperationResponse = "generate_video_response:GenerateVideosResponse",
+  OperationResponse = "generate_video_response:GenerateVideosResponse parent document_name",
+
+  -- caches -------------------------------------------------------------------------------------
+  CachedContent = [[name model display_name create_time update_time expire_time
+    usage_metadata:UsageMetadata]],
+  CreateCachedContentConfig = LIFE .. [[ contents:[Content] system_instruction:Content tools:[Tool]
+    tool_config:ToolConfig display_name !kms_key_name]],
+  UpdateCachedContentConfig = LIFE,
+  ListCachedContentsResponse = "cached_contents:[CachedContent] next_page_token",
+
+  -- batches ------------------------------------------------------------------------------------
+  CreateBatchConfig = "display_name webhook_config:WebhookConfig priority:int64 !dest:any",
+  BatchMetadata = "metadata:struct",
+  BatchOperation = "name metadata:BatchJob done:boolean error:Status response:BatchOutput",
+  BatchJob = [[name model display_name state create_time update_time end_time batch_stats:BatchStats
+    output:BatchOutput input_config:BatchInputConfig priority:int64 webhook_config:WebhookConfig]],
+  BatchStats = [[request_count:int64 successful_request_count:int64 failed_request_count:int64
+    pending_request_count:int64]],
+  BatchInputConfig = "file_name requests:any",
+  BatchOutput = [[responses_file inlined_responses:InlinedResponses
+    inlined_embed_content_responses:InlinedEmbedContentResponses]],
+  InlinedResponses = "inlined_responses:[InlinedResponse]",
+  InlinedResponse = "response:GenerateContentResponse error:Status metadata:struct",
+  InlinedEmbedContentResponses = "inlined_responses:[InlinedEmbedContentResponse]",
+  InlinedEmbedContentResponse = "response:SingleEmbedContentResponse error:Status metadata:struct",
+  SingleEmbedContentResponse = "embedding:ContentEmbedding usage_metadata:UsageMetadata",
+  ListBatchesResponse = "operations:[BatchOperation] next_page_token",
+
+  -- file search stores -------------------------------------------------------------------------
+  FileSearchStore = [[name display_name create_time update_time active_documents_count:int64
+    pending_documents_count:int64 failed_documents_count:int64 size_bytes:int64 embedding_model]],
+  CreateFileSearchStoreConfig = "display_name embedding_model",
+  DeleteConfig = "force:boolean",
+  ListFileSearchStoresResponse = "file_search_stores:[FileSearchStore] next_page_token",
+  UploadToFileSearchStoreConfig = "display_name mime_type " .. IN_STORE,
+  ImportFileConfig = IN_STORE,
+  ImportFileRequest = "file_name " .. IN_STORE,
+  ChunkingConfig = "white_space_config:WhiteSpaceConfig",
+  WhiteSpaceConfig = "max_tokens_per_chunk:integer max_overlap_tokens:integer",
+  Document = [[name display_name state size_bytes:int64 mime_type create_time update_time
+    custom_metadata:[CustomMetadata] ]],
+  ListDocumentsResponse = "documents:[Document] next_page_token",
+
+  -- tunings ------------------------------------------------------------------------------------
+  TuneRequest = "display_name base_model tuning_task:TuningTask",
+  TuneConfig = [[tuned_model_display_name epoch_count:integer batch_size:integer
+    learning_rate_multiplier:number]],
+  TuningTask = "hyperparameters:Hyperparameters training_data:TuningData",
+  Hyperparameters = "epoch_count:integer batch_size:integer learning_rate_multiplier:number",
+  TuningData = "examples:TuningExamples",
+  TuningExamples = "examples:[TuningExample]",
+  TuningExample = "text_input output",
+  TunedModel = "name display_name description base_model state create_time update_time tuning_task:any",
+  TuneOperation = "name metadata:TuneMetadata done:boolean error:Status",
+  TuneMetadata = "tuned_model total_steps:integer completed_steps:integer completed_percent:number",
+  ListTuningJobsResponse = "tuned_models:[TunedModel] next_page_token",
+
+  -- tokens for browsers ------------------------------------------------------------------------
+  AuthToken = "name",
+  CreateAuthTokenConfig = [[uses:integer expire_time new_session_expire_time
+    live_connect_constraints:LiveConnectConstraints lock_additional_fields:[string] ]],
+  LiveConnectConstraints = "model config:LiveConnectConfig",
+  LiveConnectConfig = IN_LIVE_SETUP .. " " .. IN_LIVE_GENERATION,
+  LiveSetup = "model generation_config:LiveGenerationConfig " .. IN_LIVE_SETUP,
+  LiveGenerationConfig = IN_LIVE_GENERATION,
 }
 
 ---@class lgemini.schema.Kind
@@ -320,6 +402,11 @@ local marks = {
   Image = { __name = "lgemini.Image", __index = {} },
   Video = { __name = "lgemini.Video", __index = {} },
   Operation = { __name = "lgemini.Operation", __index = {} },
+  CachedContent = { __name = "lgemini.CachedContent" },
+  BatchJob = { __name = "lgemini.BatchJob" },
+  FileSearchStore = { __name = "lgemini.FileSearchStore" },
+  Document = { __name = "lgemini.Document" },
+  TunedModel = { __name = "lgemini.TunedModel" },
 }
 
 --- The metatable that objects of this type carry when they came from the wire, or nil for most types.
@@ -331,7 +418,7 @@ end
 
 --- Did this value come from the wire as an object of that type?
 ---@param value any
----@param name "Content"|"Part"|"File"|"Image"|"Video"|"Operation"
+---@param name string  "Content", "Part", "File", ...: one that has a mark
 ---@return boolean
 function schema.is(value, name)
   return type(value) == "table" and getmetatable(value) == marks[name]

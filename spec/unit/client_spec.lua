@@ -386,9 +386,12 @@ describe("a client", function()
   it("hands out services, once each, and says what is not in this version", function()
     local client = new {}
     assert.equal(client.models, client.models)
-    assert.equal(client.files, client.files)
+    for _, name in ipairs { "files", "operations", "caches", "batches" } do
+      assert.equal("table", type(client[name]))
+      assert.equal(client[name], client[name])
+    end
     assert.is_nil(client.nothing)
-    local ok, message = pcall(function() return client.batches end)
+    local ok, message = pcall(function() return client.live end)
     assert.is_false(ok)
     assert.is_truthy(message:find("not in this version", 1, true))
   end)

@@ -5,10 +5,23 @@ local schema = require "lgemini.schema"
 local models, files, operations = endpoints.models, endpoints.files, endpoints.operations
 
 local function each_row(visit)
-  for _, service in ipairs { models, files, operations } do
-    for name, row in pairs(service) do visit(name, row) end
+  for service, rows in pairs(endpoints) do
+    for name, row in pairs(type(rows) == "table" and rows or {}) do visit(service .. "." .. name, row) end
   end
 end
+
+-- What each rule of names makes of a name that it takes.
+local NAMES = {
+  models = { "x1", "models/x1" },
+  files = { "x1", "files/x1" },
+  caches = { "x1", "cachedContents/x1" },
+  batches = { "batches/x-1", "batches/x-1" },
+  tunings = { "x1", "tunedModels/x1" },
+  stores = { "x1", "fileSearchStores/x1" },
+  documents = { "fileSearchStores/x1/documents/d-1", "fileSearchStores/x1/documents/d-1" },
+  media = { "fileSearchStores/x1/media/b.1", "fileSearchStores/x1/media/b.1" },
+  operations = { "operations/x1", "operations/x1" },
+}
 
 describe("rows", function()
   it("name types, fields and rules that exist", function()
@@ -18,8 +31,9 @@ describe("rows", function()
         assert.truthy(schema.type(type))
       end
       if row.items then assert.equal("list", schema.type(row.answer).fields[row.items].kind) end
-      for argument, rule in row.path:gmatch("{(%w+):(%w+)}") do
-        assert.equal(rule .. "/x1", endpoints.name(rule, rule == "operations" and "operations/x1" or "x1", argument))
+      for argument, rule in row.path:gmatch("{([%w_]+):(%w+)}") do
+        assert.equal(NAMES[rule][2], endpoints.name(rule, NAMES[rule][1], argument))
+        assert.equal(NAMES[rule][2], endpoints.name(rule, { name = NAMES[rule][2] }, argument))
       end
     end)
   end)
@@ -33,7 +47,8 @@ describe("what rows say beside their path", function()
       if row.upload then said[#said + 1] = name .. " upload" end
     end)
     table.sort(said)
-    assert.same({ "generate_content_stream stream", "upload upload" }, said)
+    assert.same({ "file_search_stores.upload_to_file_search_store upload", "files.upload upload",
+      "models.generate_content_stream stream" }, said)
   end)
 end)
 
@@ -104,6 +119,23 @@ describe("paths", function()
       assert.truthy(err.message:find("^operation is "))
       assert.truthy(err.hint:find("models/veo-x/operations/", 1, true))
       assert.falsy(err.message:find("[%c\128-\255]"))
+    end)
+  end
+
+  for rule, names in pairs(NAMES) do
+    it("refuses names that lead elsewhere, rule " .. rule, function()
+      for _, bad in ipairs { "", "..", "a/../b", names[2] .. "/../../x", names[2] .. "?x=1", names[2] .. "#x",
+        names[2] .. "%2f", names[2] .. "\0", names[2] .. "\r\nHost: x", "http://x/" .. names[2] .. "?/",
+        names[2]:match "^[^/]*/" } do
+        local path, err = endpoints.name(rule, bad, "name")
+        if rule == "files" and bad:find "^http" then -- a URI names a file
+          assert.equal("files/x1", path)
+        else
+          assert.is_nil(path, bad)
+          assert.equal("invalid", err.kind)
+          assert.truthy(err.hint:find "look like")
+        end
+      end
     end)
   end
 

@@ -67,10 +67,15 @@ local LUA_ARROWS = {
   upload = "answer endpoints http journal remote reuse session source",
   download = "http",
   attach = "remote request source upload",
+  service = "answer attach endpoints http request",
+  caches = "endpoints pager service",
+  lines = "",
+  batch_source = "attach endpoints lines request upload",
+  batches = "answer batch_source endpoints lines pager poll service",
   files = "download endpoints pager remote upload",
   models = "answer attach endpoints http operations pager request stream",
   chats = "answer models request",
-  client = "chats core files http models operations reuse tasks",
+  client = "batches caches chats core files http models operations reuse tasks",
   init = "client core",
 }
 

@@ -1,58 +1,13 @@
--- The README: every Lua block in it runs, against the emulator, and prints what the README says it prints. #plain:
--- programs of their own, which no sanitizer sees.
---
--- A comment before a block says how:
---   <!-- examples/NAME.lua -->   it is this example, letter for letter
---   <!-- fault: {...} -->        with this fault of the emulator
---   <!-- fails -->               its exit status is 1; it is 0 elsewhere
---   <!-- prints -->              this block of text is the output of the Lua block above. Space is space, however
---                                much; "..." stands for anything
--- A block without a `require` goes on from PRELUDE, as the README says above the first of them.
+-- The README: every Lua block in it runs, against the emulator, and prints what the README says it prints; see
+-- spec/support/markdown.lua. #plain: programs of their own, which no sanitizer sees.
 local cjson = require "cjson"
 local emulator = require "spec.support.emulator"
+local pages = require "spec.support.markdown"
 local process = require "spec.support.process"
-local program = require "spec.support.program"
 
-local PRELUDE = 'local gemini = require "lgemini"; local client = gemini.Client{}; local model = "gemini-3.5-flash"; '
-
-local function read_file(path)
-  local file = assert(io.open(path, "rb"), path)
-  local content = file:read("*a")
-  file:close()
-  return content
-end
-
--- The fenced blocks: language, text, line (of the fence), and the comment right above, if any.
-local function blocks_of(markdown)
-  local blocks, number, open, comment = {}, 0, nil, nil
-  for line in markdown:gmatch("([^\n]*)\n") do
-    number = number + 1
-    local fence = line:match("^```(%w*)$")
-    if open and fence then
-      open.text = table.concat(open.lines, "\n") .. "\n"
-      blocks[#blocks + 1], open = open, nil
-    elseif open then
-      open.lines[#open.lines + 1] = line
-    elseif fence then
-      open = { language = fence, line = number, comment = comment, lines = {} }
-    end
-    comment = line:match("^<!%-%- (.*) %-%->$")
-  end
-  assert(not open, "a block without an end")
-  return blocks
-end
-
-local function squeeze(text)
-  return (text:gsub("%s+", " "):gsub("^ ", ""):gsub(" $", ""))
-end
-
--- What the README shows, as a pattern.
-local function pattern_of(shown)
-  return "^" .. squeeze(shown):gsub("%p", "%%%0"):gsub("%%%.%%%.%%%.", ".*") .. "$"
-end
-
+local read_file = pages.read_file
 local markdown = read_file "README.md"
-local blocks = blocks_of(markdown)
+local blocks = pages.blocks(markdown)
 
 local function of_language(...)
   local found = {}
@@ -81,18 +36,6 @@ describe("the README #plain", function()
     em:clear()
   end)
 
-  -- Each block has a key, and by it files, of its own.
-  local function run(block)
-    local fault = (block.comment or ""):match("^fault: (.*)$")
-    if fault then em:fault(cjson.decode(fault)) end
-    local path = directory .. "/readme.lua"
-    local file = assert(io.open(path, "wb"))
-    file:write(block.text:find("require", 1, true) and "" or PRELUDE, block.text)
-    file:close()
-    return program.run(path, { together = true,
-      env = { GOOGLE_GEMINI_BASE_URL = em.url, GEMINI_API_KEY = "readme-key-" .. block.line } })
-  end
-
   it("begins with a program of six lines and its output", function()
     assert.equal("lua", blocks[1].language)
     assert.equal(6, #blocks[1].lines)
@@ -109,11 +52,7 @@ describe("the README #plain", function()
     end
     if block.language == "lua" then
       it("has a program in line " .. block.line .. " that runs", function()
-        local result, after = run(block), blocks[i + 1]
-        assert.equal(block.comment == "fails" and 1 or 0, result.code, result.out)
-        if after and after.comment == "prints" then
-          assert.matches(pattern_of(after.text), squeeze(result.out))
-        end
+        pages.run(block, blocks[i + 1], em, directory)
       end)
     elseif block.language == "text" then
       it("shows in line " .. block.line .. " what a program prints", function()

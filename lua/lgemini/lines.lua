@@ -1,0 +1,111 @@
+--- Files of one JSON value a line: requests on their way to a batch, and its results. Neither is ever held as a whole.
+
+local errors = require "lgemini.errors"
+local json = require "lgemini.json"
+
+local lines = {}
+
+-- Bytes that are read from a file at once.
+local BLOCK = 64 * 1024
+
+local function io_error(what, why)
+  return errors.new { kind = "io", message = ("%s: %s"):format(what, tostring(why)) }
+end
+
+---@class lgemini.lines.Sink  a body, as request.emit writes it, that becomes a line of a file
+local Sink = {}
+Sink.__index = Sink
+
+--- Something that request.emit can write to.
+---@param core table  lgemini.core
+---@param file file*
+---@return table
+function lines.sink(core, file)
+  return setmetatable({ core = core, file = file }, Sink)
+end
+
+local function written(ok, why)
+  if ok then
+    return true
+  end
+  return nil, io_error("cannot write the requests of the batch to a temporary file", why)
+end
+
+function Sink:add(text)
+  return written(self.file:write(text))
+end
+
+function Sink:add_base64(bytes)
+  return written(self.file:write(self.core.base64.encode(bytes)))
+end
+
+function Sink:add_base64_file(path)
+  local from, why = io.open(path, "rb")
+  if not from then
+    return nil, io_error("cannot read " .. path, why)
+  end
+  local encoder = self.core.base64.encoder()
+  for bytes in function() return from:read(BLOCK) end do
+    local ok, err = self:add(encoder:feed(bytes))
+    if not ok then
+      from:close()
+      return nil, err
+    end
+  end
+  from:close()
+  return self:add(encoder:finish())
+end
+
+--- The next line of a file: its text, nil at the end; nil, err where it is longer than `most` bytes.
+---@param reader { file: file*, rest: string, most: integer }
+---@return string|nil
+---@return lgemini.Error|nil err
+local function next_line(reader)
+  local pieces, size = {}, 0
+  while true do
+    local stop = reader.rest:find("\n", 1, true)
+    local piece = reader.rest:sub(1, stop and stop - 1)
+    pieces[#pieces + 1], size = piece, size + #piece
+    if size > reader.most then
+      return nil, errors.new { kind = "limit", message = ("a line of the results is longer than %d bytes")
+        :format(reader.most), hint = "raise limits.max_event of Client{}" }
+    elseif stop then
+      reader.rest = reader.rest:sub(stop + 1)
+      return table.concat(pieces)
+    end
+    reader.rest = reader.file:read(BLOCK) or ""
+    if reader.rest == "" then
+      return size > 0 and table.concat(pieces) or nil
+    end
+  end
+end
+
+--- The values in a file, line by line: next() -> value | nil at the end | nil, err.
+---@param file file*
+---@param most integer  bytes of a line
+---@return fun(): any|nil, lgemini.Error|nil
+function lines.values(file, most)
+  local reader, number, ended = { file = file, rest = "", most = most }, 0, nil
+  return function()
+    while not ended do
+      local text, err = next_line(reader)
+      number = number + 1
+      if not text then
+        ended = true
+        file:close()
+        return nil, err
+      elseif text:find "%S" then
+        local value, problem = json.decode(text)
+        if value ~= nil then
+          return value
+        end
+        ended = true
+        file:close()
+        return nil, errors.new { kind = "protocol",
+          message = ("line %d of the results is not JSON: %s"):format(number, problem) }
+      end
+    end
+  end
+end
+
+return lines

@@ -1,0 +1,197 @@
+--- What services share: the call of a row of endpoints.lua, from its arguments to what came. Local media in it is sent
+--- inline or uploaded first, as in generate_content.
+
+local answer = require "lgemini.answer"
+local attach = require "lgemini.attach"
+local endpoints = require "lgemini.endpoints"
+local errors = require "lgemini.errors"
+local http = require "lgemini.http"
+local options = require "lgemini.options"
+local request = require "lgemini.request"
+local schema = require "lgemini.schema"
+
+local service = {}
+
+---@class lgemini.service.Plan  a call before it is sent
+---@field row lgemini.endpoints.Row
+---@field args table  what the row's path wants; config; on_progress and reuse, where there may be local media
+---@field tree nil|fun(): table|nil, lgemini.Error|nil  the body; asked for again when media was uploaded
+---@field found lgemini.parts.Found|nil  local media in the body
+---@field headers table<string, string>|nil
+---@field about table|nil  for hints of errors
+
+-- What a GET, a DELETE, or a call with a name alone knows.
+service.HTTP = { http_options = options.HTTP }
+
+--- The names that the config of a row knows, those of http_options included.
+---@param row lgemini.endpoints.Row
+---@return table<string, true|table>
+function service.known_config(row)
+  local known = schema.known(row.config or "Empty")
+  known.http_options = options.HTTP
+  return known
+end
+
+--- The arguments of a call whose only required one is a name; an object from the wire may stand for it.
+---@param given any
+---@param main string  the name of that argument
+---@param known lgemini.Known
+---@param name string  of the method, for messages
+---@param mark string|nil  type of such objects
+---@return table
+function service.arguments(given, main, known, name, mark)
+  if mark and schema.is(given, mark) then
+    given = { [main] = given }
+  end
+  return options.arguments(given, main, known, name)
+end
+
+-- Bodies ---------------------------------------------------------------------------------------
+
+local function body_of(call, plan)
+  local tree, err = plan.tree()
+  if not tree then
+    return nil, err
+  end
+  local ok = true
+  if call.options.extra_body then
+    ok, err = request.merge(tree, call.options.extra_body)
+  end
+  local body = call.client.core.body.new()
+  if ok then
+    ok, err = request.emit(tree, body)
+  end
+  return ok and body or nil, err
+end
+
+-- The body after local media was looked at and, where it must be, uploaded.
+local function body_with_media(call, plan)
+  local client, found = call.client, plan.found
+  local items, err = attach.look(client, found)
+  if not items then
+    return nil, err
+  end
+  local body
+  body, err = body_of(call, plan)
+  if not body then
+    return nil, err
+  end
+  local fits
+  fits, err = attach.fit(items, body:length(), client.inline_limit)
+  if fits == nil then
+    return nil, err
+  elseif not attach.is_due(items, found) then
+    return body
+  end
+  local total, deadline = call.options.timeout.total, call.deadline
+  call.deadline = total and deadline or nil -- uploads are guarded by the idle clock
+  local uploads
+  uploads, err = attach.deliver(call, items, found, plan.args)
+  if not uploads then
+    return nil, err
+  end
+  call.deadline = total and deadline or client.tasks.now() + options.TOTAL
+  return body_of(call, plan)
+end
+
+-- Calls ----------------------------------------------------------------------------------------
+
+--- A plan as a request.
+---@param call lgemini.Call
+---@param plan lgemini.service.Plan
+---@return lgemini.Request|nil
+---@return lgemini.Error|nil err
+function service.request(call, plan)
+  local row, args = plan.row, plan.args
+  local path, err = endpoints.path(row, args)
+  if not path then
+    return nil, err
+  end
+  local query
+  query, err = endpoints.query(row, args.config)
+  if not query then
+    return nil, err
+  end
+  local sent = { verb = row.verb, url = call.client:url(call.options, row, path, query), headers = plan.headers or {},
+    about = plan.about }
+  if plan.tree then
+    sent.headers["Content-Type"] = "application/json"
+    sent.body, err = (plan.found and body_with_media or body_of)(call, plan)
+    if not sent.body then
+      return nil, err
+    end
+  end
+  return sent
+end
+
+--- Sends a request and brings what its answer says; an error in it is the call's.
+---@param call lgemini.Call
+---@param sent lgemini.Request
+---@return any|nil decoded
+---@return lgemini.Error|nil err
+function service.send(call, sent)
+  local decoded, err, got = http.ask(call, sent)
+  if decoded == nil then
+    return nil, err
+  elseif answer.is_error(decoded) and not (type(decoded) == "table" and decoded.name) then
+    return nil, http.refused(call, sent, got)
+  end
+  return decoded
+end
+
+--- Makes the call: what came, converted to the row's answer; true where the row has none.
+---@param client lgemini.Client
+---@param plan lgemini.service.Plan
+---@return table|true|nil
+---@return lgemini.Error|nil err
+function service.ask(client, plan)
+  local call, err = client:call(plan.args.config, options.TOTAL)
+  if not call then
+    return nil, err
+  end
+  local sent
+  sent, err = service.request(call, plan)
+  if not sent then
+    return nil, err
+  end
+  if not plan.row.answer then
+    local got
+    got, err = http.send(call, sent)
+    return got and true, err
+  end
+  local decoded
+  decoded, err = service.send(call, sent)
+  if decoded == nil then
+    return nil, err
+  end
+  return answer.convert(decoded, plan.row.answer)
+end
+
+--- A config as a tree, without http_options.
+---@param config table|nil
+---@param type_name string
+---@return table|nil tree
+---@return lgemini.Error|nil err
+function service.config(config, type_name)
+  local given = {}
+  for name, value in pairs(config or {}) do
+    if name ~= "http_options" then
+      given[name] = value
+    end
+  end
+  return request.wire(given, type_name, "config")
+end
+
+--- Fails where a call has none of what it needs.
+---@param value any
+---@param message string
+---@return true|nil
+---@return lgemini.Error|nil err
+function service.need(value, message)
+  if value ~= nil and value ~= "" then
+    return true
+  end
+  return nil, errors.new { kind = "invalid", message = message }
+end
+
+return service

@@ -1,0 +1,190 @@
+-- Batches, against the emulator: what they are made of, and what comes out.
+local core = require "lgemini.core"
+local emulator = require "spec.support.emulator"
+local gemini = require "lgemini"
+local process = require "spec.support.process"
+
+local MODEL = "gemini-3.5-flash"
+
+describe("a batch", function()
+  local em, client, directory
+
+  setup(function()
+    em = emulator.start { args = { "--batch", "0.2" } }
+    directory = process.temporary_directory()
+  end)
+  teardown(function()
+    em:stop()
+    process.remove_directory(directory)
+  end)
+  before_each(function()
+    em:clear()
+    client = gemini.Client { api_key = "k", http_options = { base_url = em.url, retry_options = false } }
+  end)
+  after_each(function()
+    client:close()
+    client = nil
+  end)
+
+  -- All results: key -> text, or the kind of the error.
+  local function results_of(batch)
+    local found = {}
+    for key, response, err in assert(client.batches:results(batch)) do
+      found[key] = response and response.text or err.kind
+    end
+    return found
+  end
+
+  local function refused(kind, words, result, err)
+    assert.is_nil(result)
+    assert.is_true(gemini.is_error(err))
+    assert.equal(kind, err.kind, tostring(err))
+    assert.truthy(err.message:find(words, 1, true), err.message)
+    return err
+  end
+
+  local function read(path)
+    local file = assert(io.open(path, "rb"))
+    local text = file:read "*a"
+    file:close()
+    return text
+  end
+
+  it("of a list is answered, each request by its key or number", function()
+    local batch = assert(client.batches:create { model = MODEL, src = {
+      { key = "first", contents = "Tell me of the sea." },
+      { contents = { "What is on it?", { file = "spec/fixtures/slide.png" } } },
+      { metadata = { key = "third", mine = { 1 } }, contents = "x", config = { temperature = 9 } },
+    }, config = { display_name = "three" } })
+    assert.equal("JOB_STATE_PENDING", batch.state)
+    assert.equal("three", batch.display_name)
+    batch = assert(client.batches:wait(batch))
+    assert.equal("JOB_STATE_SUCCEEDED", batch.state)
+    assert.equal(2, batch.batch_stats.successful_request_count)
+    assert.same({ 1 }, batch.dest.inlined_responses[3].metadata.mine)
+    local found = results_of(batch)
+    assert.truthy(found.first:find("characters", 1, true), found.first)
+    assert.truthy(found["2"]:find("image/png", 1, true), found["2"])
+    assert.equal("invalid", found.third)
+  end)
+
+  it("of an iterator is written as lines, its media uploaded once, its results read line by line", function()
+    local n = 0
+    local batch = assert(client.batches:create { model = MODEL, src = function()
+      n = n + 1
+      if n > 50 then return nil end
+      return "request " .. n, { contents = { "Number " .. n, { file = "spec/fixtures/slide.png" } },
+        config = { temperature = 0.5 } }
+    end })
+    local uploads = em:uploads()
+    assert.equal(2, #uploads) -- the picture and the lines
+    local created = em:requests_to ":batchGenerateContent"[1].body.batch
+    assert.truthy(created.inputConfig.fileName:find "^files/")
+    batch = assert(client.batches:wait(batch))
+    assert.truthy(batch.dest.file_name:find "^files/")
+    local path = directory .. "/results.jsonl"
+    local seen = {}
+    for key, response in assert(client.batches:results { name = batch, to = path }) do
+      seen[#seen + 1] = key
+      assert.truthy(response.text:find("image/png", 1, true))
+    end
+    assert.equal(50, #seen)
+    assert.equal("request 50", seen[50])
+    local _, lines = read(path):gsub("\n", "")
+    assert.equal(50, lines)
+  end)
+
+  it("of an iterator takes requests alone, and bytes inline when told to", function()
+    local given = { { contents = { { data = read "spec/fixtures/slide.png", via = "inline" }, "What?" } },
+      { contents = { { file = "spec/fixtures/slide.png", via = "inline" } }, key = "mine" } }
+    local n = 0
+    local batch = assert(client.batches:create { model = MODEL, src = function()
+      n = n + 1
+      return given[n]
+    end })
+    assert.equal(2, #em:requests_to "/upload/") -- of the lines alone
+    local found = results_of(assert(client.batches:wait(batch)))
+    local hash = core.sha256.of(read "spec/fixtures/slide.png")
+    for _, key in ipairs { "1", "mine" } do assert.truthy(found[key]:find(hash, 1, true), found[key]) end
+  end)
+
+  it("of a file that was uploaded", function()
+    local lines = '{"key":"a","request":{"contents":[{"parts":[{"text":"Hello"}]}]}}\n\nnonsense\n'
+    local file = assert(client.files:upload { data = lines, config = { mime_type = "application/jsonl" } })
+    for _, src in ipairs { file, file.name, { file_name = file.name } } do
+      local found = results_of(assert(client.batches:wait(assert(client.batches:create { model = MODEL, src = src }))))
+      assert.truthy(found.a:find("characters", 1, true))
+      assert.equal("invalid", found["2"])
+    end
+  end)
+
+  it("embeds texts", function()
+    local batch = assert(client.batches:create_embeddings { model = "gemini-embedding-001", src = {
+      { key = "one", contents = "one", config = { output_dimensionality = 8 } }, { contents = "two" } } })
+    batch = assert(client.batches:wait(batch))
+    local sizes = {}
+    for key, response in assert(client.batches:results(batch)) do sizes[key] = #response.embedding.values end
+    assert.same({ one = 8, ["2"] = 3072 }, sizes)
+    assert.equal(8, #batch.dest.inlined_embed_content_responses[1].response.embedding.values)
+  end)
+
+  it("leaves nothing open and nothing held when its results are left", function()
+    local n = 0
+    local batch = assert(client.batches:wait(assert(client.batches:create { model = MODEL, src = function()
+      n = n + 1
+      return n <= 20 and { contents = "x" } or nil
+    end })))
+    local following = assert(client.batches:results(batch))
+    assert.equal("1", (following()))
+    following = nil -- luacheck: ignore 311
+    collectgarbage()
+    collectgarbage()
+    assert.equal(0, core.alive().exchange or 0)
+  end)
+
+  it("is cancelled, deleted, and listed", function()
+    em:set { batch = 100 }
+    local batch = assert(client.batches:create { model = MODEL, src = { { contents = "x" } } })
+    assert.is_true(client.batches:cancel(batch))
+    local err = refused("cancelled", "was cancelled", client.batches:wait(batch))
+    assert.equal("JOB_STATE_CANCELLED", err.batch.state)
+    refused("precondition", "JOB_STATE_CANCELLED", client.batches:results(batch.name))
+    local other = assert(client.batches:create { model = MODEL, src = { { contents = "y" } } })
+    local late = refused("timeout", "was not done after 0.1 s", client.batches:wait { name = other, timeout = 0.1 })
+    assert.equal(other.name, late.batch.name)
+    local states = {}
+    for each in client.batches:list { config = { page_size = 1 } } do states[each.name] = each.state end
+    assert.equal("JOB_STATE_PENDING", states[other.name])
+    assert.is_true(client.batches:delete(other.name))
+    refused("not_found", "was not found", client.batches:get(other))
+    em:set { batch = 0.2 }
+  end)
+
+  it("is refused with the place of what is wrong", function()
+    em:clear()
+    local function create(src) return client.batches:create { model = MODEL, src = src } end
+    refused("invalid", "src[2]: contents are required", create { { contents = "x" }, {} })
+    refused("io", "src[1].contents[1]: ", create { { contents = { { file = "gone.png" } } } })
+    refused("io", "src: request 1.contents[1]: ", create(function()
+      return { contents = { { file = "gone.png" } } }
+    end))
+    refused("invalid", "src[1].config.http_options", create { { contents = "x", config = { http_options = {} } } })
+    refused("invalid", "src[2] is missing", create { { contents = "x" }, nil, { contents = "x" } })
+    refused("invalid", "the iterator gave no request", create(function() end))
+    refused("invalid", "batch name is not valid", client.batches:get "b-123")
+    refused("invalid", "timeout: ", client.batches:wait { name = "batches/b", timeout = 1e9 })
+    assert.same({}, em:requests_to "batch")
+  end)
+
+  it("raises for what cannot be meant", function()
+    for words, src in pairs {
+      ["src%[1%]: a request expected"] = { "text" },
+      ["src: a list of requests, a function, or a file expected, got nil"] = false,
+      ["src%[1%]: unknown option content"] = { { content = "x" } },
+    } do
+      assert.error_matches(function() client.batches:create { model = MODEL, src = src or nil } end, words)
+    end
+    assert.error_matches(function() client.batches:create { model = MODEL, src = function() return true, {} end } end,
+      "its key number 1 is a boolean")
+  end)
+end)
