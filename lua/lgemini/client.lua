@@ -30,6 +30,9 @@ local KNOWN = {
   inline_limit = true,
   state_dir = true,
   limits = limits.KNOWN,
+  loop = true,
+  wait = true,
+  on_task_error = true,
 }
 
 ---@class lgemini.Client
@@ -39,6 +42,7 @@ local KNOWN = {
 ---@field operations lgemini.Operations
 ---@field caches lgemini.Caches
 ---@field batches lgemini.Batches
+---@field loop lgemini.Loop  what drives it; for Client{ loop = ... }
 local Client = { __name = "lgemini.Client" }
 
 local SERVICES = { chats = "lgemini.chats", models = "lgemini.models", files = "lgemini.files",
@@ -334,9 +338,70 @@ function methods.has_custom_base(_, call_options)
   return call_options.base_url ~= DEFAULT_BASE_URL
 end
 
+-- Tasks ----------------------------------------------------------------------------------------
+
+-- A time that may be nothing.
+local function check_time(value, name)
+  options.number(value, name)
+  if value and not (value >= 0 and value < math.huge) then
+    errors.misuse(("%s: seconds expected, got %s"):format(name, tostring(value)))
+  end
+  return value
+end
+
+--- Makes a task of a function: inside it every call of the library yields in place of waiting. It starts at the next
+--- step, never in here; a plain coroutine.yield() goes on at the step after. Tasks move while somebody steps: step,
+--- run, wait, or any call outside of tasks that waits.
+---@param fn function
+---@param ... any  its arguments
+---@return lgemini.Task
+function methods.spawn(self, fn, ...)
+  options.check_object(self, Client, "client.spawn")
+  if type(fn) ~= "function" then
+    errors.misuse(("client:spawn: a function expected, got %s"):format(type(fn)))
+  end
+  return self.tasks:spawn(fn, ...)
+end
+
+--- Does about `budget` seconds of the work there is, and never waits: once a frame. Raises the error of a task that
+--- nobody took, unless Client{ on_task_error = f } is there for it.
+---@param budget number|nil  seconds; when left out, all there is to do now
+---@return boolean  whether tasks are left
+function methods.step(self, budget)
+  options.check_object(self, Client, "client.step")
+  return self.loop:step(check_time(budget, "client:step, budget"))
+end
+
+--- Steps until no task is left, waiting in between. Raises as step does.
+function methods.run(self)
+  options.check_object(self, Client, "client.run")
+  self.loop:run(self.tasks.hook)
+end
+
+--- One step that waits for something to come, but at most so long.
+---@param seconds number
+---@return boolean  whether tasks are left
+function methods.wait(self, seconds)
+  options.check_object(self, Client, "client.wait")
+  return self.loop:pause(check_time(seconds, "client:wait, seconds") or math.huge)
+end
+
+--- Waits: in a task others go on, outside of tasks all of them do.
+---@param seconds number
+---@return true|nil
+---@return lgemini.Error|nil err  "cancelled" with the task, "closed"
+function methods.sleep(self, seconds)
+  options.check_object(self, Client, "client.sleep")
+  if check_time(seconds, "client:sleep, seconds") == nil then
+    errors.misuse "client:sleep: seconds expected"
+  end
+  return self.tasks:sleep(seconds)
+end
+
 -- Life -----------------------------------------------------------------------------------------
 
---- Ends what is in flight, as cancelled. The client is of no use afterwards; closing twice is fine.
+--- Ends what is in flight, as cancelled. The client is of no use afterwards; closing twice is fine. Its tasks go on,
+--- as somebody steps, and see their calls fail.
 function methods.close(self)
   options.check_object(self, Client, "client.close")
   self.tasks:close()
@@ -350,9 +415,25 @@ local function chance()
   return (math.random() + require("lgemini.core").now() * 1000) % 1
 end
 
+local function make_tasks(core, given)
+  local loops = require "lgemini.loop"
+  if given.loop ~= nil and getmetatable(given.loop) ~= loops then
+    errors.misuse "loop: gemini.Loop(), or the loop of another client, expected"
+  end
+  local tasks, err = require("lgemini.tasks").new(core, given.loop)
+  if not tasks then
+    error(err, 0)
+  end
+  tasks.hook = options.callback(given.wait, "wait")
+  tasks.on_error = options.callback(given.on_task_error, "on_task_error")
+  return tasks
+end
+
 --- A client. It does not fail for a missing key or a bad base URL: the first call says what is wrong.
 ---@param given table|nil  api_key (string, function, false), http_options, insecure, local_files, inline_limit (bytes)
---- and limits (see limits.lua)
+--- and limits (see limits.lua); loop (another than that of this Lua state: gemini.Loop(), or the `loop` of a client),
+--- wait(fd, seconds) (waits in place of the library, for a host with a scheduler of its own: until the descriptor, if
+--- there is one, is readable, or for so long), on_task_error(err, task) (takes what a task raises and nobody waits for)
 ---@return lgemini.Client
 function client.new(given)
   given = given or {}
@@ -367,13 +448,11 @@ function client.new(given)
   options.table(given.http_options, "http_options")
   options.table(given.limits, "limits")
   local core = require "lgemini.core"
-  local tasks, err = require("lgemini.tasks").new(core)
-  if not tasks then
-    error(err, 0)
-  end
+  local tasks = make_tasks(core, given)
   local self = setmetatable({
     core = core,
     tasks = tasks,
+    loop = tasks.loop,
     api_key = given.api_key,
     insecure = given.insecure,
     local_files = given.local_files,

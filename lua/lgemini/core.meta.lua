@@ -375,6 +375,9 @@ function Exchange:supply(bytes) end
 ---@return lgemini.core.Facts
 function Exchange:facts() end
 
+--- Ends it as cancelled, wherever it is, because its client was closed: done() says so. Nothing where it has ended.
+function Exchange:cancel() end
+
 --- Cancels it wherever it is. A connection that is in use is closed at once.
 function Exchange:close() end
 
@@ -398,7 +401,7 @@ function Loop:add(exchange, lane) end
 --- Works; may wait for work first.
 ---@param budget number|nil    seconds to work, about; nil: until nothing is left to do now. 0 does one thing
 ---@param max_wait number|nil  seconds to wait while there is nothing to do; nil: none
----@return true|nil
+---@return integer|nil count  how much was done; 0: nothing is left to do now
 ---@return lgemini.core.Failure|nil err  "io", "limit": the system's poller failed
 function Loop:step(budget, max_wait) end
 

@@ -38,7 +38,9 @@ local function pump(call, sent, exchange, write)
         exchange:close()
         return done or nil, err and http.failed(call, sent, err)
       end
-      tasks:wait(exchange)
+      if not tasks:wait(exchange) then
+        return nil, http.cancelled()
+      end
     end
   end
 end

@@ -125,7 +125,9 @@ local function failed(call, request, err)
   }
 end
 
-local function cancelled()
+--- What a request ends with whose exchange somebody closed.
+---@return lgemini.Error
+function http.cancelled()
   return errors.new { kind = "cancelled", message = "the request was cancelled" }
 end
 
@@ -183,14 +185,14 @@ end
 ---@return lgemini.Error|nil err
 function http.start(call, request)
   local client = call.client
-  local key, key_err
-  if not client.tasks.closed then
-    key, key_err = take_key(call, request)
+  local refusal = client.tasks:refusal()
+  if refusal then
+    return nil, refusal
   end
-  if key_err then
-    return nil, key_err
-  elseif client.tasks.closed then -- perhaps just now, by the function that gives the key
-    return nil, errors.new { kind = "closed", message = "the client is closed" }
+  local key, key_err = take_key(call, request)
+  refusal = client.tasks:refusal() -- the function that gives the key may have closed the client
+  if key_err or refusal then
+    return nil, refusal or key_err
   end
   request.attempts, request.sent = (request.attempts or 0) + 1, false
   local bulk = request.bulk or length_of(request) >= BULK
@@ -220,7 +222,7 @@ function http.wait(call, request, exchange, until_head)
       return nil, failed(call, request, err)
     end
     if not tasks:wait(exchange, request.tick and tasks.now() + TICK or nil) then
-      return nil, cancelled()
+      return nil, http.cancelled()
     elseif request.tick then
       local ok, problem = request.tick(exchange)
       if not ok then
@@ -329,8 +331,7 @@ function http.again(call, request, err, delivered)
   }, err, call.client.random())
   if wait then
     call.waited = call.waited + wait
-    call.client.tasks:sleep(wait)
-    return true
+    return call.client.tasks:sleep(wait)
   end
   if why == "begun" then
     err.retryable = false
@@ -382,7 +383,7 @@ function http.open(call, request, exchange)
   end
   local answer = collect_refusal(call, request, exchange)
   if not answer then
-    return nil, cancelled()
+    return nil, http.cancelled()
   end
   return nil, refused(call, request, answer), answer
 end

@@ -27,6 +27,13 @@ function gemini.Client(options)
   return require("lgemini.client").new(options)
 end
 
+--- A loop of its own for clients that are not to share that of this Lua state: Client{ loop = gemini.Loop() }. Only who
+--- steps one of these clients moves it.
+---@return lgemini.Loop
+function gemini.Loop()
+  return require("lgemini.loop").new(require "lgemini.core")
+end
+
 --- `assert` that raises the error object on every Lua (the built-in one of 5.1 and 5.2 wants a string).
 function gemini.assert(value, err, ...)
   if not value then

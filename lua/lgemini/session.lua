@@ -65,7 +65,11 @@ function session.hash_up_to(up, offset)
     if not position then
       return nil, errors.new(err)
     end
-    tasks:sleep(0) -- others go on meanwhile
+    local ok
+    ok, err = tasks:sleep(0) -- others go on meanwhile
+    if not ok then
+      return nil, err
+    end
   end
   return true
 end

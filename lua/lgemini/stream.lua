@@ -58,6 +58,9 @@ function stream.new(call, sent, err, prepare, facts, heal, follow)
     accumulator = answer.accumulator(facts),
     delivered = 0,
   }, Stream)
+  if call then
+    call.client.tasks:adopt(self)
+  end
   if sent then
     self.exchange, self.failure = http.start(call, sent)
     if self.exchange then
@@ -113,8 +116,10 @@ local function incomplete(self, message)
   return errors.new { kind = "incomplete", message = message, attempts = self.sent.attempts }
 end
 
-local function closed()
-  return errors.new { kind = "closed", message = "the stream was closed" }
+-- Closed by hand, or with the task it is read in.
+local function closed(self)
+  return self.call and self.call.client.tasks:refusal()
+    or errors.new { kind = "closed", message = "the stream was closed" }
 end
 
 local function open(self)
@@ -127,7 +132,7 @@ local function open(self)
     self.prepare = nil
   end
   if self.closed then -- meanwhile
-    return nil, closed()
+    return nil, closed(self)
   elseif not self.exchange then
     self.exchange, err = http.start(self.call, self.sent)
     if not self.exchange then
@@ -137,7 +142,7 @@ local function open(self)
   local ok
   ok, err = http.open(self.call, self.sent, self.exchange)
   if not ok then
-    return nil, self.closed and closed() or err
+    return nil, self.closed and closed(self) or err
   end
   self.headers = self.exchange:headers()
   if (self.headers["content-type"] or ""):find("text/html", 1, true) then
@@ -157,6 +162,10 @@ end
 -- nil at the end, nil, err when the stream broke.
 local function next_data(self)
   local exchange, parser = self.exchange, self.parser
+  self.call.client.tasks:breathe() -- a peer that is ahead of us would keep us here
+  if self.closed then
+    return nil, closed(self)
+  end
   while true do
     local data, err = exchange:event(parser)
     if data then
@@ -167,7 +176,7 @@ local function next_data(self)
     local done, why = exchange:done()
     if done == nil then
       if not self.call.client.tasks:wait(exchange) then
-        return nil, closed()
+        return nil, closed(self)
       end
     elseif not done then
       return nil, http.failed(self.call, self.sent, why)
@@ -282,7 +291,7 @@ function methods.next(self)
     if self.ended then
       return nil
     elseif is_closed(self) then
-      return nil, closed()
+      return nil, closed(self)
     end
     local chunk, err = read(self)
     if chunk or not err then

@@ -10,10 +10,8 @@ local function new_world()
   local Exchange = {}
   Exchange.__index = Exchange
   function Exchange:phase() return self.closed and "closed" or "sending" end
-  function Exchange:close()
-    self.closed = true
-    world.closed = (world.closed or 0) + 1
-  end
+  function Exchange:close() self.closed = true end
+  function Exchange:cancel() self.cancelled = true end
 
   function world.exchange() return setmetatable({}, Exchange) end
 
@@ -52,7 +50,7 @@ local function new_world()
     local limit = world.now + max_wait
     if math.min(next_instant, limit) == math.huge then error("it would wait for ever", 0) end
     world.now = math.max(world.now, math.min(next_instant, limit))
-    return true
+    return next_instant <= world.now and 1 or 0
   end
   function loop.next()
     local first = take()
@@ -60,10 +58,18 @@ local function new_world()
       return table.remove(world.due, first).exchange
     end
   end
+  function loop.timeout()
+    local first = take()
+    return first and math.max(0, world.due[first].instant - world.now)
+  end
+  function loop.fd() return "the descriptor" end
   function loop:close() self.closed = true end
   function loop.add() end
 
-  world.core = { now = function() return world.now end, loop = { new = function() return loop end } }
+  world.core = { now = function() return world.now end, loop = { new = function()
+    loop.closed = false
+    return loop
+  end } }
   return world
 end
 
@@ -76,6 +82,11 @@ describe("tasks", function()
     log = {}
   end)
 
+  -- How many wait for an instant.
+  local function pending() return tasks.loop.timers.count end
+
+  local function wait_until(instant) return tasks:sleep(instant - world.now) end
+
   local function note(text) log[#log + 1] = text end
 
   -- Steps until the task has ended.
@@ -83,7 +94,7 @@ describe("tasks", function()
     for _, task in ipairs { ... } do
       for _ = 1, 100 do
         if task.done then break end
-        tasks:step(nil, math.huge)
+        tasks.loop:turn(math.huge)
       end
       assert.is_true(task.done)
     end
@@ -105,7 +116,7 @@ describe("tasks", function()
     end)
 
     it("wait for an instant", function()
-      tasks:wait(nil, 107)
+      wait_until(107)
       assert.equal(107, world.now)
       tasks:sleep(2.5)
       assert.equal(109.5, world.now)
@@ -114,14 +125,14 @@ describe("tasks", function()
     it("wait for whichever comes first, and forget the other", function()
       assert.is_true(tasks:wait(world.ready_in(3), 150))
       assert.equal(103, world.now)
-      assert.same({}, tasks.timers)
+      assert.equal(0, pending())
       assert.is_true(tasks:wait(world.ready_in(50), 110))
       assert.equal(110, world.now)
-      assert.same({}, tasks.waiters)
+      assert.same({}, tasks.loop.waiters)
     end)
 
     it("wait no longer than for an instant that has passed", function()
-      tasks:wait(nil, 1)
+      wait_until(1)
       assert.equal(100, world.now)
     end)
 
@@ -150,7 +161,7 @@ describe("tasks", function()
         tasks:spawn(function(name) note(name .. i) end, "task ")
       end
       assert.same({}, log)
-      tasks:step(nil, 0)
+      tasks.loop:turn(0)
       assert.same({ "task 1", "task 2", "task 3" }, log)
     end)
 
@@ -170,7 +181,7 @@ describe("tasks", function()
       local made = {}
       for i = 1, 4 do
         made[i] = tasks:spawn(function()
-          tasks:wait(nil, i == 2 and 104 or 105)
+          wait_until(i == 2 and 104 or 105)
           note(i)
         end)
       end
@@ -187,34 +198,34 @@ describe("tasks", function()
           coroutine.yield() -- by itself, which is no wait: its next turn is in the next step
         end
       end)
-      repeat tasks:step(nil, math.huge) until log[1]
+      repeat tasks.loop:turn(math.huge) until log[1]
       assert.same({ 1 }, log)
-      tasks:step(nil, math.huge)
+      tasks.loop:turn(math.huge)
       assert.same({ 1, 2 }, log)
-      tasks:step(nil, math.huge)
+      tasks.loop:turn(math.huge)
       assert.same({ 1, 2, 3 }, log)
       finish(task)
     end)
 
     it("do not let the loop wait while one of them may go on", function()
       tasks:spawn(function() coroutine.yield() end)
-      tasks:step(nil, 5)
-      tasks:step(nil, 5)
-      tasks:step(nil, 5)
+      tasks.loop:turn(5)
+      tasks.loop:turn(5)
+      tasks.loop:turn(5)
       assert.same({ 0, 0, 5 }, world.waits)
     end)
 
     it("do not let the loop wait when one has just run: it may be what somebody outside waits for", function()
       local task = tasks:spawn(function() note "ran" end)
-      tasks:join(task)
+      task:wait()
       assert.same({ "ran" }, log)
       assert.same({ 0 }, world.waits)
     end)
 
     it("let the loop wait for the earliest instant only", function()
       tasks:spawn(function() tasks:sleep(7) end)
-      tasks:step(nil, 0)
-      tasks:step(nil, 100)
+      tasks.loop:turn(0)
+      tasks.loop:turn(100)
       assert.equal(107, world.now)
     end)
   end)
@@ -225,15 +236,15 @@ describe("tasks", function()
         tasks:sleep(1)
         return nil, select("#", ...), nil
       end, nil, 2, nil)
-      assert.equal(3, select("#", tasks:join(task)))
-      assert.equal(3, select(2, tasks:join(task)))
+      assert.equal(3, select("#", task:wait()))
+      assert.equal(3, select(2, task:wait()))
     end)
 
-    it("raise what their function raised, the same value", function()
+    it("give nil and what their function raised, the same value", function()
       local problem = {}
       local task = tasks:spawn(function() error(problem) end)
-      local ok, raised = pcall(tasks.join, tasks, task)
-      assert.is_false(ok)
+      local none, raised = task:wait()
+      assert.is_nil(none)
       assert.equal(problem, raised)
     end)
 
@@ -242,7 +253,7 @@ describe("tasks", function()
         tasks:sleep(2)
         return "value"
       end)
-      local second = tasks:spawn(function() note(tasks:join(first)) end)
+      local second = tasks:spawn(function() note(first:wait()) end)
       finish(second)
       assert.same({ "value" }, log)
     end)
@@ -252,20 +263,20 @@ describe("tasks", function()
       local others = {}
       for i = 1, 2 do
         others[i] = tasks:spawn(function()
-          tasks:join(first)
+          first:wait()
           note(i)
         end)
       end
-      tasks:join(first)
+      first:wait()
       finish(others[1], others[2])
       assert.same({ 1, 2 }, log)
     end)
 
     it("are forgotten when they have ended", function()
-      tasks:join(tasks:spawn(function() tasks:sleep(1) end))
-      assert.is_nil(next(tasks.running))
-      assert.is_nil(next(tasks.ready))
-      assert.is_nil(next(tasks.waiters))
+      tasks:spawn(function() tasks:sleep(1) end):wait()
+      assert.equal(0, tasks.loop.alive)
+      assert.equal(0, tasks.loop.ready.last)
+      assert.is_nil(next(tasks.loop.waiters))
     end)
   end)
 
@@ -322,9 +333,9 @@ describe("tasks", function()
       assert.equal("broken", err)
       assert.equal(101, world.now)
       assert.is_true(exchange.closed)
-      assert.same({}, tasks.timers)
-      assert.is_nil(next(tasks.waiters))
-      assert.is_nil(next(tasks.running))
+      assert.equal(0, pending())
+      assert.is_nil(next(tasks.loop.waiters))
+      assert.equal(0, tasks.loop.alive)
       tasks:sleep(5000)
       assert.same({}, log)
     end)
@@ -359,7 +370,7 @@ describe("tasks", function()
           end,
         }, 2)
       end)
-      assert.equal("broken", select(2, tasks:join(task)))
+      assert.equal("broken", select(2, task:wait()))
       assert.is_true(exchange.closed)
       tasks:sleep(10)
       assert.same({}, log)
@@ -376,38 +387,45 @@ describe("tasks", function()
       }, 2)
       assert.equal("broken", err)
       assert.is_true(exchange.closed)
-      assert.is_nil(next(tasks.running))
+      assert.equal(0, tasks.loop.alive)
     end)
   end)
 
-  describe("with a step inside a step", function()
-    -- What a program's own coroutine does blocks, though it runs in a task.
-    local function in_a_coroutine_of_its_own(fn)
-      return coroutine.wrap(fn)()
+  describe("in a coroutine of the program's own inside a task", function()
+    local function inside(fn)
+      local task = tasks:spawn(function() return coroutine.wrap(fn)() end)
+      local none, problem = task:wait()
+      assert.is_nil(none)
+      return problem
     end
 
-    it("go on with those whose turn had not come", function()
-      local later
-      local first = tasks:spawn(function()
-        in_a_coroutine_of_its_own(function() tasks:join(later) end)
-        note "first"
-      end)
-      later = tasks:spawn(function() note "later" end)
-      finish(first)
-      assert.same({ "later", "first" }, log)
+    it("raise where they would block the step, and close what was begun", function()
+      local exchange = world.ready_in(5)
+      assert.matches("tasks_spec%.lua:%d+: this call would block inside step: use client:spawn or set wait",
+        inside(function() tasks:wait(exchange) end))
+      assert.is_true(exchange.closed)
+      assert.matches("would block", inside(function() tasks:sleep(1) end))
+      assert.matches("would block", inside(function() tasks:spawn(function() end):wait() end))
+      assert.matches("would block", inside(function() tasks:all({ function() end }, 1) end))
+      assert.equal(100, world.now)
+      assert.equal(0, pending())
     end)
 
-    it("wake who waits further out", function()
-      local exchange = world.ready_in(5)
-      local task = tasks:spawn(function()
-        in_a_coroutine_of_its_own(function() tasks:sleep(10) end)
-        note "inner"
-      end)
-      tasks:wait(exchange)
-      note "outer"
-      finish(task)
-      assert.same({ "inner", "outer" }, log)
-      assert.equal(110, world.now)
+    it("raise for a client of another loop, too", function()
+      local other = assert(tasks_module.new(world.core, require("lgemini.loop").new(world.core)))
+      local task = tasks:spawn(function() other:sleep(1) end)
+      assert.matches("would block", select(2, task:wait()))
+    end)
+
+    it("wait by the host's hook where there is one", function()
+      local waits = {}
+      tasks.hook = function(fd, seconds)
+        waits[#waits + 1] = { fd, seconds }
+        world.now = world.now + seconds
+      end
+      tasks:spawn(function() coroutine.wrap(function() tasks:sleep(7) end)() end):wait()
+      assert.equal(107, world.now)
+      assert.same({ "the descriptor", 7 }, waits[1])
     end)
   end)
 
@@ -419,7 +437,7 @@ describe("tasks", function()
       tasks:begin()
       assert.equal(before, world.steps)
     end)
-    tasks:join(task)
+    task:wait()
   end)
 
   it("refuse two waits for one exchange: one of them would never end", function()
@@ -429,10 +447,10 @@ describe("tasks", function()
       note "first"
     end)
     local second = tasks:spawn(function() tasks:wait(exchange) end)
-    local ok, problem = pcall(tasks.join, tasks, second)
-    assert.is_false(ok)
+    local none, problem = second:wait()
+    assert.is_nil(none)
     assert.matches("two tasks", problem)
-    tasks:join(first)
+    first:wait()
     assert.same({ "first" }, log)
   end)
 
@@ -440,20 +458,21 @@ describe("tasks", function()
     it("are told at once", function()
       local exchange = world.exchange()
       local task = tasks:spawn(function() return tasks:wait(exchange) end)
-      tasks:step(nil, 0)
+      tasks.loop:turn(0)
       tasks:drop(exchange)
-      assert.is_false(tasks:join(task))
+      assert.is_false(task:wait())
       assert.is_true(exchange.closed)
       assert.equal(100, world.now)
     end)
 
     it("are told even when they were woken just before", function()
-      local exchange = world.ready_in(1)
-      local task = tasks:spawn(function() return tasks:wait(exchange) end)
-      tasks:step(nil, 0)
-      tasks:step(nil, 1)
-      tasks:drop(exchange)
-      assert.is_false(tasks:join(task))
+      local first, second = world.ready_in(1), world.ready_in(1)
+      tasks:spawn(function()
+        tasks:wait(first)
+        tasks:drop(second)
+      end)
+      local task = tasks:spawn(function() return tasks:wait(second) end)
+      assert.is_false(task:wait())
     end)
 
     it("need not wait for it", function()
@@ -475,20 +494,25 @@ describe("tasks", function()
       assert.is_false(ok)
       assert.equal("interrupted!", problem)
       assert.is_true(exchange.closed)
-      assert.is_nil(next(tasks.waiters))
-      assert.same({}, tasks.timers)
+      assert.is_nil(next(tasks.loop.waiters))
+      assert.equal(0, pending())
       tasks:sleep(1)
       assert.equal(101, world.now)
     end)
 
     it("end what was to be done all at once", function()
       local exchange = world.ready_in(5)
-      interrupt()
-      local ok = pcall(tasks.all, tasks, { function() tasks:wait(exchange) end, function() tasks:sleep(1) end }, 2)
+      local ok = pcall(tasks.all, tasks, {
+        function() tasks:wait(exchange) end,
+        function()
+          interrupt()
+          tasks:sleep(1)
+        end,
+      }, 2)
       assert.is_false(ok)
       assert.is_true(exchange.closed)
-      assert.same({}, tasks.timers)
-      assert.is_nil(next(tasks.running))
+      assert.equal(0, pending())
+      assert.equal(0, tasks.loop.alive)
     end)
 
     it("leave a task alone that was only joined", function()
@@ -497,8 +521,8 @@ describe("tasks", function()
         return "value"
       end)
       interrupt()
-      assert.is_false(pcall(tasks.join, tasks, task))
-      assert.equal("value", tasks:join(task))
+      assert.is_false(pcall(task.wait, task))
+      assert.equal("value", task:wait())
     end)
   end)
 
@@ -513,42 +537,50 @@ describe("tasks", function()
   end)
 
   describe("when closed", function()
-    it("wake all who wait", function()
+    local function in_flight()
       local exchange = world.exchange()
+      tasks:add(exchange, "calls")
+      return exchange
+    end
+
+    it("wake all who wait", function()
+      local exchange = in_flight()
       local made = {
         tasks:spawn(function()
           tasks:wait(exchange)
           note "exchange"
         end),
         tasks:spawn(function()
-          tasks:wait(nil, 500)
-          note "instant"
+          local ok, err = wait_until(500)
+          assert(not ok)
+          note(err.kind)
         end),
       }
-      tasks:step(nil, 0)
+      tasks.loop:turn(0)
       tasks:close()
       tasks:close()
       finish(made[1], made[2])
-      assert.same({ "exchange", "instant" }, log)
+      assert.same({ "exchange", "closed" }, log)
+      assert.is_true(exchange.cancelled)
       assert.equal(100, world.now)
     end)
 
     it("by a task wake who waits outside", function()
       tasks:spawn(function() tasks:close() end)
-      assert.is_true(tasks:wait(world.exchange()))
+      assert.is_true(tasks:wait(in_flight()))
       assert.equal(100, world.now)
     end)
 
     it("wait for nothing any more", function()
       tasks:close()
       assert.is_true(tasks:wait(world.exchange()))
-      tasks:sleep(1000)
-      assert.is_nil(next(tasks.waiters))
-      assert.same({}, tasks.timers)
+      assert.equal("closed", select(2, tasks:sleep(1000)).kind)
+      assert.is_nil(next(tasks.loop.waiters))
+      assert.equal(0, pending())
       assert.equal(100, world.now)
     end)
 
-    it("let those end that still run, and give them to who joined", function()
+    it("let those end that still run, and give them to who waits for their end", function()
       local values = assert(tasks:all({
         function()
           tasks:close()
@@ -565,11 +597,304 @@ describe("tasks", function()
       assert.equal(100, world.now)
     end)
 
-    it("cannot be stepped", function()
+    it("do not let a task that tries for ever hold up a step", function()
+      tasks:spawn(function()
+        while not tasks.stop do tasks:sleep(1) end
+      end)
       tasks:close()
-      local ok, err = pcall(tasks.step, tasks, nil, 0)
+      tasks.loop:step()
+      tasks.loop:step()
+      assert.equal(1, tasks.loop.alive)
+      tasks.stop = true
+      tasks.loop:run()
+      assert.equal(0, tasks.loop.alive)
+    end)
+
+    it("leave other clients of the loop alone, and their driver in place", function()
+      local other = assert(tasks_module.new(world.core))
+      assert.equal(tasks.loop, other.loop)
+      local exchange = world.ready_in(5)
+      other:add(exchange, "calls")
+      local waiting = other:spawn(function() return other:wait(exchange) end)
+      local sleeping = other:spawn(function() return other:sleep(7) end)
+      tasks.loop:turn(0)
+      tasks:close()
+      assert.is_true(waiting:wait())
+      assert.is_nil(exchange.cancelled)
+      assert.is_true(sleeping:wait())
+      assert.equal(107, world.now)
+      other:close()
+      assert.is_nil(other.loop.driver)
+    end)
+
+    it("leave a loop that the next client uses again", function()
+      tasks:close()
+      local other = assert(tasks_module.new(world.core))
+      assert.equal(tasks.loop, other.loop)
+      other:sleep(3)
+      assert.equal(103, world.now)
+    end)
+  end)
+
+  describe("for the program", function()
+    it("have no result before the end, and their values then", function()
+      local task = tasks:spawn(function() return 1, nil end)
+      assert.has_error(function() task:result() end, nil)
+      local ok, problem = pcall(task.result, task)
       assert.is_false(ok)
-      assert.equal("closed", err.kind)
+      assert.matches("tasks_spec%.lua.*has not ended", problem)
+      tasks.loop:run()
+      assert.is_true(task.done)
+      assert.same({ 1, nil, n = 2 }, { n = select("#", task:result()), task:result() })
+    end)
+
+    it("cannot wait for their own end, nor for each other in a circle", function()
+      local first, second
+      first = tasks:spawn(function() second:wait() end)
+      second = tasks:spawn(function() first:wait() end)
+      local ok, problem = pcall(tasks.loop.run, tasks.loop)
+      assert.is_false(ok)
+      assert.matches("each other", problem)
+      ok, problem = pcall(first.wait, first)
+      assert.is_false(ok)
+      assert.matches("wait for ever", problem)
+      first:cancel()
+      tasks.loop:run()
+      local task
+      task = tasks:spawn(function() task:wait() end)
+      assert.matches("own end", select(2, task:wait()))
+    end)
+
+    it("cannot step from inside a task", function()
+      for _, name in ipairs { "step", "run", "pause" } do
+        local task = tasks:spawn(function() tasks.loop[name](tasks.loop, 0) end)
+        assert.matches("inside a task nobody can step", select(2, task:wait()))
+      end
+    end)
+
+    it("say whether tasks are left", function()
+      assert.is_false(tasks.loop:step())
+      tasks:spawn(function() tasks:sleep(1) end)
+      assert.is_true(tasks.loop:step(0.001))
+      assert.is_false(tasks.loop:pause(5))
+    end)
+
+    it("know how long a foreign loop may wait", function()
+      assert.is_nil(tasks.loop:timeout())
+      local task = tasks:spawn(function() tasks:sleep(3) end)
+      assert.equal(0, tasks.loop:timeout())
+      tasks.loop:step()
+      assert.equal(3, tasks.loop:timeout())
+      world.ready_in(2)
+      assert.equal(2, tasks.loop:timeout())
+      finish(task)
+    end)
+
+    describe("that raise", function()
+      it("are raised by the next step, once, with the way that led there; others go on", function()
+        local function broken() error "what nobody takes" end
+        tasks:spawn(function() broken() end)
+        tasks:spawn(function() note "second" end)
+        local ok, problem = pcall(tasks.loop.step, tasks.loop)
+        assert.is_false(ok)
+        assert.matches("^[^\n]*tasks_spec%.lua:%d+: what nobody takes\n.*broken", problem)
+        assert.same({ "second" }, log)
+        assert.is_false(tasks.loop:step())
+      end)
+
+      it("one after the other, and by run, and the very value where it is no text", function()
+        local first, second = {}, errors.new { kind = "io", message = "no" }
+        tasks:spawn(function() error(first) end)
+        tasks:spawn(function() error(second) end)
+        assert.equal(first, select(2, pcall(tasks.loop.run, tasks.loop)))
+        assert.equal(second, select(2, pcall(tasks.loop.run, tasks.loop)))
+        tasks.loop:run()
+      end)
+
+      it("are not raised into a call that only waits for something else", function()
+        tasks:spawn(function() error "broken" end)
+        tasks:sleep(1)
+        assert.matches("broken", select(2, pcall(tasks.loop.step, tasks.loop)))
+      end)
+
+      it("are taken by who waits for them", function()
+        local task = tasks:spawn(function() error("broken", 0) end)
+        assert.same({ nil, "broken" }, { task:wait() })
+        assert.same({ nil, "broken" }, { task:result() })
+        tasks.loop:run()
+      end)
+
+      it("are taken by on_task_error, with the task; what that raises is not", function()
+        tasks.on_error = function(err, task) note { err, task } end
+        local task = tasks:spawn(function() error("broken", 0) end)
+        tasks.loop:run()
+        assert.equal("broken", log[1][1])
+        assert.equal(task, log[1][2])
+        tasks.on_error = function() error("worse", 0) end
+        tasks:spawn(function() error "broken" end)
+        assert.equal("worse", select(2, pcall(tasks.loop.run, tasks.loop)))
+      end)
+    end)
+
+    describe("that are cancelled", function()
+      local function outcome(task)
+        finish(task)
+        local none, err = task:result()
+        assert.is_nil(none)
+        assert.is_true(errors.is(err))
+        assert.equal("cancelled", err.kind)
+        tasks.loop:run() -- it is no error that somebody must take
+      end
+
+      it("before they begin never do", function()
+        local task = tasks:spawn(function() note "began" end)
+        task:cancel()
+        assert.is_true(task.done)
+        outcome(task)
+        assert.same({}, log)
+      end)
+
+      it("end where they wait for their next turn", function()
+        local task = tasks:spawn(function()
+          while true do coroutine.yield() end
+        end)
+        tasks.loop:step()
+        task:cancel()
+        assert.is_true(task.done)
+        outcome(task)
+      end)
+
+      it("have the exchange closed at once, their wait fails, and the sleep after it", function()
+        local exchange = world.exchange()
+        local task = tasks:spawn(function()
+          note(tasks:wait(exchange))
+          local ok, err = tasks:sleep(1)
+          note(ok or err.kind)
+          note(tasks:refusal().kind)
+          error(err, 0)
+        end)
+        tasks.loop:step()
+        task:cancel()
+        task:cancel()
+        assert.is_true(exchange.closed)
+        assert.is_false(task.done)
+        outcome(task)
+        assert.same({ false, "cancelled", "cancelled" }, log)
+      end)
+
+      it("wait for no other task", function()
+        local other = tasks:spawn(function() tasks:sleep(50) end)
+        local task = tasks:spawn(function() return other:wait() end)
+        tasks.loop:step()
+        task:cancel()
+        tasks.loop:step()
+        outcome(task)
+        assert.is_true(other.done)
+        assert.equal(150, world.now)
+      end)
+
+      it("end what they had done all at once", function()
+        local exchange = world.exchange()
+        local task = tasks:spawn(function() return tasks:all({ function() tasks:wait(exchange) end }, 1) end)
+        tasks.loop:step()
+        tasks.loop:step()
+        task:cancel()
+        assert.is_true(exchange.closed)
+        outcome(task)
+        assert.equal(0, tasks.loop.alive)
+      end)
+
+      it("by themselves fail at their next call", function()
+        local task
+        task = tasks:spawn(function()
+          task:cancel()
+          assert.is_false(task.done)
+          return tasks:sleep(1)
+        end)
+        outcome(task)
+        assert.equal(100, world.now)
+      end)
+
+      it("cannot hold up a step by trying for ever", function()
+        local task = tasks:spawn(function()
+          tasks:sleep(1)
+          while true do tasks:sleep(1) end
+        end)
+        tasks.loop:step()
+        task:cancel()
+        outcome(task)
+      end)
+
+      it("may return what they like, and their errors are errors", function()
+        local task = tasks:spawn(function()
+          tasks:sleep(5)
+          return "something"
+        end)
+        tasks.loop:step()
+        task:cancel()
+        assert.equal("something", task:wait())
+        task = tasks:spawn(function()
+          tasks:sleep(5)
+          error("broken", 0)
+        end)
+        tasks.loop:step()
+        task:cancel()
+        assert.matches("^broken\n", select(2, pcall(tasks.loop.run, tasks.loop)))
+      end)
+
+      it("take the streams they opened with them, as every end of a task does", function()
+        local function stream(name)
+          return { close = function() note(name) end }
+        end
+        local kept = { stream "cancelled", stream "ended", stream "failed", stream "outside" }
+        tasks:adopt(kept[4])
+        local task = tasks:spawn(function()
+          tasks:adopt(kept[1])
+          tasks:sleep(1)
+        end)
+        tasks.loop:step()
+        task:cancel()
+        assert.same({ "cancelled" }, log)
+        tasks:spawn(function() tasks:adopt(kept[2]) end)
+        tasks:spawn(function()
+          tasks:adopt(kept[3])
+          error "broken"
+        end):wait()
+        tasks.loop:run()
+        assert.same({ "cancelled", "ended", "failed" }, log)
+      end)
+    end)
+
+    it("share a step's time: one that goes on and on yields when it is used up", function()
+      local task = tasks:spawn(function()
+        for i = 1, 4 do
+          tasks:breathe()
+          note(i)
+          world.now = world.now + 0.002
+        end
+      end)
+      tasks.loop:step(0.003)
+      assert.same({ 1, 2 }, log)
+      tasks.loop:step(0.001)
+      assert.same({ 1, 2, 3 }, log)
+      tasks.loop:run() -- which has all the time there is
+      assert.same({ 1, 2, 3, 4 }, log)
+      assert.is_true(task.done)
+    end)
+
+    it("have their turn in a later step when the time of one is used up", function()
+      for i = 1, 3 do
+        tasks:spawn(function()
+          note(i)
+          world.now = world.now + 1
+        end)
+      end
+      tasks.loop:step(0.001)
+      assert.same({ 1 }, log)
+      tasks.loop:step(0.001)
+      assert.same({ 1, 2 }, log)
+      tasks.loop:step()
+      assert.same({ 1, 2, 3 }, log)
     end)
   end)
 end)

@@ -53,10 +53,11 @@ local C_ARROWS = {
 }
 
 -- What each module of Lua may require beside the leaves; "core" is lgemini.core.
-local LEAVES = words "errors json limits media options parts retry schema"
+local LEAVES = words "errors json limits media options parts retry schema timers"
 local LUA_ARROWS = {
   errors = "", json = "", limits = "", media = "", options = "", parts = "", retry = "", schema = "",
-  request = "core", endpoints = "", poll = "", http = "", tasks = "", journal = "", reuse = "",
+  request = "core", endpoints = "", poll = "", http = "",
+  timers = "", task = "", loop = "task", tasks = "loop", journal = "", reuse = "",
   answer = "core", -- base64
   stream = "answer http",
   pager = "answer endpoints http",
@@ -75,8 +76,8 @@ local LUA_ARROWS = {
   files = "download endpoints pager remote upload",
   models = "answer attach endpoints http operations pager request stream",
   chats = "answer models request",
-  client = "batches caches chats core files http models operations reuse tasks",
-  init = "client core",
+  client = "batches caches chats core files http loop models operations reuse tasks",
+  init = "client core loop",
 }
 
 describe("C sources", function()
@@ -174,7 +175,7 @@ describe("Lua sources", function()
         if name == "exchange" or name == "loop" then users[#users + 1] = name .. " in " .. path:match "[^/]+$" end
       end
     end
-    assert.same({ "exchange in http.lua", "loop in tasks.lua" }, users)
+    assert.same({ "exchange in http.lua", "loop in loop.lua" }, users)
   end)
 
   it("write to no standard stream", function()

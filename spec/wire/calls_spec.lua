@@ -98,7 +98,7 @@ describe("a call", function()
   local function step_until(what, n)
     for _ = 1, 2000 do
       if server:wait(what, n, nil, 0) then return end
-      client.tasks:step(nil, 0.01)
+      client.loop:turn(0.01)
     end
     error(("never came: %s %s"):format(what, n))
   end
@@ -157,7 +157,7 @@ describe("a call", function()
         step_until("head", 2 + 2 * round)
         server:release("round " .. round)
       end
-      assert.equal("both", assert(client.tasks:join(task)).text)
+      assert.equal("both", assert(task:wait()).text)
     end)
 
     it("says how often it was sent, where its answer makes no sense, too", function()
@@ -412,9 +412,10 @@ describe("a call", function()
     -- Calls fn, which is to wait. An error is thrown as soon as the loop is stepped and the server has got so many
     -- requests.
     local function interrupted(fn, requests)
-      local step = getmetatable(client.tasks).step
+      local loop = require "lgemini.loop"
+      local steps = { [loop.turn] = true, [loop.begin] = true }
       debug.sethook(function()
-        if debug.getinfo(2, "f").func == step and (not requests or server:wait("head", requests, nil, 0)) then
+        if steps[debug.getinfo(2, "f").func] and (not requests or server:wait("head", requests, nil, 0)) then
           debug.sethook()
           error("interrupted!", 0)
         end
@@ -464,7 +465,7 @@ describe("a call", function()
     local task = client.tasks:spawn(generate, contents)
     step_until("head", 2)
     server:release "both"
-    local err = assert_failed("invalid", in_time(function() return client.tasks:join(task) end))
+    local err = assert_failed("invalid", in_time(function() return task:wait() end))
     assert.equal("no more of these", err.message)
     assert.equal(0, client.core.alive().exchange)
   end)
@@ -475,18 +476,18 @@ describe("a call", function()
       local stream = open_stream()
       assert(stream:next())
       local task = client.tasks:spawn(function() return stream:next() end)
-      client.tasks:step(nil, 0)
+      client.loop:turn(0)
       stream:close()
-      assert_failed("closed", client.tasks:join(task))
+      assert_failed("closed", task:wait())
     end)
 
     it("ends for who waits for its head, too", function()
       begin({ { gate = "never", status = 200 } }, { timeout = LONG })
       local stream = open_stream()
       local task = client.tasks:spawn(function() return stream:next() end)
-      client.tasks:step(nil, 0)
+      client.loop:turn(0)
       stream:close()
-      assert_failed("closed", client.tasks:join(task))
+      assert_failed("closed", task:wait())
     end)
 
     it("ends for who waits for the rest of a refusal, too", function()
@@ -494,9 +495,9 @@ describe("a call", function()
       local stream = open_stream()
       local task = client.tasks:spawn(function() return stream:next() end)
       step_until("gate", "the rest")
-      for _ = 1, 10 do client.tasks:step(nil, 0.01) end
+      for _ = 1, 10 do client.loop:turn(0.01) end
       stream:close()
-      assert_failed("closed", client.tasks:join(task))
+      assert_failed("closed", task:wait())
     end)
 
     it("holds nothing of its request once it has ended, well or not", function()

@@ -153,6 +153,19 @@ static int exchange_close(lua_State *L)
     return 0;
 }
 
+/* Ends it as cancelled, wherever it is: done() says so. */
+static int exchange_cancel(lua_State *L)
+{
+    struct gem_err err;
+    struct lgem_exchange *x = lgem_check(L, 1, LGEM_EXCHANGE);
+    if (x->state == NULL)
+        return 0;
+    gem_loop_remove(&x->ex);
+    gem_err_set(&err, GEM_CANCELLED, 0, "the client was closed");
+    gem_exchange_fail(&x->ex, &err);
+    return 0;
+}
+
 /* ---- the answer ---- */
 
 static const char *const phases[] = {"closed", "queued", "connecting", "sending", "waiting", "receiving", "done"};
@@ -343,7 +356,7 @@ void lgem_open_exchange(lua_State *L)
         {"phase", exchange_phase},     {"done", exchange_done},   {"code", exchange_code},
         {"headers", exchange_headers}, {"read", exchange_read},   {"event", exchange_event},
         {"sent", exchange_sent},       {"wants", exchange_wants}, {"supply", exchange_supply},
-        {"facts", exchange_facts},     {NULL, NULL},
+        {"facts", exchange_facts},     {"cancel", exchange_cancel}, {NULL, NULL},
     };
     static const luaL_Reg functions[] = {{"new", exchange_new}, {NULL, NULL}};
     lgem_type(L, LGEM_EXCHANGE, methods, exchange_close);

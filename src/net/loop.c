@@ -239,13 +239,16 @@ static void act(struct gem_lane *lane, curl_socket_t s, int mask)
     collect(lane);
 }
 
-static void run_timers(struct gem_loop *loop)
+static int run_timers(struct gem_loop *loop)
 {
+    int n = 0;
     for (int i = 0; i < GEM_LANES; i++)
         if (loop->lanes[i].timer <= gem_now()) {
             loop->lanes[i].timer = HUGE_VAL; /* libcurl sets the next one */
             act(&loop->lanes[i], CURL_SOCKET_TIMEOUT, 0);
+            n++;
         }
+    return n;
 }
 
 static int mask_of(int events)
@@ -314,14 +317,16 @@ int gem_loop_fd(const struct gem_loop *loop)
     return loop->poller.fd;
 }
 
-static void start_some(struct gem_loop *loop, double end)
+static int start_some(struct gem_loop *loop, double end)
 {
+    int n = 0;
     while (loop->unstarted != NULL) {
         start_next(loop);
-        run_timers(loop); /* connects, one at a time: handshakes are the longest work there is */
+        n += 1 + run_timers(loop); /* connects, one at a time: handshakes are the longest work there is */
         if (gem_now() >= end)
-            return;
+            break;
     }
+    return n;
 }
 
 static int serve_sockets(struct gem_loop *loop, double wait, double end, struct gem_err *err)
@@ -353,14 +358,14 @@ int gem_loop_step(struct gem_loop *loop, double budget, double max_wait, struct 
 {
     double now = gem_now(), end = now + budget;
     forgive(loop, now);
-    start_some(loop, end);
+    int started = start_some(loop, end);
     resume_some(loop);
     double wait = gem_loop_timeout(loop);
     int n = serve_sockets(loop, wait < max_wait ? wait : max_wait, end, err);
     if (n < 0)
         return -1;
-    run_timers(loop);
+    n += started + run_timers(loop);
     check_clocks(loop, gem_now());
     loop->left = gem_now();
-    return loop->trouble.kind == GEM_OK ? 0 : give_up(loop, err);
+    return loop->trouble.kind == GEM_OK ? n : give_up(loop, err);
 }
