@@ -63,7 +63,7 @@ function http.call(client, options, total)
   }
 end
 
-local function sorted_headers(call, request, key)
+local function make_headers(call, request, key)
   local all, lines = {}, {}
   local function add(headers)
     for name, value in pairs(headers or {}) do
@@ -90,6 +90,19 @@ local function sorted_headers(call, request, key)
     lines[#lines + 1] = "Content-Type:"
   end
   return lines
+end
+
+-- The same lines as the last request's where all that they are made of is the same: most requests of a program differ
+-- in their bodies only.
+local function header_lines(call, request, key)
+  local last = call.client.last_headers
+  if not (last and last.options == call.options and last.headers == request.headers and last.key == key
+    and last.foreign == request.foreign and last.has_body == (request.body ~= nil)) then
+    last = { options = call.options, headers = request.headers, key = key, foreign = request.foreign,
+      has_body = request.body ~= nil, lines = make_headers(call, request, key) }
+    call.client.last_headers = last
+  end
+  return last.lines
 end
 
 -- Headers of the options that say who one is.
@@ -153,7 +166,7 @@ local function exchange_for(call, request, key, bulk)
   return {
     method = request.verb,
     url = request.url,
-    headers = sorted_headers(call, request, key),
+    headers = header_lines(call, request, key),
     body = request.body,
     offset = request.offset,
     length = request.length,
@@ -249,7 +262,7 @@ local function refused(call, request, answer)
     body = answer.body,
     model = about.model,
     file = about.file,
-    mime_types = about.mime_types,
+    mime_types = about.takes_media and require("lgemini.media").DOCUMENTED or nil,
     size = length_of(request),
     secrets = secrets(call, request),
   }

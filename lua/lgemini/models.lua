@@ -1,17 +1,13 @@
 --- client.models: questions to models, and what models there are (reference sections 2 and 4).
 
 local answer = require "lgemini.answer"
-local attach = require "lgemini.attach"
 local endpoints = require "lgemini.endpoints"
 local errors = require "lgemini.errors"
 local http = require "lgemini.http"
-local operations = require "lgemini.operations"
 local options = require "lgemini.options"
-local pager = require "lgemini.pager"
 local parts = require "lgemini.parts"
 local request = require "lgemini.request"
 local schema = require "lgemini.schema"
-local stream = require "lgemini.stream"
 
 ---@class lgemini.Models
 local Models = { __name = "lgemini.Models" }
@@ -25,6 +21,10 @@ function models.new(client)
 end
 
 local rows = endpoints.models
+
+local JSON = { ["Content-Type"] = "application/json" }
+
+-- What not every program needs loads on first use: attach, operations, pager, stream.
 
 local function known_config(row)
   local config = schema.known(row.config)
@@ -46,6 +46,13 @@ function models.known()
   known.approve = true
   known.config.automatic_function_calling = { disable = true, maximum_remote_calls = true, ignore_call_history = true }
   return known
+end
+
+-- The same, made once for all calls.
+local question
+local function known_question()
+  question = question or models.known()
+  return question
 end
 
 -- Requests -------------------------------------------------------------------------------------
@@ -82,6 +89,14 @@ local function make_body(self, call, row, args, plan)
   return body
 end
 
+local function fit(self, plan)
+  local length, limit = plan.body:length(), self.client.inline_limit
+  if length <= limit then
+    return false
+  end
+  return require("lgemini.attach").fit(plan.items, length, limit)
+end
+
 -- Everything that can be known before anything is sent.
 local function make_plan(self, call, row, args, coerce)
   local plan, err = {}
@@ -93,20 +108,25 @@ local function make_plan(self, call, row, args, coerce)
   if not plan.turns then
     return nil, plan.found
   end
-  plan.items, err = attach.look(self.client, plan.found)
-  if not plan.items then
-    return nil, err
+  local found = plan.found
+  local has_media = next(found.locals) ~= nil or next(found.files) ~= nil
+  plan.items = {}
+  if has_media then
+    plan.items, err = require("lgemini.attach").look(self.client, found)
+    if not plan.items then
+      return nil, err
+    end
   end
   plan.body, err = make_body(self, call, row, args, plan)
   if not plan.body then
     return nil, err
   end
   local fits
-  fits, err = attach.fit(plan.items, plan.body:length(), self.client.inline_limit)
+  fits, err = fit(self, plan)
   if fits == nil then
     return nil, err
   end
-  plan.due = attach.is_due(plan.items, plan.found)
+  plan.due = has_media and require("lgemini.attach").is_due(plan.items, found)
   return plan
 end
 
@@ -123,18 +143,18 @@ local function to_request(self, call, row, plan)
   return {
     verb = row.verb,
     url = self.client:url(call.options, row, path, query),
-    headers = { ["Content-Type"] = "application/json" },
+    headers = JSON,
     body = plan.body,
     raw = row.stream,
     starts = row.starts,
-    about = { model = plan.model:gsub("^models/", ""), mime_types = require("lgemini.media").DOCUMENTED },
+    about = { model = plan.model:gsub("^models/", ""), takes_media = true },
   }
 end
 
 -- Uploads what has to be uploaded, then makes the request: request, facts.
 local function deliver(self, call, row, args, plan, facts)
   if plan.due then
-    local uploads, err = attach.deliver(call, plan.items, plan.found, args)
+    local uploads, err = require("lgemini.attach").deliver(call, plan.items, plan.found, args)
     if not uploads then
       return nil, err
     end
@@ -160,7 +180,7 @@ local function healer(self, call, row, args, plan, facts)
       return nil
     end
     healed = true
-    attach.forget(self.client, err.file)
+    require("lgemini.attach").forget(self.client, err.file)
     return deliver(self, call, row, args, plan, facts)
   end
 end
@@ -317,7 +337,7 @@ function models.open(self, args, coerce, done)
     local request_again, refusal = to_request(self, call, row, plan)
     return request_again, request_again and again or refusal
   end
-  return stream.new(call, sent, err, prepare, facts, heal, (runner or done) and follow)
+  return require("lgemini.stream").new(call, sent, err, prepare, facts, heal, (runner or done) and follow)
 end
 
 -- Calls ----------------------------------------------------------------------------------------
@@ -331,7 +351,7 @@ end
 ---@return lgemini.Error|nil err
 function Models:generate_content(args)
   options.check_self(self, Models, "models.generate_content")
-  args = options.arguments(args, nil, models.known(), "generate_content")
+  args = options.arguments(args, nil, known_question(), "generate_content")
   local response, err = models.ask(self, args, parts.contents)
   if not response then
     return nil, err
@@ -345,7 +365,7 @@ end
 ---@return lgemini.Stream
 function Models:generate_content_stream(args)
   options.check_self(self, Models, "models.generate_content_stream")
-  args = options.arguments(args, nil, models.known(), "generate_content_stream")
+  args = options.arguments(args, nil, known_question(), "generate_content_stream")
   return models.open(self, args, parts.contents):each()
 end
 
@@ -392,7 +412,8 @@ local function make_media_request(self, call, row, args, plan)
     return nil, err
   end
   local fits
-  fits, err = attach.fit({}, plan.body:length(), self.client.inline_limit)
+  plan.items = {}
+  fits, err = fit(self, plan)
   if fits == nil then
     err.hint = "make the image or video smaller, or raise inline_limit of Client{} (the service takes 100 MB)"
     return nil, err
@@ -436,7 +457,7 @@ local function video_plan(self, args)
   return {
     instance = args.source or beside,
     place = args.source and "source",
-    embed = function(value, field, place) return attach.embed(self.client, value, field, place) end,
+    embed = function(value, field, place) return require("lgemini.attach").embed(self.client, value, field, place) end,
   }
 end
 
@@ -465,7 +486,7 @@ function Models:generate_videos(args)
   if not sent then
     return nil, err
   end
-  return operations.ask(call, sent)
+  return require("lgemini.operations").ask(call, sent)
 end
 
 local GET = { model = true, config = { http_options = options.HTTP } }
@@ -505,7 +526,7 @@ function Models:list(args)
   known.config.page_token = true
   args = options.arguments(args, nil, known, "models:list")
   local tuned = args.config and args.config.query_base == false
-  return pager.new(self.client, tuned and rows.list_tuned or rows.list, args)
+  return require("lgemini.pager").new(self.client, tuned and rows.list_tuned or rows.list, args)
 end
 
 return models

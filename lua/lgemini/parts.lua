@@ -4,7 +4,6 @@
 -- are passed on as they are; `file`, `data` and `via` are read only in tables that a program wrote.
 
 local errors = require "lgemini.errors"
-local media = require "lgemini.media"
 local options = require "lgemini.options"
 local schema = require "lgemini.schema"
 
@@ -125,7 +124,7 @@ local function local_part(found, value, path, index)
       entry[key] = item
     end
   end
-  if entry.data and media.looks_like_base64(entry.data) then
+  if entry.data and require("lgemini.media").looks_like_base64(entry.data) then
     return invalid(("%s.data is raw bytes; this is base64"):format(path), parts.BASE64_HINT)
   end
   entry.via = entry.via or "auto"

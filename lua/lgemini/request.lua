@@ -9,7 +9,6 @@
 
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
-local media = require "lgemini.media"
 local options = require "lgemini.options"
 local parts = require "lgemini.parts"
 local schema = require "lgemini.schema"
@@ -186,7 +185,7 @@ end
 function encoders.bytes(walk, value)
   if getmetatable(value) == Binary then return value end
   if type(value) ~= "string" then wrong_type(walk, "string of raw bytes", value) end
-  if not walk.wire and media.looks_like_base64(value) then
+  if not walk.wire and require("lgemini.media").looks_like_base64(value) then
     return invalid(walk, " is raw bytes; this is base64", parts.BASE64_HINT)
   end
   return setmetatable({ bytes = value }, Binary)

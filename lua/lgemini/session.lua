@@ -5,7 +5,6 @@ local endpoints = require "lgemini.endpoints"
 local errors = require "lgemini.errors"
 local http = require "lgemini.http"
 local journal = require "lgemini.journal"
-local media = require "lgemini.media"
 local request = require "lgemini.request"
 local source = require "lgemini.source"
 
@@ -112,7 +111,7 @@ local function start_request(up)
       ["X-Goog-Upload-File-Name"] = up.source.name and header_name(up.source.name) or nil,
     },
     body = body,
-    about = { mime_types = media.DOCUMENTED },
+    about = { takes_media = true },
     once = true,
   }
 end
@@ -185,7 +184,7 @@ local function session_request(up, command)
     bulk = true,
     secret = up.secret,
     once = true,
-    about = { mime_types = media.DOCUMENTED },
+    about = { takes_media = true },
   }
 end
 
