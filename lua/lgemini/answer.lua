@@ -426,6 +426,8 @@ end
 ---@field parsed any  the text as JSON where the request asked for application/json and it is JSON; else nil
 ---@field reason string?  one line on why there is no text, or why it is cut or blocked or not the JSON asked for
 ---@field uploads table[]  what local files became
+---@field automatic_function_calling_history lgemini.Content[]  where functions were run: what was asked, and all calls
+--- and results before this answer
 ---@field transport table?  attempts, request id, bytes, seconds
 local Response = { __name = "lgemini.GenerateContentResponse" }
 metatables.GenerateContentResponse = Response
@@ -510,6 +512,10 @@ end
 
 function get.uploads(self)
   return beside[self] and beside[self].uploads or {}
+end
+
+function get.automatic_function_calling_history(self)
+  return beside[self] and beside[self].calls or {}
 end
 
 function get.transport(self)

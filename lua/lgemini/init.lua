@@ -17,6 +17,16 @@ gemini.null = json.null
 --- Marks a table as a JSON array, so that it is one even when it is empty.
 gemini.array = json.array
 
+--- Keeps the order of names in a schema: gemini.ordered{ {"name", ...}, {"age", ...} }.
+gemini.ordered = require("lgemini.ordered").new
+
+--- A function of the program that the model may call, for config.tools; see tools.lua.
+---@param given table  name, description, parameters, call
+---@return lgemini.Tool
+function gemini.tool(given)
+  return require("lgemini.tools").new(given)
+end
+
 --- Whether a value is an error of this library.
 gemini.is_error = errors.is
 

@@ -10,6 +10,7 @@
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
 local options = require "lgemini.options"
+local ordered = require "lgemini.ordered"
 local parts = require "lgemini.parts"
 local schema = require "lgemini.schema"
 
@@ -117,7 +118,7 @@ local function any_object(walk, value)
     if not node then return nil, err end
     out[key] = node
   end
-  return out
+  return ordered.keep(out, value)
 end
 
 -- User data: keys, nulls and [] against {} as the caller has them. An unmarked empty table is an object.
@@ -225,7 +226,7 @@ function encoders.map(walk, value, kind)
     if not node then return nil, err end
     out[tostring(key)] = node
   end
-  return out
+  return ordered.keep(out, value)
 end
 
 -- Objects --------------------------------------------------------------------------------------
@@ -262,6 +263,16 @@ coerce.start_offset, coerce.end_offset = seconds, seconds
 function coerce.PartMediaResolution(_, value)
   return type(value) == "string" and { level = value } or value
 end
+
+function coerce.tools(walk, value)
+  return require("lgemini.tools").declarations(value, place(walk))
+end
+
+local function json_schema(walk, value)
+  return require("lgemini.structured").json_schema(value, place(walk))
+end
+
+coerce.response_json_schema, coerce.parameters_json_schema = json_schema, json_schema
 
 function coerce.Image(walk, value)
   return walk.embed(value, "image_bytes", place(walk))
@@ -320,6 +331,18 @@ local function put(walk, out, field, value)
   return true
 end
 
+-- What is to be known of a schema beside its fields.
+local function check_schema(walk, value, out)
+  local problem = require("lgemini.structured").problem(value)
+  if problem then return invalid(walk, problem) end
+  local names = type(value.properties) == "table" and ordered.names(value.properties)
+  if names and not out.propertyOrdering then
+    out.propertyOrdering = json.array {}
+    for i, name in ipairs(names) do out.propertyOrdering[i] = json.quote(name) end
+  end
+  return out
+end
+
 local function own_object(walk, value, type)
   local out = {}
   for name, item in pairs(value) do
@@ -328,6 +351,7 @@ local function own_object(walk, value, type)
     local ok, err = put(walk, out, field, item)
     if not ok then return nil, err end
   end
+  if type.name == "Schema" then return check_schema(walk, value, out) end
   return out
 end
 
@@ -591,10 +615,22 @@ local function write_array(out, node)
   write(out, "]")
 end
 
+-- Sorted, but for those that have an order of their own: these come first.
+local function names_of(node)
+  local names, taken, rest = {}, {}, {}
+  for _, name in ipairs(ordered.names(node) or {}) do
+    if node[name] ~= nil then names[#names + 1], taken[name] = name, true end
+  end
+  for name in pairs(node) do
+    if not taken[name] then rest[#rest + 1] = name end
+  end
+  table.sort(rest)
+  for _, name in ipairs(rest) do names[#names + 1] = name end
+  return names
+end
+
 local function write_object(out, node)
-  local names = {}
-  for name in pairs(node) do names[#names + 1] = name end
-  table.sort(names)
+  local names = names_of(node)
   write(out, "{")
   for i, name in ipairs(names) do
     write(out, (i > 1 and "," or "") .. json.quote(name) .. ":")

@@ -16,6 +16,7 @@
 -- Types are parsed when they are first asked for.
 
 local errors = require "lgemini.errors"
+local ordered = require "lgemini.ordered"
 
 local schema = {}
 
@@ -459,6 +460,7 @@ function schema.copy(object)
   local copy = {}
   for key, value in pairs(object) do copy[key] = value end
   echoes[copy] = echoes[object]
+  ordered.keep(copy, object)
   return setmetatable(copy, getmetatable(object))
 end
 

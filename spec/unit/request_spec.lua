@@ -116,12 +116,12 @@ describe("the body of generateContent", function()
       '"generationConfig":{"responseJsonSchema":{"$defs":{"node_type":{"minItems":1}},'
       .. '"additionalProperties":false,"required":[],"type":["string","null"]},'
       .. '"responseMimeType":"application/json"}' },
-    { "functions", { tools = { { function_declarations = { { name = "f", parameters_json_schema = { max_items = 1 },
+    { "functions", { tools = { { function_declarations = { { name = "f", parameters_json_schema = { maxItems = 1 },
       response = { type = "NUMBER" } } } } }, tool_config = { function_calling_config = { mode = "ANY",
       allowed_function_names = { "f" } }, include_server_side_tool_invocations = true } },
       '"toolConfig":{"functionCallingConfig":{"allowedFunctionNames":["f"],"mode":"ANY"},'
       .. '"includeServerSideToolInvocations":true},"tools":[{"functionDeclarations":[{"name":"f",'
-      .. '"parametersJsonSchema":{"max_items":1},"response":{"type":"NUMBER"}}]}]' },
+      .. '"parametersJsonSchema":{"maxItems":1},"response":{"type":"NUMBER"}}]}]' },
     { "an MCP server", { tools = { { mcp_servers = { { name = "s", streamable_http_transport = { url = "u",
       headers = { ["X-My_Header"] = "v" }, sse_read_timeout = "3s" } } } } } },
       '"tools":[{"mcpServers":[{"name":"s","streamableHttpTransport":{"headers":{"X-My_Header":"v"},'

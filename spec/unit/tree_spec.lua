@@ -53,10 +53,10 @@ local C_ARROWS = {
 }
 
 -- What each module of Lua may require beside the leaves; "core" is lgemini.core.
-local LEAVES = words "errors json limits media options parts retry schema timers"
+local LEAVES = words "errors json limits media options ordered parts retry schema timers"
 local LUA_ARROWS = {
-  errors = "", json = "", limits = "", media = "", options = "", parts = "", retry = "", schema = "",
-  request = "core", endpoints = "", poll = "", http = "",
+  errors = "", json = "", limits = "", media = "", options = "", ordered = "", parts = "", retry = "", schema = "",
+  request = "core structured tools", endpoints = "", poll = "", http = "",
   timers = "", task = "", loop = "task", tasks = "loop", journal = "", reuse = "",
   answer = "core", -- base64
   stream = "answer http",
@@ -74,10 +74,12 @@ local LUA_ARROWS = {
   batch_source = "attach endpoints lines request upload",
   batches = "answer batch_source endpoints lines pager poll service",
   files = "download endpoints pager remote upload",
-  models = "answer attach endpoints http operations pager request stream",
+  models = "answer attach endpoints http operations pager request stream tools",
   chats = "answer models request",
+  structured = "",
+  tools = "request",
   client = "batches caches chats core files http loop models operations reuse tasks",
-  init = "client core loop",
+  init = "client core loop tools",
 }
 
 describe("C sources", function()
