@@ -197,9 +197,14 @@ local function bytes_request(up, command, offset, length)
     end
     sent.body, sent.offset, sent.length = from.body, offset, length
   else
-    ok, err = read_window(up, offset, length)
-    sent.body:add(ok and ok.bytes or "")
-    if ok and ok.at_end then
+    local window
+    window, err = read_window(up, offset, length)
+    if not window then
+      return nil, err
+    end
+    ok, err = sent.body:add(window.bytes)
+    err = err and errors.new(err)
+    if window.at_end then
       sent.headers["X-Goog-Upload-Command"] = "upload, finalize"
     end
   end

@@ -59,18 +59,25 @@ function makers.file(core, args)
     return nil, errors.new(err)
   end
   local path = type(args.file) == "string" and args.file or nil
-  return {
-    body = body,
-    size = size,
-    name = path and base_name(path),
-    head = path and source.head(path) or body:read(0, math.min(size, media.HEAD)),
-  }
+  local head
+  if path then
+    head = source.head(path)
+  else
+    head, err = body:read(0, math.min(size, media.HEAD))
+    if not head then
+      return nil, errors.new(err)
+    end
+  end
+  return { body = body, size = size, name = path and base_name(path), head = head }
 end
 
 function makers.data(core, args)
   options.string(args.data, "data")
   local body = core.body.new()
-  body:add(args.data)
+  local ok, err = body:add(args.data)
+  if not ok then
+    return nil, errors.new(err)
+  end
   return { body = body, size = #args.data, head = args.data:sub(1, media.HEAD) }
 end
 
@@ -83,7 +90,11 @@ function makers.read(core, args)
   local made = { size = size, read = args.read, head = "" }
   if size then
     made.body = core.body.new()
-    made.body:add_reader(size)
+    local ok
+    ok, err = made.body:add_reader(size)
+    if not ok then
+      return nil, errors.new(err)
+    end
   end
   return made
 end
