@@ -153,7 +153,7 @@ end
 function Case:advice()
   if self.op.kind == "braid" then return end
   for _, strike in ipairs(self.report.struck) do
-    local advice = strike.what == "status" and strike.advice
+    local advice = strike.what == "status" and not strike.unheard and strike.advice
     local began = advice and next_after(self.report.exchanges, strike)
     if began and advice > 120 then
       self:find("unexplained", "asked again although the server said: in %g s", advice)

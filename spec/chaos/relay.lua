@@ -175,7 +175,8 @@ local function mark(x, strike, at)
   strike.used = true
   struck[#struck + 1] = { what = strike.what, side = strike.side, nth = x.n, at = at, part = strike.part,
     header = strike.header, code = strike.code, advice = strike.advice, command = x.command, done = strike.after,
-    time = cqueues.monotime(), passing = strike.passing, began = x.answer_began }
+    time = cqueues.monotime(), passing = strike.passing, began = x.answer_began,
+    unheard = has_left(x.client) }
 end
 
 -- Holds everything until the client goes, or until the operation is over. That it has gone may stand behind bytes that

@@ -178,6 +178,8 @@ describe("the judge", function()
     assert_found("unexplained", "asked again after")
     facts.report.struck[1].advice = 300
     assert_found("unexplained", "asked again although")
+    facts.report.struck[1].unheard = true -- its clock had struck before
+    assert_found(nil)
   end)
 
   it("finds bytes that were sent again though the server had them", function()
