@@ -15,6 +15,7 @@ local record = require "record"
 local server = require "server"
 local settings = require "settings"
 local signatures = require "signatures"
+local stores = require "stores"
 local uploads = require "uploads"
 
 local VERSION = "0.1.0"
@@ -130,7 +131,7 @@ local emu = {
   pid = tonumber(options.pid),
 }
 emu.files, emu.uploads, emu.pace = files.new(emu), uploads.new(emu), pace.new(values)
-emu.caches, emu.batches = caches.new(emu), batches.new(emu)
+emu.caches, emu.batches, emu.stores = caches.new(emu), batches.new(emu), stores.new(emu)
 if options.gate then emu.pace:hold() end
 
 local index = directory .. "/index.json"

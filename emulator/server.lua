@@ -1,6 +1,7 @@
 -- Takes requests, finds who answers them, and sees each one through: key, record, scripted faults, errors.
 
 local admin = require "admin"
+local auth_tokens = require "auth_tokens"
 local batches = require "batches"
 local embed = require "embed"
 local errors = require "errors"
@@ -42,6 +43,20 @@ local api = {
   { "^cachedContents/([^/:]+)$", GET = function(ex, emu, id) emu.caches:get(ex, id) end,
     PATCH = function(ex, emu, id) emu.caches:update(ex, id) end,
     DELETE = function(ex, emu, id) emu.caches:delete(ex, id) end },
+  { "^auth_tokens$", POST = auth_tokens.create },
+  { "^fileSearchStores$", GET = function(ex, emu) emu.stores:list(ex) end,
+    POST = function(ex, emu) emu.stores:create(ex) end },
+  { "^fileSearchStores/([^/:]+)$", GET = function(ex, emu, id) emu.stores:get(ex, id) end,
+    DELETE = function(ex, emu, id) emu.stores:delete(ex, id) end },
+  { "^fileSearchStores/([^/:]+):importFile$", POST = function(ex, emu, id) emu.stores:import(ex, id) end },
+  { "^fileSearchStores/([^/:]+)/documents$", GET = function(ex, emu, id) emu.stores:list_documents(ex, id) end },
+  { "^fileSearchStores/([^/:]+)/documents/([^/:]+)$",
+    GET = function(ex, emu, id, document) emu.stores:get_document(ex, id, document) end,
+    DELETE = function(ex, emu, id, document) emu.stores:delete_document(ex, id, document) end },
+  { "^(fileSearchStores/[^/:]+/operations/[^/:]+)$",
+    GET = function(ex, emu, name) emu.stores:get_operation(ex, name) end },
+  { "^(fileSearchStores/[^/:]+/upload/operations/[^/:]+)$",
+    GET = function(ex, emu, name) emu.stores:get_operation(ex, name) end },
   { "^batches$", GET = function(ex, emu) emu.batches:list(ex) end },
   { "^batches/([^/:]+)$", GET = function(ex, emu, id) emu.batches:get(ex, id) end,
     DELETE = function(ex, emu, id) emu.batches:delete(ex, id) end },
@@ -80,12 +95,13 @@ end
 
 --- Finds the handler of a request of the API and runs it.
 local function dispatch(ex, emu)
-  local upload_version = ex.path:match("^/upload/(%w+)/files$")
-  if upload_version and versions[upload_version] then
+  local upload_version, target = ex.path:match("^/upload/(%w+)/(.*)$")
+  local store_id = target and target:match("^fileSearchStores/([^/:]+):uploadToFileSearchStore$")
+  if versions[upload_version] and (target == "files" or store_id) then
     if ex.method ~= "POST" then error(errors.html(405, { allow = "POST" })) end
     -- The URL of a session is its own authority.
     if not ex.query.upload_id then identify(ex) end
-    return emu.uploads:handle(ex)
+    return emu.uploads:handle(ex, store_id)
   end
   local version, rest = ex.path:match("^/(%w+)/(.*)$")
   for _, row in ipairs(versions[version] and api or {}) do

@@ -37,6 +37,8 @@ local function report(self, ex, session)
   if session.status == "final" and session.error then
     headers["content-type"] = "application/json; charset=UTF-8"
     ex:answer(session.error.code, headers, json.encode({ error = session.error }))
+  elseif session.status == "final" and session.operation then
+    ex:answer_json(self.emu.stores:operation(session.operation), headers)
   elseif session.status == "final" then
     local file = self.emu.files.by_id[session.file_id]
     ex:answer_json(file and { file = self.emu.files:object(file) } or {}, headers)
@@ -51,13 +53,15 @@ local function refuse(session, code, text)
     ["x-goog-upload-size-received"] = string.format("%d", session.received) }))
 end
 
-function uploads:start(ex)
+function uploads:start(ex, store_id)
   if (ex.headers["x-goog-upload-protocol"] or "") ~= "resumable" then
     error(errors.text(400, "Upload protocol is not supported: only resumable is."))
   end
   local body = intake.read(ex, self.emu.temporary, self.emu.settings.inline_limit)
   ex.note_body(body)
-  local wanted = check.message(body.value, "CreateFileRequest").file or {}
+  local into = store_id and check.message(body.value, "UploadToFileSearchStoreRequest")
+  local wanted = into or check.message(body.value, "CreateFileRequest").file or {}
+  if store_id then self.emu.stores:find(store_id, ex.owner) end
   local announced = tonumber(ex.headers["x-goog-upload-header-content-length"] or wanted.sizeBytes)
   local mime_type = ex.headers["x-goog-upload-header-content-type"] or wanted.mimeType
   if mime_type == "" then mime_type = nil end
@@ -73,7 +77,7 @@ function uploads:start(ex)
     id = source.hex(rand.bytes(24)), owner = ex.owner, announced = announced, mime_type = mime_type,
     name = wanted.name and wanted.name ~= "" and self.emu.files:check_name(wanted.name) or nil,
     display_name = wanted.displayName, file_name = ex.headers["x-goog-upload-file-name"],
-    received = 0, status = "active",
+    received = 0, status = "active", store_id = store_id, metadata = into and into.customMetadata,
   }
   session.digest = digest.new("sha256")
   assert(io.open(self:path(session), "wb")):close()
@@ -82,8 +86,8 @@ function uploads:start(ex)
   session.number = #self.order
   self.emu:save()
   ex.note({ upload = session.number })
-  local url = string.format("%s://%s/upload/v1beta/files?upload_id=%s&upload_protocol=resumable", ex.scheme,
-    ex.authority, session.id)
+  local url = string.format("%s://%s%s?upload_id=%s&upload_protocol=resumable", ex.scheme, ex.authority, ex.path,
+    session.id)
   ex:answer(200, {
     ["content-type"] = "text/plain; charset=utf-8", ["x-guploader-uploadid"] = session.id,
     ["x-goog-upload-status"] = "active", ["x-goog-upload-url"] = url, ["x-goog-upload-control-url"] = url,
@@ -151,6 +155,14 @@ local function finalize(self, session)
   if not media.family(mime_type) then
     return fail(session, errors.new(400, "Unsupported MIME type: " .. mime_type))
   end
+  if session.store_id then
+    local one = self.emu.stores:find(session.store_id, session.owner)
+    session.status, session.operation = "final", self.emu.stores:take(one, { display_name = session.display_name
+      or session.file_name, mime_type = mime_type, size = session.received, metadata = session.metadata,
+      owner = session.owner, folder = "/upload/operations/", type = "UploadToFileSearchStoreResponse" })
+    os.remove(path)
+    return
+  end
   if session.name and self.emu.files:alive(session.name) then return fail(session, errors.new(409)) end
   local file = self.emu.files:create({
     path = path, size = session.received, sha256 = sha256, mime_type = mime_type, owner = session.owner,
@@ -192,12 +204,13 @@ function uploads:continue(ex)
   report(self, ex, session)
 end
 
---- POST /upload/{version}/files
+--- POST /upload/{version}/files, or one into a file search store
 ---@param ex table exchange
-function uploads:handle(ex)
+---@param store_id? string
+function uploads:handle(ex, store_id)
   if ex.query.upload_id then return self:continue(ex) end
   if not commands(ex).start then error(errors.text(400, "Upload command is missing: start begins an upload.")) end
-  self:start(ex)
+  self:start(ex, store_id)
 end
 
 --- What the admin shows; ids are secrets and stay out.

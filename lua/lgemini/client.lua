@@ -42,15 +42,19 @@ local KNOWN = {
 ---@field operations lgemini.Operations
 ---@field caches lgemini.Caches
 ---@field batches lgemini.Batches
+---@field tunings lgemini.Tunings
+---@field file_search_stores lgemini.FileSearchStores
+---@field auth_tokens lgemini.AuthTokens
 ---@field loop lgemini.Loop  what drives it; for Client{ loop = ... }
 local Client = { __name = "lgemini.Client" }
 
 local SERVICES = { chats = "lgemini.chats", models = "lgemini.models", files = "lgemini.files",
-  operations = "lgemini.operations", caches = "lgemini.caches", batches = "lgemini.batches" }
+  operations = "lgemini.operations", caches = "lgemini.caches", batches = "lgemini.batches",
+  tunings = "lgemini.tunings", file_search_stores = "lgemini.file_search_stores",
+  auth_tokens = "lgemini.auth_tokens" }
 
 -- What the official SDKs have and this version does not.
-local LATER = { tunings = true, file_search_stores = true,
-  auth_tokens = true, interactions = true, live = true, aio = true }
+local LATER = { interactions = true, live = true, aio = true }
 
 local methods = {}
 
@@ -324,6 +328,9 @@ end
 ---@return string
 function methods.url(_, call_options, row, path, query)
   local version = call_options.api_version
+  if row.version and version == "v1beta" then
+    version = row.version
+  end
   if row.upload then
     version = "upload/v1beta" -- the only one there is for uploads
   end

@@ -22,7 +22,6 @@ local endpoints = {}
 ---@field items string?  of a list: the field of the answer with the items
 ---@field starts boolean?  it begins something that costs: it is not repeated where that may have begun
 ---@field stream boolean?  the answer is a stream of `answer`
----@field once boolean?  begins work that must not be begun twice
 ---@field version string?  the only version there is of it, where the options do not say another
 
 ---@type table<string, lgemini.endpoints.Row>
@@ -67,7 +66,7 @@ endpoints.files = {
 ---@type table<string, lgemini.endpoints.Row>
 endpoints.caches = {
   create = { verb = "POST", path = "cachedContents", config = "CreateCachedContentConfig", answer = "CachedContent",
-    once = true },
+    starts = true },
   get = { verb = "GET", path = "{name:caches}", answer = "CachedContent" },
   update = { verb = "PATCH", path = "{name:caches}", config = "UpdateCachedContentConfig", answer = "CachedContent" },
   delete = { verb = "DELETE", path = "{name:caches}" },
@@ -78,9 +77,9 @@ endpoints.caches = {
 ---@type table<string, lgemini.endpoints.Row>
 endpoints.batches = {
   create = { verb = "POST", path = "{model:models}:batchGenerateContent", config = "CreateBatchConfig",
-    answer = "BatchOperation", once = true },
+    answer = "BatchOperation", starts = true },
   create_embeddings = { verb = "POST", path = "{model:models}:asyncBatchEmbedContent", config = "CreateBatchConfig",
-    answer = "BatchOperation", once = true },
+    answer = "BatchOperation", starts = true },
   get = { verb = "GET", path = "{name:batches}", answer = "BatchOperation" },
   cancel = { verb = "POST", path = "{name:batches}:cancel", request = "Empty" },
   delete = { verb = "DELETE", path = "{name:batches}" },
@@ -91,7 +90,7 @@ endpoints.batches = {
 ---@type table<string, lgemini.endpoints.Row>
 endpoints.tunings = {
   tune = { verb = "POST", path = "tunedModels", config = "TuneConfig", request = "TuneRequest",
-    answer = "TuneOperation", once = true },
+    answer = "TuneOperation", starts = true },
   get = { verb = "GET", path = "{name:tunings}", answer = "TunedModel" },
   delete = { verb = "DELETE", path = "{name:tunings}" },
   list = { verb = "GET", path = "tunedModels", config = "ListConfig", answer = "ListTuningJobsResponse",
@@ -101,7 +100,7 @@ endpoints.tunings = {
 ---@type table<string, lgemini.endpoints.Row>
 endpoints.file_search_stores = {
   create = { verb = "POST", path = "fileSearchStores", config = "CreateFileSearchStoreConfig",
-    request = "CreateFileSearchStoreConfig", answer = "FileSearchStore", once = true },
+    request = "CreateFileSearchStoreConfig", answer = "FileSearchStore", starts = true },
   get = { verb = "GET", path = "{name:stores}", answer = "FileSearchStore" },
   delete = { verb = "DELETE", path = "{name:stores}", config = "DeleteConfig" },
   list = { verb = "GET", path = "fileSearchStores", config = "ListConfig", answer = "ListFileSearchStoresResponse",
@@ -110,7 +109,7 @@ endpoints.file_search_stores = {
     upload = true, config = "UploadToFileSearchStoreConfig", request = "UploadToFileSearchStoreConfig",
     answer = "Operation" },
   import_file = { verb = "POST", path = "{file_search_store_name:stores}:importFile", config = "ImportFileConfig",
-    request = "ImportFileRequest", answer = "Operation", once = true },
+    request = "ImportFileRequest", answer = "Operation", starts = true },
   download_media = { verb = "GET", path = "{media:media}", query = { alt = "media" } },
 }
 
@@ -125,7 +124,7 @@ endpoints.documents = {
 ---@type table<string, lgemini.endpoints.Row>
 endpoints.auth_tokens = {
   create = { verb = "POST", path = "auth_tokens", config = "CreateAuthTokenConfig", answer = "AuthToken",
-    version = "v1alpha", once = true },
+    version = "v1alpha", starts = true },
 }
 
 ---@type table<string, lgemini.endpoints.Row>

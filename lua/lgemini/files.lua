@@ -6,7 +6,9 @@ local errors = require "lgemini.errors"
 local options = require "lgemini.options"
 local pager = require "lgemini.pager"
 local remote = require "lgemini.remote"
+local request = require "lgemini.request"
 local schema = require "lgemini.schema"
+local service = require "lgemini.service"
 local upload = require "lgemini.upload"
 
 ---@class lgemini.Files
@@ -143,6 +145,29 @@ function Files:resume(args)
     return nil, err
   end
   return upload.resume(call, args)
+end
+
+local REGISTER = { uris = true, access_token = true, quota_project = true, config = { http_options = options.HTTP } }
+
+--- Registers objects of Google Cloud Storage as files; nothing is copied.
+---@param args table  uris: a list of gs:// URIs; access_token: of OAuth, text or a function that gives it;
+---  quota_project; config
+---@return table[]|nil files
+---@return lgemini.Error|nil err
+function Files:register(args)
+  options.check_self(self, Files, "files.register")
+  args = options.arguments(args, nil, REGISTER, "files:register")
+  options.table(args.uris, "uris")
+  options.string(args.quota_project, "quota_project")
+  local token, err = service.token(args.access_token, "access_token")
+  if not token then
+    return nil, err
+  end
+  local response
+  response, err = service.ask(self.client, { row = rows.register, args = args,
+    headers = { Authorization = "Bearer " .. token, ["x-goog-user-project"] = args.quota_project }, secret = token,
+    tree = function() return request.wire({ uris = args.uris }, rows.register.request) end })
+  return response and (response.files or {}), err
 end
 
 local DOWNLOAD = { file = true, to = true, config = { http_options = options.HTTP } }

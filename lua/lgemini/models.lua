@@ -24,7 +24,7 @@ local rows = endpoints.models
 
 local JSON = { ["Content-Type"] = "application/json" }
 
--- What not every program needs loads on first use: attach, operations, pager, stream.
+-- What not every program needs loads on first use: attach, operations, pager, service, stream.
 
 local function known_config(row)
   local config = schema.known(row.config)
@@ -514,6 +514,30 @@ function Models:get(args)
     return nil, err
   end
   return answer.convert(decoded, rows.get.answer)
+end
+
+local UPDATE = { model = true, config = known_config(rows.update) }
+
+--- Changes how a tuned model is called.
+---@param args table  model (tunedModels/...); config: display_name, description
+---@return table|nil
+---@return lgemini.Error|nil err
+function Models:update(args)
+  options.check_self(self, Models, "models.update")
+  args = options.arguments(args, nil, UPDATE, "models:update")
+  local service = require "lgemini.service"
+  return service.ask(self.client, { row = rows.update, args = args,
+    tree = function() return service.config(args.config, rows.update.request) end })
+end
+
+--- Deletes a tuned model.
+---@param args string|table  its name (tunedModels/...); or model, config
+---@return true|nil
+---@return lgemini.Error|nil err
+function Models:delete(args)
+  options.check_self(self, Models, "models.delete")
+  args = options.arguments(args, "model", GET, "models:delete")
+  return require("lgemini.service").ask(self.client, { row = rows.delete, args = args })
 end
 
 --- An iterator over the models: `for model in client.models:list{} do`.

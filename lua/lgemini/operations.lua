@@ -24,6 +24,18 @@ local rows = endpoints.operations
 -- Seconds between two looks at an operation, at most: a video takes minutes.
 local LAST_POLL = 10
 
+--- What a decoded answer says of an operation, which may have an error of its own.
+---@param decoded any
+---@return lgemini.Operation|nil
+---@return lgemini.Error|nil err
+function operations.of(decoded)
+  local operation, err = answer.operation(decoded)
+  if operation and operation.name then
+    return operation
+  end
+  return nil, err or errors.new { kind = "protocol", message = "the server's answer names no operation" }
+end
+
 --- Sends a request that is answered with an operation.
 ---@param call lgemini.Call
 ---@param request lgemini.Request
@@ -35,13 +47,11 @@ function operations.ask(call, request)
     return nil, err
   end
   local operation
-  operation, err = answer.operation(decoded)
-  if operation and operation.name then
-    return operation -- which may have an error of its own
-  elseif answer.is_error(decoded) then
+  operation, err = operations.of(decoded)
+  if not operation and answer.is_error(decoded) then
     return nil, http.refused(call, request, got)
   end
-  return nil, err or errors.new { kind = "protocol", message = "the server's answer names no operation" }
+  return operation, err
 end
 
 -- An operation may stand for its name.

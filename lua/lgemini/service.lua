@@ -18,6 +18,7 @@ local service = {}
 ---@field tree nil|fun(): table|nil, lgemini.Error|nil  the body; asked for again when media was uploaded
 ---@field found lgemini.parts.Found|nil  local media in the body
 ---@field headers table<string, string>|nil
+---@field secret string|nil  in these headers, to be kept out of errors
 ---@field about table|nil  for hints of errors
 
 -- What a GET, a DELETE, or a call with a name alone knows.
@@ -113,7 +114,7 @@ function service.request(call, plan)
     return nil, err
   end
   local sent = { verb = row.verb, url = call.client:url(call.options, row, path, query), headers = plan.headers or {},
-    about = plan.about }
+    starts = row.starts, secret = plan.secret, about = plan.about }
   if plan.tree then
     sent.headers["Content-Type"] = "application/json"
     sent.body, err = (plan.found and body_with_media or body_of)(call, plan)
@@ -182,16 +183,32 @@ function service.config(config, type_name)
   return request.wire(given, type_name, "config")
 end
 
---- Fails where a call has none of what it needs.
----@param value any
----@param message string
----@return true|nil
----@return lgemini.Error|nil err
-function service.need(value, message)
-  if value ~= nil and value ~= "" then
-    return true
+local function auth(message, ...)
+  return nil, errors.new { kind = "auth", message = message:format(...) }
+end
+
+--- A token of OAuth: text, or what a function gives.
+---@param given any
+---@param name string  of the argument
+---@return string|nil token
+---@return lgemini.Error|nil err  kind "auth"
+---@return number|nil seconds  how long it lives, where the function says so
+function service.token(given, name)
+  local token, seconds = given, nil
+  if type(given) == "function" then
+    local ok
+    ok, token, seconds = pcall(given)
+    if not ok then
+      return auth("%s, the function, failed: %s", name, errors.redact(tostring(token)))
+    elseif token == nil then
+      return auth("%s, the function, gave no token%s", name,
+        seconds and ": " .. errors.redact(tostring(seconds)) or "")
+    end
   end
-  return nil, errors.new { kind = "invalid", message = message }
+  if type(token) ~= "string" or token == "" or token:find "[^\33-\126]" then
+    return auth("%s: a token of OAuth is needed, as text or as a function that gives it", name)
+  end
+  return token, nil, type(seconds) == "number" and seconds or nil
 end
 
 return service

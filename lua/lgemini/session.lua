@@ -21,6 +21,7 @@ local JOURNAL_STEP = 32 * 1024 * 1024
 ---@field source lgemini.Source
 ---@field mime_type string
 ---@field meta table            of the file, for the service
+---@field target lgemini.upload.Target|nil  where it goes, if not to client.files
 ---@field machine table         of core.upload: says what comes next
 ---@field report fun(sent: integer, at_end: boolean|nil): true|nil, lgemini.Error|nil
 ---@field hash table|nil        of core.sha256
@@ -93,15 +94,23 @@ end
 
 local function start_request(up)
   local client = up.call.client
-  local body = client.core.body.new()
-  local ok, err = request.encode(body, { file = up.meta }, "FileEnvelope")
+  local body, target = client.core.body.new(), up.target or { row = rows.upload, path = rows.upload.path }
+  local tree, ok, err
+  if target.tree then
+    tree, err = target.tree(up.mime_type)
+  else
+    tree, err = request.wire({ file = up.meta }, rows.upload.request)
+  end
+  if tree then
+    ok, err = request.emit(tree, body)
+  end
   if not ok then
     return nil, err
   end
   local size = up.source.size
   return {
     verb = "POST",
-    url = client:url(up.call.options, rows.upload, rows.upload.path, ""),
+    url = client:url(up.call.options, target.row, target.path, ""),
     headers = {
       ["Content-Type"] = "application/json",
       ["X-Goog-Upload-Protocol"] = "resumable",

@@ -238,6 +238,37 @@ local function prepare(call, args, what)
   }
 end
 
+---@class lgemini.upload.Target  where an upload goes that is no file of client.files
+---@field row lgemini.endpoints.Row
+---@field path string
+---@field tree fun(mime_type: string): table|nil, lgemini.Error|nil  the body that begins it
+
+--- Uploads to somewhere else than client.files, and gives what the last answer says.
+---@param call lgemini.Call
+---@param args table  file or data; config: mime_type, display_name; on_progress
+---@param target lgemini.upload.Target
+---@return any|nil decoded
+---@return lgemini.Error|nil err
+function upload.to(call, args, target)
+  local up, err = prepare(call, { file = args.file, data = args.data, config = args.config,
+    on_progress = args.on_progress, verify = false })
+  if not up then
+    return nil, err
+  end
+  up.target = target
+  local answered
+  answered, err = session.run(up)
+  if not answered then
+    return nil, err
+  end
+  local ok
+  ok, err = up.report(up.source.size, true)
+  if not ok then
+    return nil, err
+  end
+  return http.json(call, answered)
+end
+
 --- Uploads within a call that is under way; see Files:upload.
 ---@param call lgemini.Call
 ---@param args table

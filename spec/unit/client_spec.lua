@@ -386,7 +386,8 @@ describe("a client", function()
   it("hands out services, once each, and says what is not in this version", function()
     local client = new {}
     assert.equal(client.models, client.models)
-    for _, name in ipairs { "files", "operations", "caches", "batches" } do
+    for _, name in ipairs { "files", "operations", "caches", "batches", "tunings",
+      "file_search_stores", "auth_tokens" } do
       assert.equal("table", type(client[name]))
       assert.equal(client[name], client[name])
     end

@@ -73,12 +73,16 @@ local LUA_ARROWS = {
   lines = "",
   batch_source = "attach endpoints lines request upload",
   batches = "answer batch_source endpoints lines pager poll service",
-  files = "download endpoints pager remote upload",
-  models = "answer attach endpoints http operations pager request stream tools",
+  tunings = "endpoints pager request service",
+  auth_tokens = "endpoints request service",
+  file_search_stores = "download endpoints operations pager service upload",
+  files = "download endpoints pager remote request service upload",
+  models = "answer attach endpoints http operations pager request service stream tools",
   chats = "answer models request",
   structured = "",
   tools = "request",
-  client = "batches caches chats core files http loop models operations reuse tasks",
+  client = "auth_tokens batches caches chats core file_search_stores files http loop models operations reuse tasks "
+    .. "tunings",
   init = "client core loop tools",
 }
 
