@@ -157,12 +157,14 @@ build/bench/base64 build/bench/measure: build/bench/%: bench/%.c bench/common.c 
 	@mkdir -p $(@D)
 	$(BENCH_COMPILE) -o $@ $(filter %.c,$^) $(BENCH_CORE) $(LIBS)
 
+bench-programs: $(BENCH_PROGRAMS)
+
 bench bench-peers: all
 	@sh scripts/setup $@
-	@$(MAKE) --no-print-directory -s $(BENCH_PROGRAMS)
+	@$(MAKE) --no-print-directory -s bench-programs
 	@eval "$$(sh scripts/env)" && lua5.4 bench/run.lua $(@:bench%=%)
 
-.PHONY: bench bench-peers
+.PHONY: bench bench-peers bench-programs
 # End of the benchmark.
 
 demo:

@@ -81,14 +81,14 @@ end
 
 --- Starts the server on a core of its own.
 ---@param core integer
+---@param video string|nil  the file that will be uploaded, whose SHA-256 it says it has got
 ---@return table server  plain, tls: base URLs; roots: the directory that vouches for it; counters(), quit()
-function prepare.server(core)
+function prepare.server(core, video)
   certificates()
-  local video = prepare.file("video", 1000)
-  local digest = prepare.output("openssl dgst -sha256 -binary " .. quote(video) .. " | base64"):gsub("%s", "")
+  local digest = video and prepare.output("openssl dgst -sha256 -binary " .. quote(video) .. " | base64"):gsub("%s", "")
   local form = ("exec taskset -c %d D/server --sha256 %s --cert D/tls/server.pem --key D/tls/server.key")
     :gsub("D/", DIR .. "/")
-  local pipe = assert(io.popen(form:format(core, digest), "r"))
+  local pipe = assert(io.popen(form:format(core, digest or "unknown"), "r"))
   local server = { roots = DIR .. "/tls/roots" }
   server.plain = "http://127.0.0.1:" .. assert(pipe:read "*l"):match "%d+$"
   server.tls = "https://127.0.0.1:" .. assert(pipe:read "*l"):match "%d+$"

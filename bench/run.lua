@@ -5,73 +5,13 @@
 package.path = "./?.lua;" .. package.path
 local aims = require "bench.aims"
 local prepare = require "bench.prepare"
+local programs = require "bench.programs"
 local report = require "bench.report"
 
 local rounds = tonumber(os.getenv "ROUNDS" or 7)
 local only = tonumber(os.getenv "AIM")
 local server_core = tonumber(os.getenv "SERVER_CORE" or 0)
 local client_core = tonumber(os.getenv "CLIENT_CORE" or 1)
-
-local PROGRAMS = {
-  limit = prepare.dir .. "/limit",
-  ours = "lua5.4 bench/client.lua",
-  luasocket = "lua5.4 bench/peers/luasocket.lua",
-  js = "node bench/peers/genai.mjs",
-  base64 = prepare.dir .. "/base64",
-  lua = "lua5.4 -e ''",
-}
-
-local function command_of(run, server)
-  local words = { ("%s/measure %d"):format(prepare.dir, client_core) }
-  if run.traced then
-    words[#words + 1] = ("strace -f -c -o %s/strace"):format(prepare.dir)
-  end
-  words[#words + 1] = PROGRAMS[run.program]
-  for _, word in ipairs(run) do
-    words[#words + 1] = prepare.quote((tostring(word):gsub("%$(%w+)", server)))
-  end
-  return table.concat(words, " ")
-end
-
--- How many system calls strace has counted.
-local function system_calls()
-  local total
-  for line in io.lines(prepare.dir .. "/strace") do
-    total = line:match "^100%.00%s+%S+%s+%d*%s+(%d+).*total$" or total
-  end
-  return tonumber(total)
-end
-
--- What has come to the server must be what was to be sent.
-local function check(name, run, counters)
-  for what, wanted in pairs(run.arrives or {}) do
-    local enough = counters[what] == wanted or (what == "body" and counters.body >= wanted)
-    if not enough then
-      error(("%s: %d %s arrived, not %d"):format(name, counters[what], what, wanted), 0)
-    end
-  end
-end
-
--- Runs a program once -> its figures.
-local function sample(name, run, server)
-  if run.before then
-    server.get(run.before)
-  end
-  server.counters()
-  local text = prepare.output(command_of(run, server))
-  local figures = server.counters()
-  check(name, run, figures)
-  for line in text:gmatch "[^\n]+" do
-    local figure, value = line:match "^([%w_]+) ([%d.e+-]+)$"
-    if figure then
-      figures[figure] = tonumber(value)
-    end
-  end
-  if run.traced then
-    figures.calls = system_calls()
-  end
-  return figures
-end
 
 -- In every round each program runs once; every other round goes backwards.
 local function measure(aim, server)
@@ -84,14 +24,15 @@ local function measure(aim, server)
     samples[round] = {}
     for i = 1, #names do
       local name = names[round % 2 == 0 and #names + 1 - i or i]
-      samples[round][name] = sample(("aim %d, %s"):format(aim.number, name), aim.runs[name], server)
+      local label = ("aim %d, %s"):format(aim.number, name)
+      samples[round][name] = programs.sample(label, aim.runs[name], server, client_core)
     end
   end
   return samples
 end
 
 local with_peers = arg[1] == "-peers"
-local server = prepare.server(server_core)
+local server = prepare.server(server_core, prepare.file("video", 1000))
 local all = {}
 report.head(rounds)
 for _, aim in ipairs(aims(prepare, with_peers)) do
