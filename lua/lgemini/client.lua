@@ -428,6 +428,28 @@ function methods.sleep(self, seconds)
   return self.tasks:sleep(seconds)
 end
 
+--- For a foreign loop: one descriptor that is readable when there is work for step, new tasks, cancelled ones and times
+--- that are up included. cqueues.poll takes a client as it is.
+---@return integer|nil  nil where the system has neither epoll nor kqueue: step when timeout() is over
+function methods.pollfd(self)
+  options.check_object(self, Client, "client.pollfd")
+  return self.loop:pollfd()
+end
+
+--- What to wait for on the descriptor: that it is readable.
+---@return "r"
+function methods.events(self)
+  options.check_object(self, Client, "client.events")
+  return "r"
+end
+
+--- For a foreign loop: how long it may wait before the next step, where the descriptor says nothing before.
+---@return number|nil  seconds, 0 for not at all, nil for any time
+function methods.timeout(self)
+  options.check_object(self, Client, "client.timeout")
+  return self.loop:timeout()
+end
+
 -- Life -----------------------------------------------------------------------------------------
 
 --- Ends what is in flight, as cancelled. The client is of no use afterwards; closing twice is fine. Its tasks go on,

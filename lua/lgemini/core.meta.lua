@@ -413,9 +413,15 @@ function Loop:next() end
 ---@return number|nil seconds  0: not at all; nil: for ever
 function Loop:timeout() end
 
---- The descriptor to wait on: readable when a socket is ready.
+--- The descriptor to wait on: readable when a socket is ready, and at the alarm.
 ---@return integer|nil fd  nil where the system has none
 function Loop:fd() end
+
+--- Makes the descriptor readable in so many seconds, once, in place of the alarm before.
+---@param seconds number|nil  0: now; nil: takes it back
+---@return true|nil
+---@return lgemini.core.Failure|nil err  "io"
+function Loop:alarm(seconds) end
 
 --- Ends its exchanges as cancelled and closes its connections.
 function Loop:close() end

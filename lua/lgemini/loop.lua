@@ -40,6 +40,9 @@ function loop.new(core)
     alive = 0,       -- tasks that have not ended
     problems = { first = 1, last = 0 }, -- errors that nobody took, to be raised
     turns = 0,
+    outside = 0,     -- waiters outside of tasks that were woken and have not seen it yet
+    foreign = false, -- somebody waits on the descriptor
+    alerted = false, -- the descriptor is readable already
   }, loop)
 end
 
@@ -79,6 +82,24 @@ end
 
 -- Waiting and waking ---------------------------------------------------------------------------
 
+-- A foreign loop that waits on the descriptor is told that there is work; within a step that is done at its end.
+local function alert(self)
+  if self.foreign and not self.alerted and self.driver then
+    self.alerted = true
+    self.driver:alarm(0)
+  end
+end
+
+-- The descriptor is readable when there is something to do again.
+local function set_alarm(self)
+  self.alerted = false
+  if self.foreign and self.driver then
+    local seconds = self:timeout()
+    self.driver:alarm(seconds)
+    self.alerted = seconds == 0
+  end
+end
+
 local function push(queue, task)
   queue.last = queue.last + 1
   queue[queue.last] = task
@@ -115,7 +136,10 @@ local function wake(self, waiter)
     forget(self, waiter)
     if waiter.coroutine then
       push(self.ready, waiter)
+    else
+      self.outside = self.outside + 1 -- until it has seen it
     end
+    alert(self)
   end
 end
 
@@ -180,6 +204,7 @@ local function suspend(self, waiter, hook)
     end
     if stuck or not ok then
       abandon(self, waiter)
+      self.outside = self.outside - 1
       if stuck then
         errors.misuse(problem)
       end
@@ -188,6 +213,7 @@ local function suspend(self, waiter, hook)
       host_turn(self, hook)
     end
   end
+  self.outside = self.outside - 1
 end
 
 -- Who is to wait now. A wait that failed before it began (5.1 cannot yield inside pcall) has left its traces.
@@ -389,6 +415,7 @@ function loop:spawn(fn, ...)
   local task = task_class.new(self, fn, ...)
   self.alive = self.alive + 1
   push(self.later, task)
+  alert(self)
   return task
 end
 
@@ -574,6 +601,7 @@ end
 function turn(self, finish, max_wait)
   local outer, wait, ran = self.finish, longest_wait(self, max_wait), 0
   self.finish = finish
+  self.alerted = true
   self.turns = self.turns + 1
   if finish and self.turns % 2 == 0 then
     ran = run_ready(self, finish)
@@ -583,6 +611,7 @@ function turn(self, finish, max_wait)
     ran = ran + run_ready(self, finish)
   end
   self.finish = outer
+  set_alarm(self)
   return moved + ran
 end
 
@@ -602,6 +631,7 @@ end
 function loop:begin()
   if not active then
     move(self, nil, 0)
+    set_alarm(self)
   end
 end
 
@@ -671,21 +701,32 @@ function loop:run(hook)
   raise_problem(self)
 end
 
+-- Seconds between two steps where no descriptor says that there is something.
+local LOOK = 0.01
+
 --- Seconds until a step has something to do by itself; nil for never.
 ---@return number|nil
 function loop:timeout()
   local first, wait = self.timers:first(), self.driver and self.driver:timeout()
-  if has_ready(self) then
+  if has_ready(self) or self.outside > 0 then
     return 0
   elseif first then
-    return math.min(wait or math.huge, math.max(0, first.instant - self.now()))
+    wait = math.min(wait or math.huge, math.max(0, first.instant - self.now()))
+  end
+  if self.driver and not self.driver:fd() and next(self.waiters) then
+    wait = math.min(wait or math.huge, LOOK)
   end
   return wait
 end
 
---- The descriptor that is readable when there is work; nil where the system has no such thing.
+--- The descriptor that is readable when there is work, new tasks and instants included; nil where the system has no
+--- such thing, and when all clients are closed.
 ---@return integer|nil
 function loop:pollfd()
+  if not self.foreign then
+    self.foreign = true
+    set_alarm(self)
+  end
   return self.driver and self.driver:fd()
 end
 

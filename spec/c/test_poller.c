@@ -17,13 +17,16 @@
 #define gem_poller_close polled_close
 #define gem_poller_set polled_set
 #define gem_poller_wait polled_wait
+#define gem_poller_alarm polled_alarm
 double gem_now(void);
 int gem_poller_open(struct gem_poller *poller, const struct gem_mem *mem, struct gem_err *err);
 void gem_poller_close(struct gem_poller *poller);
 int gem_poller_set(struct gem_poller *poller, int fd, int events, int tag, struct gem_err *err);
 int gem_poller_wait(struct gem_poller *poller, double seconds, struct gem_ready *ready, int max, struct gem_err *err);
+int gem_poller_alarm(struct gem_poller *poller, double seconds, struct gem_err *err);
 #include "../../src/net/poller.c"
 #undef gem_now
+#undef gem_poller_alarm
 #undef gem_poller_open
 #undef gem_poller_close
 #undef gem_poller_set
@@ -353,6 +356,36 @@ static void test_poll_alone(void)
     close_pair(pair);
 }
 
+/* Whether the queue's descriptor is readable within so many milliseconds. */
+static bool readable(int ms)
+{
+    struct pollfd p = {poller.fd, POLLIN, 0};
+    return poll(&p, 1, ms) == 1 && p.revents == POLLIN;
+}
+
+static void test_an_alarm_makes_the_queue_readable(void)
+{
+    struct gem_ready ready[4];
+    int before = open_descriptors();
+    v = &variants[0];
+    CHECK(polled_alarm(&poller, 0, &err) == 0);
+    CHECK(v->open(&poller, gem_mem_default(), &err) == 0);
+    if (poller.fd < 0) {
+        v->close(&poller);
+        return;
+    }
+    CHECK(gem_poller_alarm(&poller, HUGE_VAL, &err) == 0 && poller.alarm == -1); /* costs nothing before the first */
+    CHECK(gem_poller_alarm(&poller, 0, &err) == 0 && readable(10000));
+    CHECK(gem_poller_alarm(&poller, 0, &err) == 0 && readable(10000)); /* it stays until the next wait */
+    CHECK(v->wait(&poller, 0, ready, 4, &err) == 0 && !readable(0));   /* which tells of no descriptor */
+    CHECK(gem_poller_alarm(&poller, 0.02, &err) == 0 && !readable(0) && readable(10000));
+    CHECK(gem_poller_alarm(&poller, 3600, &err) == 0 && !readable(0)); /* in place of the one before */
+    CHECK(gem_poller_alarm(&poller, 0, &err) == 0 && gem_poller_alarm(&poller, HUGE_VAL, &err) == 0 && !readable(20));
+    CHECK(gem_poller_alarm(&poller, 1e300, &err) == 0 && !readable(0)); /* as good as never */
+    v->close(&poller);
+    CHECK(open_descriptors() == before);
+}
+
 int main(void)
 {
     RUN(test_reports_what_is_ready);
@@ -366,5 +399,6 @@ int main(void)
     RUN(test_time_goes_on);
     RUN(test_the_system_may_refuse);
     RUN(test_poll_alone);
+    RUN(test_an_alarm_makes_the_queue_readable);
     return check_done();
 }

@@ -63,6 +63,7 @@ local function new_world()
     return first and math.max(0, world.due[first].instant - world.now)
   end
   function loop.fd() return "the descriptor" end
+  function loop.alarm() return true end
   function loop:close() self.closed = true end
   function loop.add() end
 

@@ -15,7 +15,7 @@ local function read_file(path)
 end
 
 local function names_in(folder)
-  local list, pipe = {}, assert(io.popen("ls " .. folder, "r"))
+  local list, pipe = {}, assert(io.popen("ls -p " .. folder .. " | grep -v /", "r"))
   for name in pipe:lines() do
     list[#list + 1] = folder .. "/" .. name
   end

@@ -117,11 +117,24 @@ static int loop_fd(lua_State *L)
     return 1;
 }
 
+/* alarm(seconds or nil): the descriptor is readable then, for a foreign loop; nil takes it back. true, or nil, err */
+static int loop_alarm(lua_State *L)
+{
+    struct gem_err err;
+    struct lgem_loop *l = check_open(L);
+    double seconds = lua_isnoneornil(L, 2) ? HUGE_VAL : lgem_checkseconds(L, 2);
+    if (gem_poller_alarm(&l->loop.poller, seconds, &err) < 0)
+        return lgem_fail(L, &err);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
 void lgem_open_loop(lua_State *L)
 {
     static const luaL_Reg methods[] = {
         {"add", loop_add},         {"step", loop_step}, {"next", loop_next},
-        {"timeout", loop_timeout}, {"fd", loop_fd},     {NULL, NULL},
+        {"timeout", loop_timeout}, {"fd", loop_fd},     {"alarm", loop_alarm},
+        {NULL, NULL},
     };
     static const luaL_Reg functions[] = {{"new", loop_new}, {NULL, NULL}};
     lgem_type(L, LGEM_LOOP, methods, loop_close);

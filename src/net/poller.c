@@ -6,6 +6,7 @@
 #include "poller.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include <poll.h>
 #elif defined(__linux__) && !defined(GEM_USE_KQUEUE)
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || \
     defined(GEM_USE_KQUEUE)
 #include <fcntl.h>
@@ -27,6 +29,8 @@
 #endif
 
 enum { BATCH = 64 }; /* reports taken from the kernel at once */
+
+#define LONGEST 1e9 /* seconds of an alarm; more is never */
 
 double gem_now(void)
 {
@@ -47,9 +51,12 @@ static int fail(const char *what, struct gem_err *err)
 
 void gem_poller_close(struct gem_poller *poller)
 {
-    if (poller->fd >= 0)
+    if (poller->fd >= 0) {
         close(poller->fd);
-    poller->fd = -1;
+        if (poller->alarm >= 0)
+            close(poller->alarm);
+    }
+    poller->fd = poller->alarm = -1;
 }
 
 #endif
@@ -65,7 +72,7 @@ int gem_poller_open(struct gem_poller *poller, const struct gem_mem *mem, struct
     (void)err;
     memset(poller, 0, sizeof *poller);
     poller->mem = mem;
-    poller->fd = -1;
+    poller->fd = poller->alarm = -1;
     return 0;
 }
 
@@ -117,6 +124,12 @@ int gem_poller_set(struct gem_poller *poller, int fd, int events, int tag, struc
     return 0;
 }
 
+int gem_poller_alarm(struct gem_poller *poller, double seconds, struct gem_err *err)
+{
+    (void)poller, (void)seconds, (void)err;
+    return 0;
+}
+
 int gem_poller_wait(struct gem_poller *poller, double seconds, struct gem_ready *ready, int max,
                     struct gem_err *err)
 {
@@ -161,6 +174,7 @@ int gem_poller_open(struct gem_poller *poller, const struct gem_mem *mem, struct
 {
     memset(poller, 0, sizeof *poller);
     poller->mem = mem;
+    poller->alarm = -1;
     poller->fd = kqueue();
     if (poller->fd < 0)
         return fail("kqueue", err);
@@ -183,6 +197,20 @@ int gem_poller_set(struct gem_poller *poller, int fd, int events, int tag, struc
     return 0;
 }
 
+int gem_poller_alarm(struct gem_poller *poller, double seconds, struct gem_err *err)
+{
+    struct kevent ev;
+    bool on = seconds <= LONGEST;
+    if (!on && !poller->armed)
+        return 0;
+    EV_SET(&ev, 0, EVFILT_TIMER, on ? EV_ADD | EV_ONESHOT : EV_DELETE, 0, on ? (intptr_t)(seconds * 1000 + 0.999) : 0,
+           NULL);
+    if (kevent(poller->fd, &ev, 1, NULL, 0, NULL) < 0 && on)
+        return fail("kevent", err);
+    poller->armed = on;
+    return 0;
+}
+
 int gem_poller_wait(struct gem_poller *poller, double seconds, struct gem_ready *ready, int max,
                     struct gem_err *err)
 {
@@ -195,6 +223,10 @@ int gem_poller_wait(struct gem_poller *poller, double seconds, struct gem_ready 
     int count = 0;
     for (int i = 0; i < n; i++) {
         int events = got[i].filter == EVFILT_WRITE ? GEM_WRITABLE : GEM_READABLE;
+        if (got[i].filter == EVFILT_TIMER) {
+            poller->armed = false;
+            continue;
+        }
         if (got[i].flags & EV_ERROR)
             events |= GEM_TROUBLE;
         count = report(ready, count, (int)got[i].ident, events, (int)(intptr_t)got[i].udata);
@@ -208,6 +240,7 @@ int gem_poller_open(struct gem_poller *poller, const struct gem_mem *mem, struct
 {
     memset(poller, 0, sizeof *poller);
     poller->mem = mem;
+    poller->alarm = -1;
     poller->fd = epoll_create1(EPOLL_CLOEXEC);
     return poller->fd < 0 ? fail("epoll", err) : 0;
 }
@@ -228,6 +261,37 @@ int gem_poller_set(struct gem_poller *poller, int fd, int events, int tag, struc
     return 0;
 }
 
+static int open_alarm(struct gem_poller *poller)
+{
+    struct epoll_event ev = {.events = EPOLLIN};
+    poller->alarm = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (poller->alarm < 0)
+        return -1;
+    ev.data.u64 = (uint32_t)poller->alarm;
+    return epoll_ctl(poller->fd, EPOLL_CTL_ADD, poller->alarm, &ev);
+}
+
+/* Setting a timer takes back what it has reported. */
+int gem_poller_alarm(struct gem_poller *poller, double seconds, struct gem_err *err)
+{
+    struct itimerspec t = {0};
+    bool on = seconds <= LONGEST;
+    if (!on && !poller->armed)
+        return 0;
+    if (poller->alarm < 0 && open_alarm(poller) < 0)
+        return fail("timerfd", err);
+    if (on) {
+        t.it_value.tv_sec = (time_t)seconds;
+        t.it_value.tv_nsec = (long)((seconds - (double)t.it_value.tv_sec) * 1e9);
+        if (t.it_value.tv_sec == 0 && t.it_value.tv_nsec == 0)
+            t.it_value.tv_nsec = 1; /* zero would be never */
+    }
+    if (timerfd_settime(poller->alarm, 0, &t, NULL) < 0)
+        return fail("timerfd", err);
+    poller->armed = on;
+    return 0;
+}
+
 int gem_poller_wait(struct gem_poller *poller, double seconds, struct gem_ready *ready, int max,
                     struct gem_err *err)
 {
@@ -236,14 +300,21 @@ int gem_poller_wait(struct gem_poller *poller, double seconds, struct gem_ready 
     int n = epoll_wait(poller->fd, got, max < BATCH ? max : BATCH, ms);
     if (n < 0)
         return errno == EINTR ? 0 : fail("epoll", err);
+    int count = 0;
     for (int i = 0; i < n; i++) {
         uint32_t e = got[i].events;
-        ready[i].fd = (int)(uint32_t)got[i].data.u64;
-        ready[i].tag = (int)(got[i].data.u64 >> 32);
-        ready[i].events = (e & EPOLLIN ? GEM_READABLE : 0) | (e & EPOLLOUT ? GEM_WRITABLE : 0) |
-                          (e & (EPOLLERR | EPOLLHUP) ? GEM_TROUBLE : 0);
+        int fd = (int)(uint32_t)got[i].data.u64;
+        if (fd == poller->alarm) {
+            gem_poller_alarm(poller, HUGE_VAL, err);
+            continue;
+        }
+        ready[count].fd = fd;
+        ready[count].tag = (int)(got[i].data.u64 >> 32);
+        ready[count].events = (e & EPOLLIN ? GEM_READABLE : 0) | (e & EPOLLOUT ? GEM_WRITABLE : 0) |
+                              (e & (EPOLLERR | EPOLLHUP) ? GEM_TROUBLE : 0);
+        count++;
     }
-    return n;
+    return count;
 }
 
 #endif

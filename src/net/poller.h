@@ -5,6 +5,7 @@
 #ifndef GEM_NET_POLLER_H
 #define GEM_NET_POLLER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "../core/err.h"
@@ -23,6 +24,8 @@ struct gem_watch; /* poll only: one descriptor's interest */
 struct gem_poller {
     const struct gem_mem *mem;
     int fd;                    /* of the kernel's queue; -1 with poll */
+    int alarm;                 /* epoll only: a timer in the queue; -1 before the first alarm */
+    bool armed;
     struct gem_watch *watches; /* poll only */
     size_t count, capacity;
     void *polled;              /* poll only: the array that poll takes */
@@ -37,6 +40,10 @@ void gem_poller_close(struct gem_poller *poller);
 
 /* Watches fd for events (readable, writable) from now on; 0 forgets it. tag comes back with each report. */
 int gem_poller_set(struct gem_poller *poller, int fd, int events, int tag, struct gem_err *err);
+
+/* Makes the queue's descriptor readable in so many seconds (0 now, HUGE_VAL never), for who waits on it from outside;
+ * one alarm at a time, which the next wait takes back when it has come. Nothing with poll, which has no descriptor. */
+int gem_poller_alarm(struct gem_poller *poller, double seconds, struct gem_err *err);
 
 /* Waits at most `seconds` (0 looks only) and fills at most max reports, one for each descriptor. Returns how many; 0
  * also when a signal came in between. -1 on failure. */

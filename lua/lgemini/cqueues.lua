@@ -1,0 +1,32 @@
+--- lgemini in programs on cqueues. Two ways, which may be mixed:
+--
+--   controller:wrap(function() require("lgemini.cqueues").drive(client) end)
+--     moves the client's tasks beside the program's own coroutines;
+--   Client{ wait = require("lgemini.cqueues").wait }
+--     lets any coroutine of the controller call the library as if it waited.
+
+local cqueues = require "cqueues"
+
+local adapter = {}
+
+--- Moves the client's tasks until none is left. Call it in a coroutine of a cqueues controller.
+---@param client lgemini.Client
+---@param budget number|nil  seconds of work at a time, 0.005 when left out; others have their turn in between
+function adapter.drive(client, budget)
+  while client:step(budget or 0.005) do
+    cqueues.poll(client)
+  end
+end
+
+--- For Client{ wait = }.
+---@param fd integer|nil
+---@param seconds number
+function adapter.wait(fd, seconds)
+  if fd then
+    cqueues.poll({ pollfd = fd, events = "r" }, seconds)
+  else
+    cqueues.sleep(seconds)
+  end
+end
+
+return adapter

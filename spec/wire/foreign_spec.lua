@@ -1,0 +1,222 @@
+-- Loops that are not ours: the descriptor that says when to step, cqueues, luv, a plain select, a host's own scheduler.
+local cqueues = require "cqueues"
+local emulator = require "spec.support.emulator"
+local gemini = require "lgemini"
+local luv = require "luv"
+local program = require "spec.support.program"
+
+local MODEL = "gemini-3.5-flash"
+
+describe("in a foreign loop", function()
+  local em, client, options
+
+  setup(function() em = emulator.start {} end)
+  teardown(function() em:stop() end)
+  before_each(function()
+    em:clear()
+    options = { api_key = "k", loop = gemini.Loop(), http_options = { base_url = em.url } }
+    client = gemini.Client(options)
+  end)
+  after_each(function()
+    client:close()
+    client, options = nil, nil
+  end)
+
+  local function ask()
+    return assert(client.models:generate_content { model = MODEL, contents = "Name a river." }).text
+  end
+
+  local function read()
+    local stream, texts = client.models:generate_content_stream { model = MODEL, contents = "[long]" }, {}
+    for text in stream:texts() do texts[#texts + 1] = text end
+    return table.concat(texts)
+  end
+
+  -- Whether the descriptor is readable within so many seconds.
+  local function readable(seconds)
+    return cqueues.poll({ pollfd = client:pollfd(), events = "r" }, seconds or 0) ~= (seconds or 0)
+  end
+
+  describe("the descriptor", function()
+    before_each(function()
+      client:pollfd()
+      client:step()
+    end)
+
+    it("is quiet while there is nothing to do", function()
+      assert.equal("r", client:events())
+      assert.is_nil(client:timeout())
+      assert.is_false(readable())
+      client:step()
+      assert.is_false(readable(0.02))
+    end)
+
+    it("tells of a new task", function()
+      client:spawn(function() end)
+      assert.is_true(readable())
+      assert.equal(0, client:timeout())
+      client:step()
+      assert.is_false(readable())
+    end)
+
+    it("tells of one that goes on in the next step", function()
+      local task = client:spawn(function() coroutine.yield() end)
+      client:step()
+      assert.is_true(readable())
+      client:step()
+      assert.is_true(task.done)
+      assert.is_false(readable())
+    end)
+
+    it("tells of one that was cancelled", function()
+      local task = client:spawn(function() return client:sleep(1000) end)
+      client:step()
+      assert.is_false(readable())
+      task:cancel()
+      assert.is_true(readable())
+      client:step()
+      assert.is_true(task.done)
+      assert.is_false(readable())
+    end)
+
+    it("tells of an instant that has come", function()
+      local task = client:spawn(function() return client:sleep(0.03) end)
+      client:step()
+      assert.is_false(readable())
+      assert.is_true(client:timeout() <= 0.03)
+      assert.is_true(readable(30))
+      repeat client:step() until task.done
+      assert.is_false(readable())
+    end)
+
+    it("is all that is needed: nothing is asked of the clock", function()
+      local task, steps = client:spawn(function() return ask() == ask() and read() end), 0
+      while not task.done do
+        assert.is_true(readable(30))
+        client:step(0.001)
+        steps = steps + 1
+      end
+      assert.equal(task:result(), read())
+      assert.is_true(steps < 1000)
+    end)
+
+    it("is none when the client is closed", function()
+      client:close()
+      assert.is_nil(client:pollfd())
+    end)
+  end)
+
+  it("cqueues polls a client as it is", function()
+    local task = client:spawn(read)
+    local controller = cqueues.new()
+    controller:wrap(function()
+      while not task.done do
+        cqueues.poll(client)
+        client:step(0.001)
+      end
+    end)
+    assert(controller:loop(30))
+    assert.equal(read(), task:result())
+  end)
+
+  describe("of cqueues", function()
+    local adapter = require "lgemini.cqueues"
+
+    it("drive moves tasks beside other coroutines", function()
+      local task, ticks = client:spawn(function() return client:sleep(0.05) and read() end), 0
+      local controller = cqueues.new()
+      controller:wrap(function() adapter.drive(client) end)
+      controller:wrap(function()
+        while not task.done do
+          cqueues.sleep(0.005)
+          ticks = ticks + 1
+        end
+      end)
+      assert(controller:loop(30))
+      assert.equal(read(), task:result())
+      assert.is_true(ticks > 3)
+    end)
+
+    it("wait lets any of its coroutines call as if it waited, many at once", function()
+      client:close()
+      options.wait = adapter.wait
+      client = gemini.Client(options)
+      local controller, results = cqueues.new(), {}
+      for i = 1, 8 do
+        controller:wrap(function() results[i] = i % 2 == 0 and ask() or read() end)
+      end
+      controller:wrap(function()
+        client:sleep(0.05)
+        results.slept = true
+      end)
+      assert(controller:loop(30))
+      assert.is_true(results.slept)
+      for i = 3, 8 do assert.equal(results[i - 2], results[i]) end
+    end)
+  end)
+
+  it("of a host that only sleeps, its wait is asked", function()
+    client:close()
+    local waits = 0
+    options.wait = function(fd, seconds)
+      waits = waits + 1
+      assert.is_number(fd)
+      cqueues.sleep(math.min(seconds, 0.002))
+    end
+    client = gemini.Client(options)
+    assert.is_string(ask())
+    assert.is_true(waits > 0)
+    local task = client:spawn(function() return coroutine.wrap(ask)() end) -- which would raise without
+    client:run()
+    assert.is_string(task:result())
+    waits = 0
+    assert.is_string(client:spawn(ask):wait())
+    assert.is_true(waits > 0)
+  end)
+
+  describe("of luv", function()
+    local adapter = require "lgemini.luv"
+
+    it("attach moves tasks while it runs", function()
+      local task, idle = client:spawn(read), 0
+      adapter.attach(client, { on_idle = function(handle)
+        idle = idle + 1
+        handle:close()
+        handle:close()
+      end })
+      luv.run()
+      assert.equal(1, idle)
+      assert.equal(read(), task:result())
+    end)
+
+    it("attach does so without a descriptor, too", function()
+      client.pollfd = function() end
+      local task = client:spawn(function() return client:sleep(0.02) and ask() end)
+      adapter.attach(client, { on_idle = function(handle) handle:close() end })
+      luv.run()
+      assert.is_string(task:result())
+    end)
+
+    it("on_error takes what nobody else takes", function()
+      client:spawn(function() error("broken", 0) end)
+      local problem, handle
+      handle = adapter.attach(client, { on_error = function(err)
+        problem = err
+        handle:close()
+      end })
+      luv.run()
+      assert.matches("^broken", problem)
+    end)
+  end)
+
+  for _, name in ipairs { "cqueues", "luv", "poll" } do
+    it("examples/loops/" .. name .. ".lua goes on with its own work #plain", function()
+      local result = program.run("examples/loops/" .. name .. ".lua", { together = true,
+        env = { GOOGLE_GEMINI_BASE_URL = em.url, GEMINI_API_KEY = "k" } })
+      assert.equal(0, result.code, result.out)
+      assert.matches(name == "poll" and "a visitor" or "meanwhile", result.out)
+      local _, chunks = result.out:gsub("\t%d+\n", "")
+      assert.is_true(chunks > 10, result.out)
+    end)
+  end
+end)
