@@ -423,8 +423,11 @@ end
 ---@field prompt_feedback table?
 ---@field model_version string?
 ---@field response_id string?
----@field parsed any  the text as JSON where the request asked for application/json and it is JSON; else nil
+---@field parsed any  the text as JSON where the request asked for JSON and it is some; where it asked for one of an
+--- enumeration, that one; else nil
 ---@field reason string?  one line on why there is no text, or why it is cut or blocked or not the JSON asked for
+---@field citations lgemini.Citation[]  what in its text is from where: search, maps, files, quotations
+---@field sources lgemini.Source[]
 ---@field uploads table[]  what local files became
 ---@field automatic_function_calling_history lgemini.Content[]  where functions were run: what was asked, and all calls
 --- and results before this answer
@@ -432,7 +435,7 @@ end
 local Response = { __name = "lgemini.GenerateContentResponse" }
 metatables.GenerateContentResponse = Response
 
--- What belongs to a response and did not come in its body: response -> { uploads=, transport=, json= }.
+-- What belongs to a response and did not come in its body: response -> { uploads=, transport=, json=, enum=, calls= }.
 local beside = setmetatable({}, { __mode = "k" })
 -- response -> { text=, value=, problem= }
 local parsed = setmetatable({}, { __mode = "k" })
@@ -514,6 +517,14 @@ function get.uploads(self)
   return beside[self] and beside[self].uploads or {}
 end
 
+function get.citations(self)
+  return require("lgemini.grounding").citations(self)
+end
+
+function get.sources(self)
+  return require("lgemini.grounding").sources(self)
+end
+
 function get.automatic_function_calling_history(self)
   return beside[self] and beside[self].calls or {}
 end
@@ -525,7 +536,9 @@ end
 -- The text as JSON, or nil and what is wrong; nil alone where no JSON was asked for.
 local function parse(self)
   local text = self.text
-  if text == "" or not (beside[self] and beside[self].json) then return nil end
+  local facts = beside[self] or {}
+  if facts.enum and text ~= "" then return text end
+  if text == "" or not facts.json then return nil end
   local done = parsed[self]
   if not done or done.text ~= text then
     done = { text = text }

@@ -191,7 +191,7 @@ local function facts_of(args)
   if not mime_type and (config.response_schema ~= nil or config.response_json_schema ~= nil) then
     mime_type = request.JSON
   end
-  return { uploads = {}, json = mime_type == request.JSON }
+  return { uploads = {}, json = mime_type == request.JSON, enum = mime_type == "text/x.enum" }
 end
 
 -- The decoded answer of a call that is not a stream.

@@ -476,7 +476,9 @@ function builders.generate(args, config)
   local ok
   ok, err = spread(args.config, config, tree, schema.type("GenerationConfig"), nested)
   if not ok then return nil, err end
-  if not nested.responseMimeType and (nested.responseSchema or nested.responseJsonSchema) then
+  if nested.responseSchema and nested.responseJsonSchema then
+    return invalid(new_walk "config.response_schema", ": there is response_json_schema, too", "one of them is needed")
+  elseif not nested.responseMimeType and (nested.responseSchema or nested.responseJsonSchema) then
     nested.responseMimeType = json.quote(request.JSON)
   end
   if next(nested) ~= nil then tree.generationConfig = nested end

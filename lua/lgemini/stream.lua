@@ -344,6 +344,14 @@ function methods.texts(self)
   end, nil, nil, self
 end
 
+--- The elements of an array in an answer that is JSON, each as soon as it is complete: `for recipe in
+--- stream:items "recipes" do`. Raises where the stream fails, the answer is cut or blocked, or there is no such array.
+---@param path string|string[]|nil  names from the outside in, "menu.dishes"; nil where the answer is the array
+function methods.items(self, path)
+  options.check_object(self, Stream, "stream.items")
+  return require("lgemini.items").each(self, path), nil, nil, self
+end
+
 --- Ends the stream at once, wherever it is. Closing twice is fine.
 function methods.close(self)
   options.check_object(self, Stream, "stream.close")

@@ -58,8 +58,9 @@ local LUA_ARROWS = {
   errors = "", json = "", limits = "", media = "", options = "", ordered = "", parts = "", retry = "", schema = "",
   request = "core structured tools", endpoints = "", poll = "", http = "",
   timers = "", task = "", loop = "task", tasks = "loop", journal = "", reuse = "",
-  answer = "core", -- base64
-  stream = "answer http",
+  answer = "core grounding", -- base64
+  grounding = "", items = "",
+  stream = "answer http items",
   pager = "answer endpoints http",
   operations = "answer endpoints http poll",
   source = "",
