@@ -55,6 +55,17 @@ function errors.new(code, message, status, details)
   }, mt)
 end
 
+--- An error as interactions have it: its code is a word.
+---@param code integer HTTP status
+---@param word string such as "invalid_request"
+---@param message string
+---@return table
+function errors.plain(code, word, message)
+  local object = { error = { code = word, message = message } }
+  return setmetatable({ code = code, content_type = "application/json; charset=UTF-8", object = object,
+    body = json.encode(object) }, mt)
+end
+
 --- 400 with the field that is wrong.
 ---@param message string
 ---@param field? string path in proto spelling

@@ -9,9 +9,10 @@ events.__index = events
 --- Opens the answer.
 ---@param ex table exchange
 ---@param pace table
+---@param sse? boolean whatever the query says
 ---@return table events
-function events.new(ex, pace)
-  local sse = ex.query.alt == "sse"
+function events.new(ex, pace, sse)
+  sse = sse or ex.query.alt == "sse"
   ex:open(200, {
     ["content-type"] = sse and "text/event-stream" or "application/json; charset=UTF-8",
     ["content-disposition"] = "attachment", vary = "Origin, X-Origin, Referer",
@@ -68,6 +69,12 @@ function events:send(value)
   ex:write(text)
   ex.entry.events = sent + 1
   return true
+end
+
+--- Sends text that is no answer: what ends the streams of interactions.
+---@param text string
+function events:mark(text)
+  self.ex:write("data: " .. text .. "\r\n\r\n")
 end
 
 --- Ends the stream.

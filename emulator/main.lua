@@ -9,6 +9,7 @@ local certificate = require "certificate"
 local clock = require "clock"
 local faults = require "faults"
 local files = require "files"
+local interactions = require "interactions"
 local json = require "json"
 local pace = require "pace"
 local record = require "record"
@@ -132,6 +133,7 @@ local emu = {
 }
 emu.files, emu.uploads, emu.pace = files.new(emu), uploads.new(emu), pace.new(values)
 emu.caches, emu.batches, emu.stores = caches.new(emu), batches.new(emu), stores.new(emu)
+emu.interactions = interactions.new(emu)
 if options.gate then emu.pace:hold() end
 
 local index = directory .. "/index.json"

@@ -7,6 +7,7 @@ settings.list = {
   { "pause", 0.03, "seconds between the events of a stream" },
   { "processing", 2, "seconds a video stays PROCESSING" },
   { "batch", 2, "seconds until a batch has succeeded" },
+  { "background", 2, "seconds that an interaction in the background takes" },
   { "cache_minimum", 1024, "tokens of the smallest context cache" },
   { "quota", 0, "generate calls a minute for each key and model; 0: no limit" },
   { "quota_per_day", 0, "generate calls a day for each key and model; 0: no limit" },

@@ -45,16 +45,17 @@ local KNOWN = {
 ---@field tunings lgemini.Tunings
 ---@field file_search_stores lgemini.FileSearchStores
 ---@field auth_tokens lgemini.AuthTokens
+---@field interactions lgemini.Interactions
 ---@field loop lgemini.Loop  what drives it; for Client{ loop = ... }
 local Client = { __name = "lgemini.Client" }
 
 local SERVICES = { chats = "lgemini.chats", models = "lgemini.models", files = "lgemini.files",
   operations = "lgemini.operations", caches = "lgemini.caches", batches = "lgemini.batches",
   tunings = "lgemini.tunings", file_search_stores = "lgemini.file_search_stores",
-  auth_tokens = "lgemini.auth_tokens" }
+  auth_tokens = "lgemini.auth_tokens", interactions = "lgemini.interactions" }
 
 -- What the official SDKs have and this version does not.
-local LATER = { interactions = true, live = true, aio = true }
+local LATER = { live = true, aio = true }
 
 local methods = {}
 

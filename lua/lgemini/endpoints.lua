@@ -127,6 +127,15 @@ endpoints.auth_tokens = {
     version = "v1alpha", starts = true },
 }
 
+-- Whether create and get stream, they are told.
+---@type table<string, lgemini.endpoints.Row>
+endpoints.interactions = {
+  create = { verb = "POST", path = "interactions", request = "CreateInteractionRequest" },
+  get = { verb = "GET", path = "interactions/{id:interactions}", config = "GetInteractionQuery" },
+  cancel = { verb = "POST", path = "interactions/{id:interactions}/cancel" },
+  delete = { verb = "DELETE", path = "interactions/{id:interactions}" },
+}
+
 ---@type table<string, lgemini.endpoints.Row>
 endpoints.operations = {
   get = { verb = "GET", path = "{operation:operations}", answer = "Operation" },
@@ -188,6 +197,14 @@ rules.batches = collection("batches", "batch name", false)
 rules.tunings = collection("tunedModels", "name of a tuned model", true)
 rules.stores = collection("fileSearchStores", "name of a file search store", true)
 
+-- The id alone, as the service gave it.
+function rules.interactions(id)
+  if id == "" or id:find("[^%w%-_%.]") or id:find("^%.") then
+    return bad_name("interaction id", id, "ids look like v1_abc123")
+  end
+  return id
+end
+
 -- A rule for what lies in a file search store; its name is whole.
 local function in_store(folder, what)
   local pattern = ("^fileSearchStores/[%%w%%-_]+/%s/[%%w%%-_][%%w%%-_%%.]*$"):format(folder)
@@ -216,7 +233,7 @@ end
 ---@return string?
 ---@return lgemini.Error?
 function endpoints.name(rule, value, argument)
-  if type(value) == "table" then value = value.name or value.uri end
+  if type(value) == "table" then value = value.name or value.uri or value.id end
   if type(value) ~= "string" then
     errors.misuse(("%s: string expected, got %s"):format(argument, type(value)))
   end

@@ -21,6 +21,7 @@ local errors = {}
 ---@field partial table|nil      of `incomplete`: what had arrived
 ---@field file any               of `file_failed` a file object, of `file_expired` the file's name
 ---@field batch table|nil        the same of a batch
+---@field interaction table|nil  the same of an interaction
 ---@field operation table|nil    that ended in this error, or that was not done in time
 local Error = { __name = "lgemini.Error" }
 

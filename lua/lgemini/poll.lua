@@ -19,8 +19,8 @@ local LAST_LOOK = 5
 
 local function timed_out(clock, object, seconds, watch)
   local message = clock == "total" and ("total: the time for the whole call was used up while %s was processed")
-    :format(tostring(object.name))
-    or ("processing: %s was not %s after %g s"):format(tostring(object.name), watch.goal, seconds)
+    :format(tostring(object.name or object.id))
+    or ("processing: %s was not %s after %g s"):format(tostring(object.name or object.id), watch.goal, seconds)
   return nil, errors.new {
     kind = "timeout",
     clock = clock,

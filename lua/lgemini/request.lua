@@ -36,6 +36,13 @@ function request.file(path)
   return setmetatable({ path = path }, Binary)
 end
 
+--- What stands for raw bytes where any value may stand; base64 when it is sent.
+---@param bytes string
+---@return table
+function request.bytes(bytes)
+  return setmetatable({ bytes = bytes }, Binary)
+end
+
 -- Places ---------------------------------------------------------------------------------------
 
 -- A walk is the list of keys from the root to the value at hand; `n` of them count. `wire` says that the
@@ -129,6 +136,7 @@ function any(walk, value)
   if kind == "boolean" then return tostring(value) end
   if value == json.null then return "null" end
   if kind ~= "table" then wrong_type(walk, "a value of JSON", value) end
+  if getmetatable(value) == Binary then return value end
   local shape, n = parts.shape(value)
   if not shape then return invalid(walk, n) end
   if shape == "list" or (shape == "empty" and json.is_array(value)) then
@@ -189,7 +197,7 @@ function encoders.bytes(walk, value)
   if not walk.wire and require("lgemini.media").looks_like_base64(value) then
     return invalid(walk, " is raw bytes; this is base64", parts.BASE64_HINT)
   end
-  return setmetatable({ bytes = value }, Binary)
+  return request.bytes(value)
 end
 
 function encoders.struct(walk, value)
@@ -283,7 +291,7 @@ function coerce.Video(walk, value)
 end
 
 local function coerced(walk, value, field)
-  local change = coerce[field.field] or coerce[field.name]
+  local change = field.kind ~= "any" and coerce[field.field] or coerce[field.name]
   if change then
     local err
     value, err = change(walk, value)

@@ -10,8 +10,8 @@
 --   any       user data: keys, nulls and [] against {} untouched;  struct: the same, but an object
 --   Name      an object of that type;  [kind] a list;  {kind} a map whose names are the user's
 --
--- The wire name is the name in camelCase, unless written `name=wireName`. `!name` is a field that only
--- Vertex AI takes: refused in requests, understood in answers.
+-- The wire name is the name in camelCase, unless written `name=wireName`; in a type that begins with `~` it is name.
+-- `!name` is a field that only Vertex AI takes: refused in requests, understood in answers.
 --
 -- Types are parsed when they are first asked for.
 
@@ -297,6 +297,15 @@ local SOURCE = {
   LiveConnectConfig = IN_LIVE_SETUP .. " " .. IN_LIVE_GENERATION,
   LiveSetup = "model generation_config:LiveGenerationConfig " .. IN_LIVE_SETUP,
   LiveGenerationConfig = IN_LIVE_GENERATION,
+
+  -- interactions; what stands within input, tools and formats is sent as it is ------------------
+  CreateInteractionRequest = [[~model agent input:any stream:boolean store:boolean background:boolean
+    previous_interaction_id system_instruction:any tools:[any] generation_config:InteractionGenerationConfig
+    response_format:any safety_settings:[any] service_tier labels:struct webhook_config:any environment:any]],
+  InteractionGenerationConfig = [[~temperature:number top_p:number seed:integer stop_sequences:[string]
+    max_output_tokens:integer thinking_level thinking_summaries:any tool_choice:any speech_config:any
+    image_config:any]],
+  GetInteractionQuery = "~stream:boolean last_event_id include_input:boolean",
 }
 
 ---@class lgemini.schema.Kind
@@ -312,6 +321,7 @@ local SOURCE = {
 
 ---@class lgemini.schema.Type
 ---@field name string
+---@field as_is boolean  its names are the same on the wire
 ---@field order lgemini.schema.Field[]
 ---@field fields table<string, lgemini.schema.Field>  by snake_case name
 ---@field wires table<string, lgemini.schema.Field>  by wire name
@@ -341,18 +351,19 @@ local function parse_kind(text)
   return { kind = kind, json = JSON[kind] }
 end
 
-local function parse_field(text)
+local function parse_field(text, as_is)
   local vertex, name, wire, kind = text:match("^(!?)([%w_]+)=?(%w*):?(%S*)$")
   local field = parse_kind(kind)
   field.field, field.vertex = name, vertex == "!"
-  field.wire = wire ~= "" and wire or schema.camel(name)
+  field.wire = wire ~= "" and wire or as_is and name or schema.camel(name)
   return field
 end
 
 local function parse(name, source)
-  local type = { name = name, order = {}, fields = {}, wires = {} }
-  for text in source:gmatch("%S+") do
-    local field = parse_field(text)
+  local mark, fields = source:match("^(~?)(.*)$")
+  local type = { name = name, as_is = mark ~= "", order = {}, fields = {}, wires = {} }
+  for text in fields:gmatch("%S+") do
+    local field = parse_field(text, type.as_is)
     type.order[#type.order + 1] = field
     type.fields[field.field], type.wires[field.wire] = field, field
   end

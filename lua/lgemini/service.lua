@@ -134,7 +134,7 @@ function service.send(call, sent)
   local decoded, err, got = http.ask(call, sent)
   if decoded == nil then
     return nil, err
-  elseif answer.is_error(decoded) and not (type(decoded) == "table" and decoded.name) then
+  elseif answer.is_error(decoded) and not (decoded.name or decoded.id) then -- of an object it is a member
     return nil, http.refused(call, sent, got)
   end
   return decoded

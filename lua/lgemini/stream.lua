@@ -35,13 +35,27 @@ local function begin(self)
   end
 end
 
+-- How the events of a stream are read: what an event is for the caller, whether it is the one that says that the answer
+-- is whole, and how the events become one answer. Another service has another form.
+local GENERATE = { chunk = answer.generate, accumulator = answer.accumulator }
+
+function GENERATE.finished(chunk)
+  for _, candidate in ipairs(chunk.candidates) do
+    if candidate.finish_reason ~= nil then
+      return true
+    end
+  end
+  local feedback = chunk.prompt_feedback
+  return feedback ~= nil and feedback.block_reason ~= nil
+end
+
 --- A stream. The request is sent at once, unless files have to be uploaded first: then when the first chunk
 --- is asked for. What is wrong shows there, too.
 ---@param call lgemini.Call|nil
 ---@param sent lgemini.Request|nil
 ---@param err lgemini.Error|nil        why there is no request
 ---@param prepare function|nil         -> request | nil, err: what is to be done before it
----@param facts table                  for the answer
+---@param facts table                  for the answer; `form`, where it is none of generate_content
 ---@param heal function|nil            err -> request | nil, err: another one, before anything was delivered
 ---@param follow function|nil          response -> request, facts: what comes after an answer that is whole; nil, err;
 ---  nil where it was the last
@@ -55,7 +69,8 @@ function stream.new(call, sent, err, prepare, facts, heal, follow)
     facts = facts,
     heal = heal,
     follow = follow,
-    accumulator = answer.accumulator(facts),
+    form = facts.form or GENERATE,
+    accumulator = (facts.form or GENERATE).accumulator(facts),
     delivered = 0,
   }, Stream)
   if call then
@@ -210,15 +225,7 @@ local function to_chunk(self, data, what)
   elseif answer.is_error(decoded) then
     return nil, http.refused(self.call, self.sent, { body = data, headers = self.headers })
   end
-  return answer.generate(decoded)
-end
-
-local function note_finish(self, chunk)
-  for _, candidate in ipairs(chunk.candidates) do
-    self.finished = self.finished or candidate.finish_reason ~= nil
-  end
-  local feedback = chunk.prompt_feedback
-  self.finished = self.finished or (feedback ~= nil and feedback.block_reason ~= nil)
+  return self.form.chunk(decoded)
 end
 
 -- True where another answer follows; nil at the end; nil, err.
@@ -266,7 +273,7 @@ function read(self)
     end
     local chunk, err = to_chunk(self, data, what)
     if chunk then
-      note_finish(self, chunk)
+      self.finished = self.finished or self.form.finished(chunk)
       self.accumulator:add(chunk)
       self.delivered = self.delivered + 1
       return chunk

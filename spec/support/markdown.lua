@@ -66,7 +66,7 @@ function markdown.run(block, after, em, directory)
   if fault then em:fault(cjson.decode(fault)) end
   local path = directory .. "/block.lua"
   local file = assert(io.open(path, "wb"))
-  file:write(block.text:find("require", 1, true) and "" or PRELUDE, block.text)
+  file:write(block.text:find("%f[%w]require%f[%W]") and "" or PRELUDE, block.text)
   file:close()
   local result = program.run(path, { together = true,
     env = { GOOGLE_GEMINI_BASE_URL = em.url, GEMINI_API_KEY = "key-of-block-" .. block.line } })

@@ -387,7 +387,7 @@ describe("a client", function()
     local client = new {}
     assert.equal(client.models, client.models)
     for _, name in ipairs { "files", "operations", "caches", "batches", "tunings",
-      "file_search_stores", "auth_tokens" } do
+      "file_search_stores", "auth_tokens", "interactions" } do
       assert.equal("table", type(client[name]))
       assert.equal(client[name], client[name])
     end

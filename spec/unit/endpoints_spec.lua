@@ -20,6 +20,7 @@ local NAMES = {
   stores = { "x1", "fileSearchStores/x1" },
   documents = { "fileSearchStores/x1/documents/d-1", "fileSearchStores/x1/documents/d-1" },
   media = { "fileSearchStores/x1/media/b.1", "fileSearchStores/x1/media/b.1" },
+  interactions = { "v1_x-1", "v1_x-1" },
   operations = { "operations/x1", "operations/x1" },
 }
 

@@ -76,14 +76,16 @@ local LUA_ARROWS = {
   batches = "answer batch_source endpoints lines pager poll service",
   tunings = "endpoints pager request service",
   auth_tokens = "endpoints request service",
+  interaction = "core request", -- base64
+  interactions = "attach endpoints http interaction poll request service stream",
   file_search_stores = "download endpoints operations pager service upload",
   files = "download endpoints pager remote request service upload",
   models = "answer attach endpoints http operations pager request service stream tools",
   chats = "answer models request",
   structured = "",
   tools = "request",
-  client = "auth_tokens batches caches chats core file_search_stores files http loop models operations reuse tasks "
-    .. "tunings",
+  client = "auth_tokens batches caches chats core file_search_stores files http interactions loop models operations "
+    .. "reuse tasks tunings",
   init = "client core loop tools",
   cqueues = "", luv = "", -- named after what they need
 }

@@ -13,7 +13,7 @@ describe("the page #plain", function()
   local em, directory
 
   setup(function()
-    em = emulator.start { args = { "--processing", "0.1", "--batch", "0.1" } }
+    em = emulator.start { args = { "--processing", "0.1", "--batch", "0.1", "--background", "0.1" } }
     directory = process.temporary_directory()
   end)
   teardown(function()

@@ -1,0 +1,241 @@
+-- Interactions: against the emulator, and what it cannot do against a scripted server.
+local cjson = require "cjson"
+local emulator = require "spec.support.emulator"
+local gemini = require "lgemini"
+local scripted = require "spec.support.scripted"
+
+local MODEL = "gemini-3.5-flash"
+
+local function refused(kind, words, result, err)
+  assert.is_nil(result)
+  assert.is_true(gemini.is_error(err))
+  assert.equal(kind, err.kind, tostring(err))
+  assert.truthy(err.message:find(words, 1, true), err.message)
+  return err
+end
+
+local function connect(url)
+  return gemini.Client { api_key = "key-of-the-interactions", http_options = { base_url = url, retry_options = false } }
+end
+
+local function read(path)
+  local file = assert(io.open(path, "rb"))
+  local bytes = file:read "*a"
+  file:close()
+  return bytes
+end
+
+describe("an interaction", function()
+  local em, client
+
+  setup(function() em = emulator.start { args = { "--background", "0.2" } } end)
+  teardown(function() em:stop() end)
+  before_each(function()
+    em:clear()
+    client = connect(em.url)
+  end)
+  after_each(function()
+    client:close()
+    client = nil
+  end)
+
+  it("answers, is kept, goes on, and is deleted", function()
+    local first = assert(client.interactions:create { model = MODEL, input = "Hello there.",
+      system_instruction = "Be brief.", generation_config = { max_output_tokens = 300, temperature = 0 } })
+    assert.equal("completed", first.status)
+    assert.truthy(first.text:find("Hello there", 1, true), first.text)
+    assert.truthy(first.usage.total_tokens > first.usage.total_output_tokens)
+    assert.equal(0, first.usage.total_cached_tokens)
+    assert.equal("user_input", assert(client.interactions:get { id = first.id, include_input = true }).input[1].type)
+    local second = assert(client.interactions:create { model = MODEL, input = "And more.",
+      previous_interaction_id = first.id })
+    assert.truthy(second.usage.total_input_tokens > first.usage.total_input_tokens)
+    assert.is_true(client.interactions:delete(first.id))
+    local err = refused("not_found", "was not found", client.interactions:get(first))
+    assert.equal(404, err.code)
+  end)
+
+  it("takes local media inline, in all forms, and the service's steps back", function()
+    local png = read "spec/fixtures/slide.png"
+    local answer = assert(client.interactions:create { model = MODEL, input = {
+      "What are these?", { file = "spec/fixtures/slide.png" }, { type = "image", data = png },
+      { type = "audio", file = "spec/fixtures/call.mp3" }, { file = "spec/fixtures/paper.pdf" },
+    } })
+    local input = em:requests()[1].body.input
+    assert.same({ "text", "image", "image", "audio", "document" }, { input[1].type, input[2].type, input[3].type,
+      input[4].type, input[5].type })
+    assert.equal("image/png", input[2].mime_type)
+    assert.equal("application/pdf", input[5].mime_type)
+    assert.truthy(answer.text:find("received 5 parts", 1, true), answer.text)
+    local hash = require("lgemini.core").sha256.of(png)
+    local _, times = answer.text:gsub(hash, "")
+    assert.equal(2, times)
+
+    local steps = { { type = "user_input", content = { { type = "text", text = "One." } } } }
+    for _, step in ipairs(answer.steps) do steps[#steps + 1] = step end
+    steps[#steps + 1] = { type = "user_input", content = { { type = "text", text = "Two." } } }
+    assert(client.interactions:create { model = MODEL, input = steps, store = false })
+  end)
+
+  it("streams, and can be taken up where it broke", function()
+    local types, texts, id, last = {}, {}, nil, nil
+    for event, stream in client.interactions:create { model = MODEL, input = "in 5 sentences", stream = true } do
+      types[event.event_type] = true
+      texts[#texts + 1] = event.text
+      id, last = stream.response.id, stream.response.last_event_id
+      if #texts == 6 then
+        stream:close()
+        break
+      end
+    end
+    assert.is_true(types["interaction.created"])
+    for event in client.interactions:get { id = id, stream = true, last_event_id = last } do
+      types[event.event_type] = true
+      texts[#texts + 1] = event.text
+    end
+    assert.is_true(types["interaction.completed"])
+    assert.equal(assert(client.interactions:get(id)).text, table.concat(texts))
+  end)
+
+  it("gives the whole of a stream as one answer", function()
+    local stream = client.interactions:create { model = MODEL, input = "in 5 sentences", stream = true }
+    repeat local event = stream:next() until not event
+    local whole = stream.response
+    assert.equal("completed", whole.status)
+    assert.equal(assert(client.interactions:get(whole.id)).text, whole.text)
+    assert.truthy(whole.usage.total_tokens > 0)
+    local joined = {}
+    for text in client.interactions:get { id = whole.id, stream = true }:texts() do joined[#joined + 1] = text end
+    assert.equal(whole.text, table.concat(joined))
+  end)
+
+  it("asks for functions, streamed or not", function()
+    local tools = { { type = "function", name = "get_weather", parameters = { type = "object",
+      properties = { city = { type = "string" } }, required = { "city" } } } }
+    local answer = assert(client.interactions:create { model = MODEL, input = "call get_weather", tools = tools })
+    assert.equal("requires_action", answer.status)
+    local call = answer.function_calls[1]
+    assert.equal("get_weather", call.name)
+    assert.equal("string", type(call.arguments.city))
+    local done = assert(client.interactions:create { model = MODEL, previous_interaction_id = answer.id, tools = tools,
+      input = { { type = "function_result", call_id = call.id, name = call.name, result = { temp = 4 } } } })
+    assert.equal("completed", done.status)
+    local stream = client.interactions:create { model = MODEL, input = "call get_weather", tools = tools,
+      stream = true }
+    repeat local event = stream:next() until not event
+    assert.equal(call.arguments.city, stream.response.function_calls[1].arguments.city)
+  end)
+
+  it("runs in the background, is waited for and cancelled", function()
+    local running = assert(client.interactions:create { model = MODEL, input = "Hello", background = true })
+    assert.equal("in_progress", running.status)
+    assert.equal("", running.text)
+    refused("timeout", running.id .. " was not done after 0.05 s", client.interactions:wait { id = running.id,
+      timeout = 0.05 })
+    assert.truthy(assert(client.interactions:wait(running)).text:find("Hello", 1, true))
+    local other = assert(client.interactions:create { model = MODEL, input = "Hello", background = true })
+    assert.equal("cancelled", assert(client.interactions:cancel(other)).status)
+    local err = refused("cancelled", "was cancelled", client.interactions:wait(other.id))
+    assert.equal("cancelled", err.interaction.status)
+  end)
+
+  it("is refused here where it cannot be right", function()
+    em:clear()
+    local create = function(args) return client.interactions:create(args) end
+    refused("invalid", "model or agent is needed", create { input = "x" })
+    refused("invalid", "both model and agent", create { model = MODEL, agent = "a", input = "x" })
+    refused("invalid", "input is needed", create { model = MODEL })
+    refused("io", "input[1]", create { model = MODEL, input = { { file = "gone.png" } } })
+    refused("invalid", "interaction id is not valid", client.interactions:get "a/b")
+    refused("invalid", "interaction id is empty", client.interactions:delete "")
+    assert.error_matches(function() create { model = MODEL, contents = "x" } end, "did you mean input")
+    assert.error_matches(function() create { model = MODEL, input = "x", generation_config = { top_k = 1 } } end,
+      "generation_config.top_k")
+    local loop = {}
+    loop.a = loop
+    refused("invalid", "nested", create { model = MODEL, input = loop })
+    assert.same({}, em:requests())
+    refused("invalid", "no agents", create { agent = "a", input = "x" })
+  end)
+
+  it("reads no files where the client may not", function()
+    local closed = gemini.Client { api_key = "key-of-the-interactions", local_files = false,
+      http_options = { base_url = em.url } }
+    refused("invalid", "local files are switched off", closed.interactions:create { model = MODEL,
+      input = { { file = "spec/fixtures/slide.png" } } })
+    closed:close()
+  end)
+end)
+
+describe("scripted interactions", function()
+  local server, client
+
+  setup(function() server = scripted.start { limit = 10 } end)
+  teardown(function() server:stop() end)
+  before_each(function() client = connect(server.url) end)
+  after_each(function()
+    client:close()
+    client = nil
+  end)
+
+  local function events(list, rest)
+    local chunks = {}
+    for i, event in ipairs(list) do chunks[i] = "data: " .. cjson.encode(event) .. "\n\n" end
+    chunks[#chunks + 1] = rest
+    server:script { { status = 200, headers = { ["content-type"] = "text/event-stream" }, body = { chunks = chunks,
+      delay_ms = 0 } } }
+    return client.interactions:create { model = MODEL, input = "x", stream = true }
+  end
+
+  it("decode the bytes of media and keep user data", function()
+    server:script { { status = 200, body = { bytes = '{"id":"v1_a","status":"completed","steps":['
+      .. '{"type":"model_output","content":[{"type":"image","mime_type":"image/png","data":"iVBORw=="}]},'
+      .. '{"type":"function_call","id":"c",'
+      .. '"name":"f","arguments":{"type":"image","data":"iVBORw==","none":null}},{"type":"later","x":{"y":[]}}]}' } } }
+    local answer = assert(client.interactions:get "v1_a")
+    assert.equal("\137PNG", answer.media[1].data:sub(1, 4))
+    assert.same({ type = "image", data = "iVBORw==", none = gemini.null }, answer.function_calls[1].arguments)
+    assert.same({}, answer.steps[3].x.y)
+    server:script { { status = 200, body = { json = { id = "v1_b", status = "completed" } } } }
+    assert(client.interactions:create { model = MODEL, input = answer.steps })
+    local sent = cjson.decode(server:received()[1].body).input
+    assert.equal("iVBORw==", sent[1].content[1].data)
+    assert.equal("iVBORw==", sent[2].arguments.data)
+    assert.equal(cjson.null, sent[2].arguments.none)
+  end)
+
+  it("fail where they were cut, with what had come", function()
+    local stream = events { { event_type = "interaction.created", interaction = { id = "v1_x" }, event_id = "e1" },
+      { event_type = "step.delta", index = 0, delta = { type = "text", text = "Half" }, event_id = "e2" } }
+    local event, err
+    repeat event, err = stream:next() until not event
+    assert.equal("incomplete", err.kind)
+    assert.equal("Half", err.partial.text)
+    assert.equal("e2", err.partial.last_event_id)
+    assert.equal("v1_x", err.partial.id)
+  end)
+
+  it("fail where an event says so", function()
+    local stream = events { { event_type = "error", error = { code = "overloaded", message = "come back later" } } }
+    local event, err = stream:next()
+    assert.is_nil(event)
+    assert.truthy(err.message:find("come back later", 1, true), err.message)
+  end)
+
+  it("end at [DONE], and events that nobody knows are handed on", function()
+    local stream = events({ { event_type = "of.tomorrow", x = 1 },
+      { event_type = "interaction.completed", interaction = { id = "v1_x", status = "completed" } } },
+      "data: [DONE]\n\n")
+    assert.equal("of.tomorrow", assert(stream:next()).event_type)
+    assert.equal("interaction.completed", assert(stream:next()).event_type)
+    assert.same({}, { stream:next() })
+    assert.equal("text/event-stream", server:received()[1].header.accept)
+  end)
+
+  it("say what a failed one failed for", function()
+    server:script { { status = 200, body = { json = { id = "v1_x", status = "failed", error = { message = "no" } } } } }
+    refused("http", "the interaction v1_x failed: no", client.interactions:wait "v1_x")
+    server:script { { status = 400, body = { json = { error = { code = "invalid_request", message = "bad" } } } } }
+    assert.equal("invalid_request", refused("invalid", "bad", client.interactions:get "v1_x").status)
+  end)
+end)
