@@ -145,6 +145,22 @@ local function settle(t, state)
   end
 end
 
+local LONG = ("%d"):rep(300)
+
+-- Whether the sender's own numbers are out of range. `settle` could not tell one from ours where another of ours was
+-- dropped: of a name that was given twice.
+local function overflows(text, max_depth)
+  if not find(text, "%d[eE]%+?%d%d%d") and not find(text, LONG) then
+    return false
+  end
+  local ok, value = parse(text, max_depth)
+  local state = { filled = 0, infinite = 0 }
+  if ok and type(value) == "table" then
+    settle(value, state)
+  end
+  return state.filled + state.infinite > 0
+end
+
 -- cjson's names in its messages.
 local TOKENS = {
   T_OBJ_BEGIN = "{",
@@ -197,7 +213,7 @@ function json.decode(text, max_depth)
   elseif type(value) == "number" then
     value = number(value, state)
   end
-  if state.infinite > 0 or state.filled > count then
+  if state.infinite > 0 or state.filled > count or (count > 0 and overflows(text, max_depth)) then
     return nil, "not valid JSON: a number is out of range"
   end
   return value

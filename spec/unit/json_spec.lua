@@ -120,6 +120,8 @@ describe("json.decode", function()
       ["[[],[1e999]]"] = "out of range",
       ['{"a":{"b":-1e999}}'] = "out of range",
       ['[[],1e999]'] = "out of range",
+      [ [[{"a":[],"a":[1e999]}]] ] = "out of range",
+      [ [[{"a":[],"a":[1]] .. ("0"):rep(309) .. "]}" ] = "out of range",
     } do
       local value, err = json.decode(text)
       assert.is_nil(value, text)
