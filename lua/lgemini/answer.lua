@@ -44,7 +44,10 @@ function converters.any(value)
   return value, true
 end
 
-converters.struct = converters.any
+function converters.struct(value)
+  if type(value) ~= "table" or json.is_array(value) then return nil end
+  return value, true
+end
 
 local function nothing() end
 
@@ -74,9 +77,18 @@ function converters.bytes(value, _, walk)
   return bytes, not walk.keep or canonical(value)
 end
 
+-- Whether a list shows as it came: scalars of the type that they should be.
+local function is_of(list, kind)
+  if kind.kind == "object" then return false end
+  for _, item in ipairs(list) do
+    if kind.kind ~= "any" and type(item) ~= kind.json then return false end
+  end
+  return true
+end
+
 function converters.list(value, kind, walk)
   if not json.is_array(value) then return nil end
-  if kind.of.kind ~= "object" then return value, true end
+  if is_of(value, kind.of) then return value, true end
   local out, faithful = {}, true
   for _, item in ipairs(value) do
     local shown, same = convert(item, kind.of, walk)

@@ -101,6 +101,9 @@ function errors.new(fields)
     err[name] = value
   end
   err.message = fold(err.message)
+  if err.message == "" then -- of control characters only
+    err.message = "no reason was given"
+  end
   if err.retryable == nil then
     err.retryable = KINDS[err.kind]
   end

@@ -113,15 +113,20 @@ local function any_array(walk, value, n)
   return out
 end
 
+local function check_name(walk, name)
+  local quoted_name, problem = json.quote(name)
+  if not quoted_name then return invalid(walk, " has a name that is " .. problem) end
+  return true
+end
+
 local function any_object(walk, value)
   local out = {}
   for key, item in pairs(value) do
     if type(key) ~= "string" then
       return invalid(walk, (" has a key that is no name: %s"):format(tostring(key)))
     end
-    local name, problem = json.quote(key)
-    if not name then return invalid(walk, " has a name that is " .. problem) end
-    local node, err = within(walk, key, any, item)
+    local node, err = check_name(walk, key)
+    if node then node, err = within(walk, key, any, item) end
     if not node then return nil, err end
     out[key] = node
   end
@@ -228,9 +233,8 @@ function encoders.map(walk, value, kind)
   if shape == "list" then return invalid(walk, " must have named keys: it is an object") end
   local out = {}
   for key, item in pairs(value) do
-    local name, bad = json.quote(tostring(key))
-    if not name then return invalid(walk, " has a name that is " .. bad) end
-    local node, err = within(walk, tostring(key), encode, item, kind.of)
+    local node, err = check_name(walk, tostring(key))
+    if node then node, err = within(walk, tostring(key), encode, item, kind.of) end
     if not node then return nil, err end
     out[tostring(key)] = node
   end
@@ -392,6 +396,10 @@ local function wire_object(walk, value, type)
       if not node then return nil, err end
       out[name] = node
     end
+  end
+  for name in pairs(out) do
+    local ok, err = check_name(walk, name)
+    if not ok then return nil, err end
   end
   return out
 end

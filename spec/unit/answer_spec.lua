@@ -81,6 +81,9 @@ describe("convert", function()
     assert.same({ candidates = { {}, { index = 2 } } }, plain(convert(
       [[{"candidates":[{"content":"x","finishReason":5,"safetyRatings":{},"index":"one"},"x",{"index":2}],
         "usageMetadata":[],"modelVersion":{}}]], "GenerateContentResponse")))
+    assert.same({ embeddings = { { values = { 1, 2 } } } },
+      plain(convert('{"embeddings":[{"values":[1,"x",null,2]}]}', "EmbedContentResponse")))
+    assert.same({}, plain(convert('{"args":[1]}', "FunctionCall")))
   end)
 
   it("makes 64-bit integers of text, where they fit", function()

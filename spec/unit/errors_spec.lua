@@ -55,6 +55,7 @@ describe("errors.new", function()
     assert.equal("io: no such file", tostring(errors.new { kind = "io", message = "no such file" }))
     assert.equal("io: a b (do this, then that)",
       tostring(errors.new { kind = "io", message = " a\r\n\tb\n", hint = "do this,\nthen that" }))
+    assert.equal("io: no reason was given", tostring(errors.new { kind = "io", message = "\0\n" }))
     assert.equal("io: [31mred", tostring(errors.new { kind = "io", message = "\27[31mred\0" }))
   end)
 end)

@@ -672,7 +672,7 @@ describe("what came from the wire", function()
   end)
 
   it("is refused where it is not UTF-8", function()
-    for _, member in ipairs { '"text":"\255"', '"new":"\255"', '"odd_name":"\255"' } do
+    for _, member in ipairs { '"text":"\255"', '"new":"\255"', '"odd_name":"\255"', '"\255":1', '"odd_\255":1' } do
       local response = assert(answer.generate(json.decode(
         '{"candidates":[{"content":{"parts":[{' .. member .. "}]}}]}")))
       local tree, err = request.wire(response.candidates[1].content, "Content")
