@@ -255,17 +255,17 @@ describe("a loop", function()
     late:close()
   end)
 
-  it("keeps connections for the next exchange, for each lane its own", function()
-    script({ status = 200 }, { status = 200 }, { status = 200 }, { status = 200 }, { status = 200 })
-    local lanes = { "calls", "calls", "bulk", "bulk", "calls" }
-    for _, lane in ipairs(lanes) do finish(drive.start(loop, "GET", server.url, nil, lane)) end
+  -- The lanes differ over TLS only, where calls share connections: see spec/wire/connections_spec.lua.
+  it("keeps connections for the next exchange", function()
+    script({ status = 200 }, { status = 200 }, { status = 200 })
+    for _, lane in ipairs { "calls", "bulk", "calls" } do
+      finish(drive.start(loop, "GET", server.url, nil, lane))
+    end
     local received = server:received()
-    local calls, bulk = received[1].connection, received[3].connection
-    assert.not_equal(calls, bulk)
-    for i, lane in ipairs(lanes) do assert.equal(lane == "calls" and calls or bulk, received[i].connection) end
+    local only = received[1].connection
+    for i = 1, 3 do assert.equal(only, received[i].connection) end
     loop:close()
-    assert.is_true(server:wait("closed", calls))
-    assert.is_true(server:wait("closed", bulk))
+    assert.is_true(server:wait("closed", only))
   end)
 
   it("does not make one exchange wait for another's answer", function()

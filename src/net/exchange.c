@@ -133,6 +133,19 @@ static size_t line_length(const char *line, size_t n)
     return n;
 }
 
+static int version_of(CURL *easy)
+{
+    long v = 0;
+    curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &v);
+    switch (v) {
+    case CURL_HTTP_VERSION_1_0: return 10;
+    case CURL_HTTP_VERSION_1_1: return 11;
+    case CURL_HTTP_VERSION_2_0: return 20;
+    case CURL_HTTP_VERSION_3: return 30;
+    default: return 0;
+    }
+}
+
 /* The empty line: an interim answer (1xx) is forgotten, a final one begins. From 300 on libcurl sends no more of the
  * body; but it waits for the end of a pause first. */
 static void end_head(struct gem_exchange *ex)
@@ -148,6 +161,8 @@ static void end_head(struct gem_exchange *ex)
     ex->phase = GEM_PHASE_RECEIVING;
     ex->since = gem_now();
     ex->facts.first_byte = ex->since - ex->started;
+    if (ex->shares && version_of(ex->easy) < 20 && ex->ready != NULL)
+        ex->ready->apart = true;
     if (status >= 300 && ex->held_out)
         want_resume(ex);
 }
@@ -345,7 +360,7 @@ static CURLcode set_transport(struct gem_exchange *ex, const struct gem_request 
     bad |= curl_easy_setopt(e, CURLOPT_HTTP_VERSION,
                             r->http1 ? (long)CURL_HTTP_VERSION_1_1 : (long)CURL_HTTP_VERSION_2TLS);
     /* Waits for a connection that may be shared. Over plain HTTP nothing is: libcurl would wait for the first answer. */
-    bad |= curl_easy_setopt(e, CURLOPT_PIPEWAIT, !r->http1 && is_https(r->url) ? 1L : 0L);
+    bad |= curl_easy_setopt(e, CURLOPT_PIPEWAIT, ex->shares ? 1L : 0L);
     if (r->proxy != NULL) { /* the environment's exceptions are for the environment's proxies */
         bad |= curl_easy_setopt(e, CURLOPT_PROXY, r->proxy);
         bad |= curl_easy_setopt(e, CURLOPT_NOPROXY, "");
@@ -365,6 +380,7 @@ int gem_exchange_open(struct gem_exchange *ex, const struct gem_mem *mem, const 
     ex->limits = r->limits;
     ex->clocks = r->clocks;
     ex->tell_data = r->tell_data;
+    ex->shares = !r->http1 && is_https(r->url);
     gem_body_cursor_init(&ex->cursor, mem);
     gem_buf_init(&ex->supplied, mem, SUPPLY_MAX);
     gem_buf_init(&ex->inbox, mem, r->limits.answer);
@@ -404,19 +420,6 @@ void gem_exchange_close(struct gem_exchange *ex)
 }
 
 /* ---- ending ---- */
-
-static int version_of(CURL *easy)
-{
-    long v = 0;
-    curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &v);
-    switch (v) {
-    case CURL_HTTP_VERSION_1_0: return 10;
-    case CURL_HTTP_VERSION_1_1: return 11;
-    case CURL_HTTP_VERSION_2_0: return 20;
-    case CURL_HTTP_VERSION_3: return 30;
-    default: return 0;
-    }
-}
 
 static void take_facts(struct gem_exchange *ex)
 {

@@ -30,6 +30,7 @@ struct gem_exchange;
 struct gem_ready_list {
     struct gem_exchange *first, *last;
     bool resume; /* one of them may go on: see gem_exchange_resume */
+    bool apart;  /* one that could have shared its connection got HTTP/1 */
 };
 
 /* Seconds, 0 for none; deadline is an instant. Which one holds is the phase's matter. */
@@ -111,6 +112,7 @@ struct gem_exchange {
     bool held_in, held_out;    /* paused by us: the inbox is full; a reader's bytes are missing */
     bool resume;               /* the reason for a pause is gone */
     bool tell_data;
+    bool shares;               /* may share its connection with others: HTTP/2 over TLS, where the server has it */
     struct gem_err err;        /* GEM_OK, or why it failed; the first failure stays */
     struct gem_facts facts;
 

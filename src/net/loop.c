@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define BATCH 64
+#define SHARED 10L /* connections to a host, of some 100 streams each; libcurl would open one for each that waits */
 #define AWAY 1.0 /* seconds between two steps; longer ones count as this much on the clocks */
 
 /* ---- the list ---- */
@@ -101,6 +102,8 @@ static int open_lane(struct gem_loop *loop, int index, struct gem_err *err)
     curl_multi_setopt(lane->multi, CURLMOPT_TIMERDATA, lane);
     curl_multi_setopt(lane->multi, CURLMOPT_PIPELINING,
                       index == GEM_LANE_CALLS ? (long)CURLPIPE_MULTIPLEX : (long)CURLPIPE_NOTHING);
+    if (index == GEM_LANE_CALLS)
+        curl_multi_setopt(lane->multi, CURLMOPT_MAX_HOST_CONNECTIONS, SHARED);
     return 0;
 }
 
@@ -170,7 +173,7 @@ static double next_check(const struct gem_exchange *ex, double now)
 void gem_loop_add(struct gem_loop *loop, struct gem_exchange *ex, enum gem_lane_name lane)
 {
     ex->loop = loop;
-    ex->lane = (int)lane;
+    ex->lane = ex->shares ? (int)lane : GEM_LANE_BULK;
     ex->ready = &loop->ready;
     loop->check = least(loop->check, next_check(ex, gem_now()));
     link_last(loop, ex);
@@ -198,6 +201,17 @@ void gem_loop_remove(struct gem_exchange *ex)
 
 /* ---- a step ---- */
 
+static void hand_over(struct gem_loop *loop, struct gem_exchange *ex)
+{
+    CURLMcode result = curl_multi_add_handle(loop->lanes[ex->lane].multi, ex->easy);
+    if (result != CURLM_OK) {
+        struct gem_err err;
+        gem_err_set(&err, GEM_LIMIT, (int)result, "%s", curl_multi_strerror(result));
+        ex->phase = GEM_PHASE_QUEUED; /* libcurl does not have it */
+        gem_exchange_fail(ex, &err);
+    }
+}
+
 static void start_next(struct gem_loop *loop)
 {
     struct gem_exchange *ex = loop->unstarted;
@@ -206,13 +220,23 @@ static void start_next(struct gem_loop *loop)
         return;
     ex->phase = GEM_PHASE_CONNECTING;
     ex->started = ex->since = gem_now();
-    CURLMcode result = curl_multi_add_handle(loop->lanes[ex->lane].multi, ex->easy);
-    if (result != CURLM_OK) {
-        struct gem_err err;
-        gem_err_set(&err, GEM_LIMIT, (int)result, "%s", curl_multi_strerror(result));
-        ex->phase = GEM_PHASE_QUEUED; /* libcurl does not have it */
-        gem_exchange_fail(ex, &err);
-    }
+    hand_over(loop, ex);
+}
+
+/* A server without HTTP/2 needs a connection for each exchange. libcurl does not look again at those that it keeps
+ * waiting for one, so they begin anew. */
+static void lift_cap(struct gem_loop *loop)
+{
+    CURLM *multi = loop->lanes[GEM_LANE_CALLS].multi;
+    if (!loop->ready.apart || loop->uncapped)
+        return;
+    loop->uncapped = true;
+    curl_multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS, 0L);
+    for (struct gem_exchange *ex = loop->first; ex != NULL; ex = ex->next)
+        if (ex->lane == GEM_LANE_CALLS && ex->phase == GEM_PHASE_CONNECTING) {
+            curl_multi_remove_handle(multi, ex->easy);
+            hand_over(loop, ex);
+        }
 }
 
 /* An exchange that ended leaves libcurl but stays in the list until its owner removes it. */
@@ -365,6 +389,7 @@ int gem_loop_step(struct gem_loop *loop, double budget, double max_wait, struct 
     if (n < 0)
         return -1;
     n += started + run_timers(loop);
+    lift_cap(loop);
     check_clocks(loop, gem_now());
     loop->left = gem_now();
     return loop->trouble.kind == GEM_OK ? n : give_up(loop, err);

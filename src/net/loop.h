@@ -1,8 +1,9 @@
 /* Exchanges in flight, driven by curl_multi_socket_action over one poller. One thread, one Lua state, no waiting
  * but in gem_loop_step.
  *
- * Two lanes, each a multi handle with connections of its own: small calls and streams share HTTP/2 connections;
- * bulk has HTTP/1.1, where a large body costs less and starves nobody.
+ * Two lanes, each a multi handle with connections of its own: small calls and streams share a few HTTP/2 connections;
+ * bulk has HTTP/1.1, where a large body costs less and starves nobody, and so has all that is not TLS. Where a server
+ * turns out to have no HTTP/2, calls and streams get a connection each.
  *
  * A step reads the clock between socket actions and stops when its budget is used up; the poller reports again
  * what was not taken. Exchanges that want to be looked at are taken with gem_loop_next.
@@ -36,6 +37,7 @@ struct gem_loop {
     double check;                      /* no clock of an exchange fires before this instant */
     double left;                       /* when the last step ended; 0 before the first */
     unsigned turn;                     /* which report comes first: a step may have time for one only */
+    bool uncapped;                     /* a server has no HTTP/2: any number of connections to it */
     struct gem_err trouble;            /* of the poller, from inside a callback; it stays */
     bool open;
 };
