@@ -232,6 +232,30 @@ local function text_tokens(pieces)
   return n
 end
 
+-- What the tools that look things up give as a source.
+local SOURCES = {
+  { "googleSearch", { web = { uri = "https://example.com/", title = "example.com" } } },
+  { "googleMaps", { maps = { uri = "https://maps.example.com/", title = "A place", placeId = "places/1" } } },
+  { "fileSearch", { retrievedContext = { title = "a document", text = "A passage." } } },
+}
+
+--- Where a prompt says "[search]": what the first sentence of an answer is from, by the tools there are. Nothing is
+--- looked up.
+local function grounding(call, words, texts)
+  if not words:find("[search]", 1, true) then return nil end
+  local chunks, indices = {}, {}
+  for _, pair in ipairs(SOURCES) do
+    for _, tool in ipairs(call.request.tools or {}) do
+      if tool[pair[1]] then
+        indices[#indices + 1] = #chunks
+        chunks[#chunks + 1] = pair[2]
+      end
+    end
+  end
+  return chunks[1] and { webSearchQueries = { (words:gsub("%s*%[search%]%s*", "")) }, groundingChunks = chunks,
+    groundingSupports = { { segment = { endIndex = #texts[1], text = texts[1] }, groundingChunkIndices = indices } } }
+end
+
 --- One candidate.
 local function candidate(call, config, number)
   local words, turn = last_words(call)
@@ -270,12 +294,13 @@ local function candidate(call, config, number)
   if thinks and #pieces > 0 then -- none: thinking took all the tokens there were
     table.insert(pieces, 1, { text = THOUGHT, thought = true })
   end
-  return { pieces = pieces, reason = reason, thoughts = thoughts }
+  return { pieces = pieces, reason = reason, thoughts = thoughts,
+    grounding = texts and texts[1] and grounding(call, words, texts) or nil }
 end
 
 --- The candidates of an answer.
 ---@param call table as `content.read` left it, with items, prompt_tokens, response_id, is_three
----@return table[] candidates { pieces, reason, thoughts (tokens) }
+---@return table[] candidates { pieces, reason, thoughts (tokens), grounding }
 function answer.compose(call)
   local config = call.request.generationConfig or {}
   local candidates = {}

@@ -141,7 +141,7 @@ local function respond(call, fault)
     thoughts = thoughts + candidate.thoughts
     local parts = answer.join(candidate.pieces)
     list[i] = { content = { role = "model", parts = parts[1] and parts }, finishReason = candidate.reason,
-      finishMessage = candidate.message, index = i - 1 }
+      finishMessage = candidate.message, groundingMetadata = candidate.grounding, index = i - 1 }
   end
   return response(call, list, output, thoughts)
 end
@@ -174,6 +174,7 @@ local function event(call, candidates, i, last, totals)
         content = { role = "model", parts = piece and { answer.part(piece) } }, index = n - 1,
         finishReason = i == last and candidate.reason or nil,
         finishMessage = i == last and candidate.message or nil,
+        groundingMetadata = i == last and candidate.grounding or nil,
       }
     end
   end

@@ -330,7 +330,7 @@ describe("bad input:", function()
       raises("contents = { { file = ... } }", function()
         client.models:generate_content { model = MODEL, contents = "x", path = "x.png" }
       end)
-      raises("not in this version", function() return client.batches.create end)
+      raises("not in this version", function() return client.live.connect end)
       raises("did you mean", function()
         client.models:generate_content { model = MODEL, contents = "x", config = { max_output_token = 3 } }
       end)

@@ -304,3 +304,25 @@ describe("the emulator's functions", function()
     em:stop()
   end)
 end)
+
+describe("the emulator's search", function()
+  it("cites a source for a part of its text, whole and in a stream", function()
+    local em = emulator.start {}
+    local client = gemini.Client { api_key = "k", http_options = { base_url = em.url } }
+    local args = { model = MODEL, contents = "Who won? [search]", config = { tools = { { google_search = {} },
+      { google_maps = {} } } } }
+    local stream = client.models:generate_content_stream(args)
+    for _ in stream do assert.is_table(stream.response.citations) end
+    for _, response in ipairs { assert(client.models:generate_content(args)), stream.response } do
+      assert.equal("https://example.com/", response.sources[1].uri)
+      assert.equal("maps", response.sources[2].kind)
+      local cited = response.citations[1]
+      assert.equal("This is the lgemini emulator, not a model.", response.text:sub(cited.first, cited.last))
+      assert.equal(2, #cited.sources)
+    end
+    args.contents = "Who won?"
+    assert.same({}, assert(client.models:generate_content(args)).sources)
+    client:close()
+    em:stop()
+  end)
+end)
