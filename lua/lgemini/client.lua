@@ -4,6 +4,7 @@ local errors = require "lgemini.errors"
 local http = require "lgemini.http"
 local limits = require "lgemini.limits"
 local options = require "lgemini.options"
+local pace = require "lgemini.pace"
 local retry = require "lgemini.retry"
 
 local client = {}
@@ -20,6 +21,9 @@ local CLOCKS = { connect = 15, first_byte = 300, idle = 120, processing = 900 }
 local INLINE_LIMIT = 20 * 1024 * 1024
 local INLINE_MAX = 100 * 1024 * 1024
 
+-- Exchanges at a time. Most systems give a process 1,024 descriptors.
+local MAX_CONCURRENT = 1000
+
 local TIMEOUT = { connect = true, first_byte = true, idle = true, total = true, processing = true }
 
 local KNOWN = {
@@ -33,6 +37,8 @@ local KNOWN = {
   loop = true,
   wait = true,
   on_task_error = true,
+  max_concurrent = true,
+  rate = true,
 }
 
 ---@class lgemini.Client
@@ -429,6 +435,19 @@ function methods.sleep(self, seconds)
   return self.tasks:sleep(seconds)
 end
 
+--- Calls `fn(item, index)` for each item, several at a time, each call in a task of its own, and gives what they
+--- return as they end: `for index, result, err in client:map(items, fn, { concurrency = 16 }) do`. An error that one
+--- raises is its err. On Lua 5.4 leaving the loop cancels the rest; elsewhere do map:close() before.
+---@param items table|function  a list, or an iterator: called without arguments, nil at the end
+---@param fn function           item, index -> result | nil, err
+---@param given table|nil       concurrency (16)
+---@return lgemini.Map
+function methods.map(self, items, fn, given)
+  options.check_object(self, Client, "client.map")
+  local found = require("lgemini.map").new(self.tasks, items, fn, given)
+  return found, nil, nil, found
+end
+
 --- For a foreign loop: one descriptor that is readable when there is work for step, new tasks, cancelled ones and times
 --- that are up included. cqueues.poll takes a client as it is.
 ---@return integer|nil  nil where the system has neither epoll nor kqueue: step when timeout() is over
@@ -486,7 +505,10 @@ end
 ---@param given table|nil  api_key (string, function, false), http_options, insecure, local_files, inline_limit (bytes)
 --- and limits (see limits.lua); loop (another than that of this Lua state: gemini.Loop(), or the `loop` of a client),
 --- wait(fd, seconds) (waits in place of the library, for a host with a scheduler of its own: until the descriptor, if
---- there is one, is readable, or for so long), on_task_error(err, task) (takes what a task raises and nobody waits for)
+--- there is one, is readable, or for so long), on_task_error(err, task) (takes what a task raises and nobody waits
+--- for), max_concurrent (1000; requests past it wait for their turn, in order), rate (requests_per_minute,
+--- tokens_per_minute: calls of models are spaced to keep them; one 429 makes all wait, a quota of the day that is used
+--- up ends all)
 ---@return lgemini.Client
 function client.new(given)
   given = given or {}
@@ -520,6 +542,8 @@ function client.new(given)
   self.limits = check(limits.new(given.limits))
   local inline = check(options.count(given.inline_limit, "inline_limit")) or INLINE_LIMIT
   self.inline_limit = math.min(inline, INLINE_MAX)
+  tasks.share = core.loop.share(check(options.count(given.max_concurrent, "max_concurrent")) or MAX_CONCURRENT)
+  self.pace = options.table(given.rate, "rate") and check(pace.new(given.rate))
   self.options = check(defaults(self)) or {}
   self.options = self.problem and self.options or check(merge(self, self.options, given.http_options or {}))
   return self

@@ -393,10 +393,18 @@ core.loop = {}
 ---@return lgemini.core.Failure|nil err  "io": no descriptor; "limit": memory
 function core.loop.new() end
 
+---@class lgemini.core.Share
+
+--- Places for so many exchanges at a time; the others wait.
+---@param max integer
+---@return lgemini.core.Share
+function core.loop.share(max) end
+
 --- Takes a new exchange; nothing is sent before the next step.
 ---@param exchange lgemini.core.Exchange
 ---@param lane "calls"|"bulk"
-function Loop:add(exchange, lane) end
+---@param share lgemini.core.Share|nil  while it has no free place the exchange waits, in order, its deadline holding
+function Loop:add(exchange, lane, share) end
 
 --- Works; may wait for work first.
 ---@param budget number|nil    seconds to work, about; nil: until nothing is left to do now. 0 does one thing

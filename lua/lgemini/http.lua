@@ -191,6 +191,37 @@ local function exchange_for(call, request, key, bulk)
   }
 end
 
+local function too_late()
+  return nil, errors.new { kind = "timeout", clock = "total", hint = HINTS.timeout,
+    message = "total: the time for the whole call would be used up before its turn comes (rate)" }
+end
+
+--- Waits until the client's rate lets the request begin. Only calls of models are counted.
+---@param call lgemini.Call
+---@param request lgemini.Request
+---@return true|nil
+---@return lgemini.Error|nil err
+function http.await_turn(call, request)
+  local pace, tasks = call.client.pace, call.client.tasks
+  if not pace or not (request.about and request.about.model) then
+    return true
+  end
+  repeat
+    local due, err = pace:reserve(tasks.now())
+    if not due then
+      return nil, err
+    elseif call.deadline and due >= call.deadline then
+      return too_late()
+    elseif due > tasks.now() then
+      local ok, problem = tasks:sleep(due - tasks.now())
+      if not ok then
+        return nil, problem
+      end
+    end
+  until pace:may_begin(tasks.now())
+  return true
+end
+
 --- Starts one request; nothing is retried.
 ---@param call lgemini.Call
 ---@param request lgemini.Request
@@ -267,6 +298,9 @@ local function refused(call, request, answer)
     secrets = secrets(call, request),
   }
   err.attempts = request.attempts
+  if call.client.pace then
+    call.client.pace:refused(call.client.tasks.now(), err)
+  end
   if answer.cut then
     local words = ("what it says was cut at max_error (%d bytes)"):format(call.client.limits.max_error)
     err.hint = (err.hint and err.hint .. "; " or "") .. words .. "; " .. limits.hint(words)
@@ -308,11 +342,14 @@ local function collect_refusal(call, request, exchange)
 end
 
 local function try(call, request)
+  local ok, problem = http.await_turn(call, request)
+  if not ok then
+    return nil, problem
+  end
   local exchange, err = http.start(call, request)
   if not exchange then
     return nil, err
   end
-  local ok
   ok, err = http.wait(call, request, exchange)
   local code = exchange:phase() ~= "closed" and exchange:code() or 200 -- somebody may have closed it meanwhile
   if code >= 300 and (ok or err.kind == "limit") then
@@ -462,6 +499,10 @@ function http.ask(call, request)
   end
   local decoded
   decoded, err = http.json(call, answer)
+  local pace, usage = call.client.pace, type(decoded) == "table" and decoded.usageMetadata
+  if pace and type(usage) == "table" then
+    pace:spent(call.client.tasks.now(), tonumber(usage.totalTokenCount) or 0)
+  end
   return decoded, err, answer
 end
 

@@ -354,6 +354,9 @@ local function end_task(self, task)
     end
     report(self, task, task.failure, traced)
   end
+  if task.on_end then
+    task.on_end()
+  end
 end
 
 -- Ends a task where it is, unless it runs: that one ends when it yields.
@@ -443,6 +446,23 @@ end
 function loop:await_end(task)
   while not task.done and not (active and active.cancelled) do
     await(self, { task }, nil, task.hook)
+  end
+end
+
+--- Waits until somebody signals the box.
+---@param box table  `waiter` in it is ours
+---@param hook function|nil
+function loop:await_signal(box, hook)
+  local waiter = waiter_for(self, hook)
+  box.waiter = waiter
+  suspend(self, waiter, hook)
+  box.waiter = nil
+end
+
+---@param box table
+function loop:signal(box)
+  if box.waiter then
+    wake(self, box.waiter)
   end
 end
 
@@ -638,8 +658,9 @@ end
 --- Hands an exchange to the driver.
 ---@param exchange table
 ---@param lane "calls"|"bulk"
-function loop:add(exchange, lane)
-  self.driver:add(exchange, lane)
+---@param share table|nil  of core.loop
+function loop:add(exchange, lane, share)
+  self.driver:add(exchange, lane, share)
 end
 
 -- What the program calls ------------------------------------------------------------------------

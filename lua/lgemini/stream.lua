@@ -76,7 +76,7 @@ function stream.new(call, sent, err, prepare, facts, heal, follow)
   if call then
     call.client.tasks:adopt(self)
   end
-  if sent then
+  if sent and not call.client.pace then
     self.exchange, self.failure = http.start(call, sent)
     if self.exchange then
       begin(self)
@@ -148,13 +148,18 @@ local function open(self)
   end
   if self.closed then -- meanwhile
     return nil, closed(self)
-  elseif not self.exchange then
+  end
+  local ok
+  if not self.exchange then
+    ok, err = http.await_turn(self.call, self.sent)
+    if self.closed or not ok then
+      return nil, self.closed and closed(self) or err
+    end
     self.exchange, err = http.start(self.call, self.sent)
     if not self.exchange then
       return nil, err
     end
   end
-  local ok
   ok, err = http.open(self.call, self.sent, self.exchange)
   if not ok then
     return nil, self.closed and closed(self) or err

@@ -20,6 +20,7 @@ function tasks.new(core, loop)
     loop = loop or loops.shared(core),
     now = core.now,
     exchanges = setmetatable({}, { __mode = "k" }),
+    share = nil,     -- of core.loop: places for the exchanges that run at a time
   }, tasks)
   local ok, err = self.loop:attach(self)
   if not ok then
@@ -33,7 +34,7 @@ end
 ---@param lane "calls"|"bulk"
 function tasks:add(exchange, lane)
   self.exchanges[exchange] = true
-  self.loop:add(exchange, lane)
+  self.loop:add(exchange, lane, self.share)
 end
 
 --- Begins with what was added, unless a task asks: whoever steps the loop does it then.

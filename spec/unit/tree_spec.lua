@@ -57,7 +57,7 @@ local LEAVES = words "errors json limits media options ordered parts retry schem
 local LUA_ARROWS = {
   errors = "", json = "", limits = "", media = "", options = "", ordered = "", parts = "", retry = "", schema = "",
   request = "core structured tools", endpoints = "", poll = "", http = "",
-  timers = "", task = "", loop = "task", tasks = "loop", journal = "", reuse = "",
+  timers = "", pace = "", map = "", task = "", loop = "task", tasks = "loop", journal = "", reuse = "",
   answer = "core grounding", -- base64
   grounding = "", items = "",
   stream = "answer http items",
@@ -84,8 +84,8 @@ local LUA_ARROWS = {
   chats = "answer models request",
   structured = "",
   tools = "request",
-  client = "auth_tokens batches caches chats core file_search_stores files http interactions loop models operations "
-    .. "reuse tasks tunings",
+  client = "auth_tokens batches caches chats core file_search_stores files http interactions loop map models operations "
+    .. "pace reuse tasks tunings",
   init = "client core loop tools",
   cqueues = "", luv = "", -- named after what they need
 }

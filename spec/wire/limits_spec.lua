@@ -171,7 +171,7 @@ describe("the ceiling", function()
     local function open_stream(most)
       begin({ max_unread = most }, { events((long):rep(2000), "data: " .. deep(2) .. "\n\n") })
       local stream = client.models:generate_content_stream { model = MODEL, contents = "Hi" }
-      for _ = 1, 100 do client.tasks:step(nil, 0.01) end -- each ends when bytes come, and in the end none do
+      for _ = 1, 100 do client.loop:turn(0.01) end -- each ends when bytes come, and in the end none do
       return stream
     end
     local stream = open_stream(1000)

@@ -9,7 +9,6 @@
 #include "lua_sha256.h"
 #include "lua_sse.h"
 
-enum { SLOT_BODY = 1, SLOT_HASH, SLOTS = SLOT_HASH }; /* libcurl's callbacks use them as long as the exchange lives */
 
 struct lgem_exchange *lgem_checkexchange(lua_State *L, int arg)
 {
@@ -129,11 +128,11 @@ static int exchange_new(lua_State *L)
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
     read_request(L, &request);
-    struct lgem_exchange *x = lgem_new(L, sizeof *x, SLOTS, LGEM_EXCHANGE);
+    struct lgem_exchange *x = lgem_new(L, sizeof *x, LGEM_EXCHANGE_SLOTS, LGEM_EXCHANGE);
     lgem_rawfield(L, 1, "body");
-    lua_setiuservalue(L, -2, SLOT_BODY);
+    lua_setiuservalue(L, -2, LGEM_SLOT_BODY);
     lgem_rawfield(L, 1, "hash");
-    lua_setiuservalue(L, -2, SLOT_HASH);
+    lua_setiuservalue(L, -2, LGEM_SLOT_HASH);
     if (gem_exchange_open(&x->ex, lgem_state(L)->mem, &request, &err) < 0)
         return lgem_fail(L, &err);
     x->state = lgem_state(L);

@@ -10,6 +10,9 @@ struct lgem_exchange {
     struct gem_exchange ex;   /* libcurl keeps its address: it holds until the finaliser has run */
 };
 
+/* User values: libcurl's callbacks, and the loop, use them as long as the exchange lives. */
+enum { LGEM_SLOT_BODY = 1, LGEM_SLOT_HASH, LGEM_SLOT_SHARE, LGEM_EXCHANGE_SLOTS = LGEM_SLOT_SHARE };
+
 /* An open exchange. [-0,+0,v] */
 struct lgem_exchange *lgem_checkexchange(lua_State *L, int arg);
 

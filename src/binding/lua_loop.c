@@ -1,10 +1,13 @@
 /* loop: drives exchanges. It holds them weakly, so that a forgotten one is cancelled by its finaliser. */
+#include <limits.h>
 #include <math.h>
 
 #include "../net/loop.h"
 #include "lua_exchange.h"
 
 enum { SLOT_EXCHANGES = 1, SLOTS = 1 }; /* address of the struct -> its userdata, values weak */
+
+#define SHARE "lgemini.core.share" /* its type; it owns nothing */
 
 struct lgem_loop {
     struct lgem_state *state; /* NULL: closed */
@@ -52,7 +55,20 @@ static int loop_close(lua_State *L)
     return 0;
 }
 
-/* add(exchange, "calls" or "bulk") */
+/* share(max): what exchanges take a place of, so that at most max of them are with libcurl at a time */
+static int loop_share(lua_State *L)
+{
+    int64_t max = lgem_checkbytes(L, 1);
+    luaL_argcheck(L, max > 0, 1, "at least 1 expected");
+    struct gem_share *share = lua_newuserdatauv(L, sizeof *share, 0);
+    share->active = 0;
+    share->max = max < INT_MAX ? (int)max : INT_MAX;
+    luaL_newmetatable(L, SHARE);
+    lua_setmetatable(L, -2);
+    return 1;
+}
+
+/* add(exchange, "calls" or "bulk", share or nil) */
 static int loop_add(lua_State *L)
 {
     static const char *const lanes[] = {"calls", "bulk", NULL};
@@ -60,11 +76,14 @@ static int loop_add(lua_State *L)
     struct lgem_exchange *x = lgem_checkexchange(L, 2);
     int lane = luaL_checkoption(L, 3, NULL, lanes);
     luaL_argcheck(L, x->ex.loop == NULL && x->ex.phase == GEM_PHASE_QUEUED, 2, "the exchange was added before");
+    struct gem_share *share = lua_isnoneornil(L, 4) ? NULL : luaL_checkudata(L, 4, SHARE);
+    lua_settop(L, 4);
+    lua_setiuservalue(L, 2, LGEM_SLOT_SHARE);
     lua_getiuservalue(L, 1, SLOT_EXCHANGES);
     lua_pushlightuserdata(L, &x->ex);
     lua_pushvalue(L, 2);
     lua_rawset(L, -3);
-    gem_loop_add(&l->loop, &x->ex, (enum gem_lane_name)lane);
+    gem_loop_add(&l->loop, &x->ex, (enum gem_lane_name)lane, share);
     return 0;
 }
 
@@ -136,7 +155,7 @@ void lgem_open_loop(lua_State *L)
         {"timeout", loop_timeout}, {"fd", loop_fd},     {"alarm", loop_alarm},
         {NULL, NULL},
     };
-    static const luaL_Reg functions[] = {{"new", loop_new}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"new", loop_new}, {"share", loop_share}, {NULL, NULL}};
     lgem_type(L, LGEM_LOOP, methods, loop_close);
     lua_newtable(L);
     lgem_setfuncs(L, functions);

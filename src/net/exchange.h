@@ -67,6 +67,11 @@ struct gem_request {
     struct gem_limits limits;
 };
 
+/* Exchanges that share a number of places with libcurl: those past it wait for their turn. */
+struct gem_share {
+    int active, max;
+};
+
 enum gem_phase {
     GEM_PHASE_CLOSED,
     GEM_PHASE_QUEUED,     /* not with libcurl yet */
@@ -118,6 +123,7 @@ struct gem_exchange {
 
     struct gem_loop *loop;     /* set by the loop that holds it */
     int lane;
+    struct gem_share *share;   /* or NULL; outlives the exchange */
     struct gem_exchange *prev, *next;
     struct gem_ready_list *ready;
     struct gem_exchange *next_ready;

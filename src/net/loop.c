@@ -170,8 +170,10 @@ static double next_check(const struct gem_exchange *ex, double now)
     return c->idle > 0 ? least(when, now + c->idle) : when;
 }
 
-void gem_loop_add(struct gem_loop *loop, struct gem_exchange *ex, enum gem_lane_name lane)
+void gem_loop_add(struct gem_loop *loop, struct gem_exchange *ex, enum gem_lane_name lane, struct gem_share *share)
 {
+    ex->share = share;
+    loop->full = false;
     ex->loop = loop;
     ex->lane = ex->shares ? (int)lane : GEM_LANE_BULK;
     ex->ready = &loop->ready;
@@ -184,13 +186,23 @@ static bool with_libcurl(const struct gem_exchange *ex)
     return ex->phase > GEM_PHASE_QUEUED && ex->phase < GEM_PHASE_DONE;
 }
 
+/* Takes it out of libcurl, which makes room for another. */
+static void take_out(struct gem_loop *loop, struct gem_exchange *ex)
+{
+    if (!with_libcurl(ex))
+        return;
+    curl_multi_remove_handle(loop->lanes[ex->lane].multi, ex->easy);
+    if (ex->share != NULL)
+        ex->share->active--;
+    loop->full = false;
+}
+
 void gem_loop_remove(struct gem_exchange *ex)
 {
     struct gem_loop *loop = ex->loop;
     if (loop == NULL)
         return;
-    if (with_libcurl(ex))
-        curl_multi_remove_handle(loop->lanes[ex->lane].multi, ex->easy);
+    take_out(loop, ex);
     forget_ready(loop, ex);
     unlink_exchange(loop, ex);
     if (loop->first == NULL)
@@ -201,25 +213,40 @@ void gem_loop_remove(struct gem_exchange *ex)
 
 /* ---- a step ---- */
 
+/* Takes a place of its share before. */
 static void hand_over(struct gem_loop *loop, struct gem_exchange *ex)
 {
     CURLMcode result = curl_multi_add_handle(loop->lanes[ex->lane].multi, ex->easy);
     if (result != CURLM_OK) {
         struct gem_err err;
+        if (ex->share != NULL)
+            ex->share->active--;
         gem_err_set(&err, GEM_LIMIT, (int)result, "%s", curl_multi_strerror(result));
         ex->phase = GEM_PHASE_QUEUED; /* libcurl does not have it */
         gem_exchange_fail(ex, &err);
     }
 }
 
-static void start_next(struct gem_loop *loop)
+/* The first that waits and has a place, or NULL. */
+static struct gem_exchange *next_to_start(struct gem_loop *loop)
 {
-    struct gem_exchange *ex = loop->unstarted;
-    loop->unstarted = ex->next;
-    if (ex->phase != GEM_PHASE_QUEUED) /* its time was up before its turn came */
-        return;
+    if (loop->full)
+        return NULL;
+    while (loop->unstarted != NULL && loop->unstarted->phase != GEM_PHASE_QUEUED)
+        loop->unstarted = loop->unstarted->next; /* started out of order, or its time was up before its turn came */
+    for (struct gem_exchange *ex = loop->unstarted; ex != NULL; ex = ex->next)
+        if (ex->phase == GEM_PHASE_QUEUED && (ex->share == NULL || ex->share->active < ex->share->max))
+            return ex;
+    loop->full = loop->unstarted != NULL;
+    return NULL;
+}
+
+static void start(struct gem_loop *loop, struct gem_exchange *ex)
+{
     ex->phase = GEM_PHASE_CONNECTING;
     ex->started = ex->since = gem_now();
+    if (ex->share != NULL)
+        ex->share->active++;
     hand_over(loop, ex);
 }
 
@@ -251,7 +278,7 @@ static void collect(struct gem_lane *lane)
         if (m->msg != CURLMSG_DONE)
             continue;
         curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&ex);
-        curl_multi_remove_handle(lane->multi, easy);
+        take_out(lane->loop, ex);
         gem_exchange_finish(ex, result);
     }
 }
@@ -291,7 +318,7 @@ static void resume_some(struct gem_loop *loop)
         if (ex->resume && with_libcurl(ex)) {
             CURLcode result = gem_exchange_resume(ex);
             if (result != CURLE_OK) {
-                curl_multi_remove_handle(loop->lanes[ex->lane].multi, ex->easy);
+                take_out(loop, ex);
                 gem_exchange_finish(ex, result);
             }
         }
@@ -309,8 +336,7 @@ static void check_clocks(struct gem_loop *loop, double now)
             loop->check = least(loop->check, next_check(ex, now));
             continue;
         }
-        if (with_libcurl(ex))
-            curl_multi_remove_handle(loop->lanes[ex->lane].multi, ex->easy);
+        take_out(loop, ex);
         gem_exchange_time_out(ex, name);
     }
 }
@@ -329,7 +355,7 @@ static void forgive(struct gem_loop *loop, double now)
 double gem_loop_timeout(const struct gem_loop *loop)
 {
     double now = gem_now(), when = loop->check;
-    if (loop->ready.first != NULL || loop->ready.resume || loop->unstarted != NULL)
+    if (loop->ready.first != NULL || loop->ready.resume || (loop->unstarted != NULL && !loop->full))
         return 0;
     for (int i = 0; i < GEM_LANES; i++)
         when = least(when, loop->lanes[i].timer);
@@ -344,8 +370,9 @@ int gem_loop_fd(const struct gem_loop *loop)
 static int start_some(struct gem_loop *loop, double end)
 {
     int n = 0;
-    while (loop->unstarted != NULL) {
-        start_next(loop);
+    struct gem_exchange *ex;
+    while ((ex = next_to_start(loop)) != NULL) {
+        start(loop, ex);
         n += 1 + run_timers(loop); /* connects, one at a time: handshakes are the longest work there is */
         if (gem_now() >= end)
             break;
@@ -370,8 +397,7 @@ static int serve_sockets(struct gem_loop *loop, double wait, double end, struct 
 static int give_up(struct gem_loop *loop, struct gem_err *err)
 {
     for (struct gem_exchange *ex = loop->first; ex != NULL; ex = ex->next) {
-        if (with_libcurl(ex))
-            curl_multi_remove_handle(loop->lanes[ex->lane].multi, ex->easy);
+        take_out(loop, ex);
         gem_exchange_fail(ex, &loop->trouble);
     }
     *err = loop->trouble;

@@ -32,7 +32,8 @@ struct gem_loop {
     struct gem_poller poller;
     struct gem_lane lanes[GEM_LANES];
     struct gem_exchange *first, *last; /* all that are held, in the order in which they came */
-    struct gem_exchange *unstarted;    /* the first that libcurl does not have yet */
+    struct gem_exchange *unstarted;    /* none before it waits to be started */
+    bool full;                         /* those that do are past their share */
     struct gem_ready_list ready;
     double check;                      /* no clock of an exchange fires before this instant */
     double left;                       /* when the last step ended; 0 before the first */
@@ -46,8 +47,9 @@ struct gem_loop {
 int gem_loop_open(struct gem_loop *loop, const struct gem_mem *mem, struct gem_err *err);
 void gem_loop_close(struct gem_loop *loop);
 
-/* Takes an opened exchange; nothing is sent before the next step. */
-void gem_loop_add(struct gem_loop *loop, struct gem_exchange *ex, enum gem_lane_name lane);
+/* Takes an opened exchange; nothing is sent before the next step. share: NULL, or what it takes one place of; while none
+ * is free it waits, in order, with its clock for the whole call running. */
+void gem_loop_add(struct gem_loop *loop, struct gem_exchange *ex, enum gem_lane_name lane, struct gem_share *share);
 
 /* Lets go of an exchange in whatever state; its connection is closed at once if it was in use. */
 void gem_loop_remove(struct gem_exchange *ex);

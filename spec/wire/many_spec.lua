@@ -1,0 +1,211 @@
+-- Many at once: the queue, the pace, map, and a thousand streams.
+local emulator = require "spec.support.emulator"
+local gemini = require "lgemini"
+local scripted = require "spec.support.scripted"
+
+local MODEL = "gemini-3.5-flash"
+
+describe("many at once", function()
+  local em, client
+
+  setup(function() em = emulator.start {} end)
+  teardown(function() em:stop() end)
+  before_each(function() em:clear() end)
+  after_each(function()
+    if client then client:close() end
+    client = nil
+  end)
+
+  local function new(given)
+    given = given or {}
+    given.api_key, given.loop = "k", gemini.Loop()
+    given.http_options = given.http_options or { base_url = em.url }
+    client = gemini.Client(given)
+    return client
+  end
+
+  local function ask(text) return client.models:generate_content { model = MODEL, contents = text or "x" } end
+
+  describe("past max_concurrent", function()
+    it("wait in order", function()
+      local server = scripted.start()
+      local answers, ended = {}, 0
+      for i = 1, 6 do answers[i] = { gate = "go", status = 200, body = { json = { candidates = {} } } } end
+      server:script(answers)
+      new { max_concurrent = 2, http_options = { base_url = server.url } }
+      for i = 1, 6 do
+        client:spawn(function()
+          gemini.assert(ask("number " .. i))
+          ended = ended + 1
+        end)
+      end
+      for _ = 1, 20 do client:wait(0.01) end
+      assert.equal(2, #server:received())
+      server:release "go"
+      client:run()
+      assert.equal(6, ended)
+      for i, request in ipairs(server:received()) do
+        local number = tonumber(request.body:match "number (%d)")
+        assert.is_true(math.abs(number - i) <= 1) -- two are on their way at a time
+      end
+      server:stop()
+    end)
+
+    it("have their clocks running, and leave the place of one that was cancelled to the next", function()
+      em:gate { hold = true }
+      new { max_concurrent = 1 }
+      local function stream(total)
+        return client:spawn(function()
+          local opened = client.models:generate_content_stream { model = MODEL, contents = "[long]",
+            config = total and { http_options = { timeout = { total = total } } } }
+          return opened:next()
+        end)
+      end
+      local holder, late, last = stream(), stream(0.1), stream()
+      local _, err = late:wait()
+      assert.equal("timeout", err.kind)
+      assert.equal("total", err.clock)
+      assert.matches("waiting for its turn", err.message)
+      holder:cancel()
+      em:gate { open = true }
+      assert.is_table(last:wait())
+    end)
+  end)
+
+  describe("map", function()
+    it("gives what was returned, as it ends, so many at a time", function()
+      new()
+      local running, most, seen = 0, 0, {}
+      local items = { 0.03, 0.01, 0.02, 0.01, 0.02, 0.01 }
+      local first
+      for index, result, err in client:map(items, function(seconds, index)
+        running = running + 1
+        most = math.max(most, running)
+        client:sleep(seconds)
+        running = running - 1
+        if index == 4 then return nil, "no such luck" end
+        if index == 5 then error("raised", 0) end
+        return seconds * 100
+      end, { concurrency = 3 }) do
+        first = first or index
+        seen[index] = result or err
+      end
+      assert.same({ 3, 1, 2, "no such luck", "raised", 1 }, seen)
+      assert.equal(3, most)
+      assert.equal(2, first)
+    end)
+
+    it("takes an iterator only as far as it is needed, and a list of pages", function()
+      new()
+      local given = 0
+      local map = client:map(function()
+        given = given + 1
+        return given
+      end, function(n)
+        client:sleep(0.001)
+        return n
+      end, { concurrency = 2 })
+      for _ = 1, 4 do assert.is_number((map())) end
+      assert.is_true(given <= 6)
+      map:close()
+      map:close()
+      assert.is_nil(map())
+      client:run()
+      local names = {}
+      for _, name in client:map(client.models:list {}, function(model) return model.name end) do
+        names[#names + 1] = name
+      end
+      assert.is_true(#names > 1)
+    end)
+
+    it("cancels the rest when it is closed, or the task it is in", function()
+      new()
+      em:gate { hold = true }
+      local errs = {}
+      local function work(item)
+        if item == 1 then return "quick" end
+        local stream = client.models:generate_content_stream { model = MODEL, contents = "[long]" }
+        errs[item] = select(2, stream:next()).kind
+      end
+      local map = client:map({ 1, 2, 3 }, work)
+      assert.same({ 1, "quick" }, { map() })
+      map:close()
+      assert.equal(0, client.core.alive().exchange)
+      client:run()
+      local task = client:spawn(function()
+        for index in client:map({ 1, 2, 3 }, work) do errs.last = index end
+      end)
+      for _ = 1, 10 do client:wait(0.01) end
+      task:cancel()
+      client:run()
+      assert.equal("cancelled", select(2, task:result()).kind)
+      assert.equal(0, client.core.alive().exchange)
+      assert.equal(1, errs.last)
+    end)
+
+    it("is told what it cannot use", function()
+      new()
+      assert.error_matches(function() client:map("files", print) end, "a list or an iterator expected, got string")
+      assert.error_matches(function() client:map({}) end, "a function expected, got nil")
+      assert.error_matches(function() client:map({}, print, { concurency = 1 }) end, "concurrency")
+      assert.error_matches(function() client:map({}, print, { concurrency = 0 }) end, "from 1 on")
+    end)
+  end)
+
+  describe("at a rate", function()
+    it("begin so far apart, streams too", function()
+      new { rate = { requests_per_minute = 600 } }
+      local now, begun = client.core.now, {}
+      local from = now()
+      for _ = 1, 2 do
+        client:spawn(function()
+          gemini.assert(ask())
+          begun[#begun + 1] = now() - from
+        end)
+        client:spawn(function()
+          local stream = client.models:generate_content_stream { model = MODEL, contents = "[long]" }
+          gemini.assert(stream:next())
+          begun[#begun + 1] = now() - from
+        end)
+      end
+      client:run()
+      for i = 1, 4 do assert.is_true(begun[i] >= (i - 1) * 0.1) end
+    end)
+
+    it("all wait after one 429, and stop for good with the quota of the day", function()
+      local server = scripted.start()
+      local function refused(quota, delay)
+        return { status = 429, body = { json = { error = { code = 429, status = "RESOURCE_EXHAUSTED", message = "No.",
+          details = {
+            { ["@type"] = "type.googleapis.com/google.rpc.RetryInfo", retryDelay = delay },
+            { ["@type"] = "type.googleapis.com/google.rpc.QuotaFailure", violations = { { quotaId = quota } } },
+          } } } } }
+      end
+      local fine = { status = 200, body = { json = { candidates = {} } } }
+      server:script { refused("GenerateRequestsPerMinutePerProject", "0.2s"), fine, fine,
+        refused("GenerateRequestsPerDayPerProject", "1s") }
+      new { rate = {}, http_options = { base_url = server.url, retry_options = { initial_delay = 0, jitter = 0 } } }
+      local first = client:spawn(ask)
+      client:step()
+      repeat client:wait(0.01) until client.pace.held > 0
+      local from = client.core.now()
+      gemini.assert(ask())
+      assert.is_true(client.core.now() - from > 0.1)
+      gemini.assert(first:wait())
+      assert.equal("day", select(2, ask()).quota)
+      local sent = #server:received()
+      assert.equal("day", select(2, ask()).quota)
+      assert.equal(sent, #server:received())
+      server:stop()
+    end)
+
+    it("that cannot be kept within the time of a call are not waited for", function()
+      new { rate = { requests_per_minute = 1 } }
+      gemini.assert(ask())
+      local _, err = client.models:generate_content { model = MODEL, contents = "x",
+        config = { http_options = { timeout = 5 } } }
+      assert.equal("timeout", err.kind)
+      assert.equal("total", err.clock)
+    end)
+  end)
+end)
