@@ -164,7 +164,13 @@ bench bench-peers: all
 	@$(MAKE) --no-print-directory -s bench-programs
 	@eval "$$(sh scripts/env)" && lua5.4 bench/run.lua $(@:bench%=%)
 
-.PHONY: bench bench-peers bench-programs
+# How long a frame is held up: bench/frames.lua.
+bench-frames: all
+	@sh scripts/setup bench
+	@$(MAKE) --no-print-directory -s bench-programs
+	@eval "$$(sh scripts/env)" && lua5.4 bench/frames.lua
+
+.PHONY: bench bench-peers bench-programs bench-frames
 # End of the benchmark.
 
 demo:

@@ -84,8 +84,8 @@ local LUA_ARROWS = {
   chats = "answer models request",
   structured = "",
   tools = "request",
-  client = "auth_tokens batches caches chats core file_search_stores files http interactions loop map models operations "
-    .. "pace reuse tasks tunings",
+  client = "auth_tokens batches caches chats core file_search_stores files http interactions loop map models "
+    .. "operations pace reuse tasks tunings",
   init = "client core loop tools",
   cqueues = "", luv = "", -- named after what they need
 }

@@ -7,6 +7,7 @@
 
 #define FILE_BUFFER (512L * 1024)   /* fewer system calls for files */
 #define MEMORY_BUFFER (64L * 1024)  /* stays in the cache for bytes from memory and base64 */
+#define SLICE ((size_t)128 << 10)   /* read at once where time is short: hashing takes a millisecond per megabyte */
 #define SUPPLY_MAX ((size_t)1 << 20) /* asked of a reader at once */
 
 void gem_exchange_tell(struct gem_exchange *ex)
@@ -76,6 +77,8 @@ static size_t on_read(char *dst, size_t one, size_t n, void *ud)
     n *= one;
     if ((int64_t)n > left)
         n = (size_t)left;
+    if (n > SLICE && ex->ready != NULL && ex->ready->sliced)
+        n = SLICE;
     if (ex->supplied.len > 0)
         got = take_supplied(ex, dst, n);
     else if (n > 0)

@@ -31,6 +31,7 @@ struct gem_ready_list {
     struct gem_exchange *first, *last;
     bool resume; /* one of them may go on: see gem_exchange_resume */
     bool apart;  /* one that could have shared its connection got HTTP/1 */
+    bool sliced; /* the step has little time: bodies are read in smaller pieces */
 };
 
 /* Seconds, 0 for none; deadline is an instant. Which one holds is the phase's matter. */

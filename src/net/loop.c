@@ -407,6 +407,7 @@ static int give_up(struct gem_loop *loop, struct gem_err *err)
 int gem_loop_step(struct gem_loop *loop, double budget, double max_wait, struct gem_err *err)
 {
     double now = gem_now(), end = now + budget;
+    loop->ready.sliced = budget < HUGE_VAL;
     forgive(loop, now);
     int started = start_some(loop, end);
     resume_some(loop);

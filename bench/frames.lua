@@ -1,0 +1,145 @@
+-- lua5.4 bench/frames.lua: how long a frame is held up while all of this goes on at once: four streams with an event
+-- every 20 ms, an upload of 1 GB, an inline request of 15 MB, an image of 4 MB that arrives, and twenty new TLS
+-- connections. `step` has a millisecond in each of 60 frames a second; then the same work runs unsliced.
+--
+-- Set by the environment: SERVER_CORE (0), CLIENT_CORE (1), BUDGET (0.001 seconds).
+
+package.path = "./?.lua;" .. package.path
+
+local BUDGET = tonumber(os.getenv "BUDGET" or 0.001)
+local FRAME = 1 / 60
+local EVENTS = 250 -- of each stream: five seconds
+local UPLOAD, INLINE = 1000000000, 15000000
+
+if arg[1] ~= "client" then
+  local prepare = require "bench.prepare"
+  local video, image = prepare.file("video", 1000), prepare.file("image", 15)
+  local server = prepare.server(tonumber(os.getenv "SERVER_CORE" or 0), video)
+  local ok = os.execute(("taskset -c %d lua5.4 bench/frames.lua client %s %s %s %s %s"):format(
+    tonumber(os.getenv "CLIENT_CORE" or 1), server.plain, server.tls, server.roots, video, image))
+  server.quit()
+  os.exit(ok == true or ok == 0)
+end
+
+local gemini = require "lgemini"
+local pause = require("socket").sleep
+
+local plain_url, tls_url, roots, video, image = arg[2], arg[3], arg[4], arg[5], arg[6]
+
+local function new_client(url, ca_path)
+  return gemini.Client { api_key = "bench-bench-bench-bench", http_options = { base_url = url, ca_path = ca_path } }
+end
+
+local client = new_client(plain_url)
+local now = client.core.now
+
+-- What is asked for, as tasks. Each name stands for what runs when a frame takes long.
+local function spawn_all(round)
+  local tasks = {}
+  local function spawn(name, fn)
+    tasks[#tasks + 1] = { name = name, task = client:spawn(fn) }
+  end
+  for _ = 1, 4 do
+    spawn("stream", function()
+      local model = ("ticks-%d-of-4"):format(EVENTS)
+      local stream = client.models:generate_content_stream { model = model, contents = "Go." }
+      local count, chunk, err = 0, stream:next()
+      while chunk do
+        count = count + 1
+        chunk, err = stream:next()
+      end
+      assert(count == EVENTS, tostring(err))
+    end)
+  end
+  spawn("upload", function()
+    gemini.assert(client.files:upload { file = video, reuse = false, config = { mime_type = "video/mp4" } })
+  end)
+  spawn("inline", function()
+    gemini.assert(client.models:generate_content { model = "small", contents = {
+      "Describe it.", { file = image, mime_type = "image/png", via = "inline" } } })
+  end)
+  spawn("image", function()
+    local stream = client.models:generate_content_stream { model = "media-4000000", contents = "Draw." }
+    local size, chunk = 0, stream:next()
+    while chunk do
+      for _, part in ipairs(chunk.media) do size = size + #part.inline_data.data end
+      chunk = stream:next()
+    end
+    assert(size > 0, "no image came")
+  end)
+  for i = 1, 20 do -- a path of its own for each, so that none has a connection that it may use
+    local other = new_client(tls_url, roots .. ("/."):rep(i + 20 * round))
+    spawn("tls", function()
+      client:sleep(i * 0.1)
+      gemini.assert(other.models:generate_content { model = "small", contents = "Hello." })
+    end)
+  end
+  return tasks
+end
+
+local function at(sorted, share)
+  return sorted[math.max(1, math.min(#sorted, math.ceil(#sorted * share)))] * 1000
+end
+
+local function print_distribution(name, values)
+  local sorted = {}
+  for i, value in ipairs(values) do sorted[i] = value end
+  table.sort(sorted)
+  print(("%-14s median %6.3f  p99 %6.3f  p99.9 %6.3f  worst %6.3f ms"):format(name, at(sorted, 0.5), at(sorted, 0.99),
+    at(sorted, 0.999), sorted[#sorted] * 1000))
+  return at(sorted, 0.999), sorted[#sorted] * 1000
+end
+
+-- One `step` in each frame. Returns seconds of CPU, of each step on the wall and of CPU.
+local function sliced()
+  local walls, cpus, worst, worst_at = {}, {}, 0, nil
+  local tasks = spawn_all(1)
+  local begin, due, left = os.clock(), now(), true
+  while left do
+    local wall, cpu = now(), os.clock()
+    left = client:step(BUDGET)
+    wall, cpu = now() - wall, os.clock() - cpu
+    walls[#walls + 1], cpus[#cpus + 1] = wall, cpu
+    if wall > worst then
+      local running = {}
+      for _, entry in ipairs(tasks) do
+        if not entry.task.done then running[entry.name] = (running[entry.name] or 0) + 1 end
+      end
+      worst, worst_at = wall, { frame = #walls, cpu = cpu, running = running }
+    end
+    due = due + FRAME
+    local rest = due - now()
+    if rest > 0 then pause(rest) else due = now() end
+  end
+  return os.clock() - begin, walls, cpus, worst_at
+end
+
+gemini.assert(client:prewarm())
+local warm = new_client(tls_url, roots)
+gemini.assert(warm:prewarm())
+
+local sliced_cpu, walls, cpus, worst = sliced()
+local begin, from = os.clock(), now()
+spawn_all(2)
+client:run()
+local whole_cpu, whole_wall = os.clock() - begin, now() - from
+
+local bytes = UPLOAD + INLINE
+print(("%d frames with step(%g); the work: %d MB up, %d events, 4 MB down, 20 TLS connections"):format(#walls, BUDGET,
+  bytes / 1000000, 4 * EVENTS))
+local p999, most = print_distribution("step, wall", walls)
+print_distribution("step, CPU", cpus)
+local running = {}
+for name, count in pairs(worst.running) do running[#running + 1] = count .. " " .. name end
+table.sort(running)
+print(("worst frame: number %d, %.3f ms of CPU, with these under way: %s"):format(worst.frame, worst.cpu * 1000,
+  table.concat(running, ", ")))
+local ratio = whole_cpu / sliced_cpu
+print(("bytes per CPU second: sliced %.0f MB, unsliced %.0f MB (%.2f s on the wall); ratio %.2f"):format(
+  bytes / sliced_cpu / 1e6, bytes / whole_cpu / 1e6, whole_wall, ratio))
+local function judge(name, value, aim, met)
+  print(("%-36s %6.2f  aim %5.2f  %s"):format(name, value, aim, met and "met" or "MISSED"))
+end
+judge("p99.9 of step, ms, at most", p999, 2, p999 <= 2)
+judge("worst step, ms, at most", most, 4, most <= 4)
+judge("bytes per CPU second, at least", ratio, 0.8, ratio >= 0.8)
