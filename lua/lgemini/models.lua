@@ -288,8 +288,13 @@ function models.ask(self, args, coerce)
     if not response then
       return nil, nonsense
     end
-    local turns = runner and runner:go_on(response, facts.turns)
-    if not turns then
+    local turns, cancelled
+    if runner then
+      turns, cancelled = runner:go_on(response, facts.turns)
+    end
+    if cancelled then
+      return nil, cancelled
+    elseif not turns then
       return response, facts.turns
     end
     coerce = function() return turns, NOTHING end
@@ -320,12 +325,15 @@ function models.open(self, args, coerce, done)
   local runner = plan and runner_of(self, call, args)
   -- What the stream goes on with when an answer has come: request, facts; nil, err; nil alone at the end.
   local function follow(response)
-    local turns = runner and runner:go_on(response, plan.turns)
+    local turns, cancelled
+    if runner then
+      turns, cancelled = runner:go_on(response, plan.turns)
+    end
     if not turns then
-      if done then
+      if done and not cancelled then
         done(response, plan.turns)
       end
-      return nil
+      return nil, cancelled
     end
     local again = facts_of(args)
     again.uploads, again.calls = facts.uploads, runner.history

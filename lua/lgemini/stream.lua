@@ -243,7 +243,10 @@ local function finish(self)
   self.sent, self.heal = nil, nil
   local sent, facts
   if self.follow then
+    -- Until it returns: it may raise, or be cancelled where it waits.
+    self.failure = errors.new { kind = "cancelled", message = "what follows the answer did not come to its end" }
     sent, facts = self.follow(self.response)
+    self.failure = nil
   end
   if not sent then
     self.ended = not facts

@@ -179,10 +179,10 @@ local function callable(list)
   for _, item in ipairs(list) do
     if is_tool(item) then
       own[item.name] = item
-    else
+    elseif type(item) == "table" then -- what else it may be, the encoder refuses
       others = others or item.computer_use ~= nil or item.mcp_servers ~= nil
-      for _, declaration in ipairs(item.function_declarations or {}) do
-        manual[declaration.name or ""] = true
+      for _, declaration in ipairs(type(item.function_declarations) == "table" and item.function_declarations or {}) do
+        manual[type(declaration) == "table" and declaration.name or ""] = true
       end
     end
   end
@@ -273,7 +273,8 @@ local function run(self, call)
   return part
 end
 
--- The results of all calls, in order. Functions that wait on the client run at the same time.
+-- The results of all calls, in order; nil, err where the task that waits is cancelled. Functions that wait on the
+-- client run at the same time.
 local function run_all(self, calls)
   local jobs, results = {}, {}
   for i, call in ipairs(calls) do
@@ -287,8 +288,8 @@ local function run_all(self, calls)
       end
     end
   end
-  self.client.tasks:all(jobs, PARALLEL)
-  return results
+  local done, err = self.client.tasks:all(jobs, PARALLEL)
+  return done and results, err
 end
 
 local function join(...)
@@ -305,6 +306,7 @@ end
 ---@param response lgemini.GenerateContentResponse
 ---@param turns table[]  what it answers
 ---@return table[]? turns  what to ask next; nil where the answer is for the caller
+---@return lgemini.Error? err  "cancelled" meanwhile
 function Runner:go_on(response, turns)
   self.left = self.left - 1
   local calls = response.function_calls
@@ -313,9 +315,13 @@ function Runner:go_on(response, turns)
     or not is_ours(self, calls) then
     return nil
   end
+  local results, cancelled = run_all(self, calls)
+  if not results then
+    return nil, cancelled
+  end
   local content = schema.copy(response.candidates[1].content)
   content.role = content.role or "model"
-  local added = { content, { role = "user", parts = run_all(self, calls) } }
+  local added = { content, { role = "user", parts = results } }
   if self.keeps then
     self.history = join(self.history or turns, added)
   end

@@ -65,6 +65,15 @@ describe("a chat", function()
     assert.same({ "user: Hello", "model: Hi.", "user: And|you?" }, texts(contents_of(2)))
   end)
 
+  it("knows who said what, also where the service does not tell", function()
+    server:script { { status = 200, body = { json = { candidates = { { content = { parts = { { text = "Hi." } } },
+      finishReason = "STOP" } } } } }, reply { { text = "Ok." } } }
+    local chat = create()
+    assert(chat:send_message "A")
+    assert(chat:send_message "B")
+    assert.same({ "user: A", "model: Hi.", "user: B" }, texts(contents_of(2)))
+  end)
+
   it("keeps a turn that was cut or blocked out of what it sends", function()
     server:script { reply({ { text = "Half" } }, "MAX_TOKENS"), reply({ { text = "Some" } }, "SAFETY"),
       { status = 200, body = { json = { promptFeedback = { blockReason = "OTHER" } } } },
@@ -127,6 +136,18 @@ describe("a chat", function()
     assert.same({ "user: More" }, texts(contents_of(2)))
   end)
 
+  it("has nothing of a message whose task was cancelled", function()
+    server:script { { status = 200, delay_ms = 2000, body = { bytes = "{}" } }, reply { { text = "Ok." } } }
+    local chat = create()
+    local task = client:spawn(function() return chat:send_message "Slow?" end)
+    client:step(0.05)
+    task:cancel()
+    client:run()
+    assert.same({}, chat:get_history())
+    assert(chat:send_message "Again")
+    assert.same({ "user: Again", "model: Ok." }, texts(chat:get_history()))
+  end)
+
   it("leaves out a given answer that is empty, and what it answers", function()
     server:script { reply { { text = "Ok." } } }
     local chat = create { history = { { role = "user", parts = { "A" } }, { role = "model", parts = { "a" } },
@@ -159,7 +180,7 @@ describe("a chat", function()
     local given = { { role = "user", parts = { { text = "A" } } }, { role = "model", parts = { { text = "a" } } } }
     local chat = create { history = given }
     given[1].parts[1].text = "changed"
-    assert(chat:send_message "B")
+    assert(chat:send_message "B").function_calls[1].name = "changed"
     chat:get_history()[1].parts[1].text = "changed"
     chat:get_history()[4].parts[1].function_call.name = "g"
     assert(chat:send_message { message = { { function_response = { name = "f", response = { output = 1 } } } } })
@@ -279,6 +300,7 @@ describe("a chat with media", function()
     assert(chat:send_message "And?")
     assert.equal(1, uploads())
     assert.truthy(chat:get_history()[1].parts[1].file_data.file_uri:find "/files/")
+    assert(chat:save())
   end)
 
   it("holds a conversation in a stream", function()

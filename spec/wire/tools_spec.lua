@@ -170,6 +170,9 @@ describe("functions that the model calls", function()
     server:script { reply { call("click_at") } }
     response = assert(ask { tool "weather", { computer_use = { environment = "ENVIRONMENT_BROWSER" } } })
     assert.equal("click_at", response.function_calls[1].name)
+    server:script { reply { call("served") } }
+    response = assert(ask { tool "weather", { mcp_servers = { { name = "m" } } } })
+    assert.equal("served", response.function_calls[1].name)
     server:script { reply({ call("weather") }, "MAX_TOKENS") }
     response = assert(ask { tool "weather" })
     assert.equal("MAX_TOKENS", response.finish_reason)
@@ -177,12 +180,14 @@ describe("functions that the model calls", function()
   end)
 
   it("do not change what the model said by changing their arguments", function()
-    server:script { reply { call("weather", { city = "Oslo" }) }, reply { { text = "." } } }
+    local first = { candidates = { { content = { parts = { call("weather", { city = "Oslo" }) } } } } }
+    server:script { { status = 200, body = { json = first } }, reply { { text = "." } } }
     assert(ask { tool("weather", function(args, about)
       args.city, about.name = "changed", "changed"
       return 1
     end) })
-    assert.same({ name = "weather", args = { city = "Oslo" } }, bodies()[2].contents[2].parts[1].functionCall)
+    local said = bodies()[2].contents[2]
+    assert.same({ role = "model", parts = { { functionCall = { name = "weather", args = { city = "Oslo" } } } } }, said)
   end)
 
   it("run in streams", function()
@@ -232,6 +237,66 @@ describe("functions that the model calls", function()
       assert.equal(6, #again:get_history())
       assert.equal(2, #chat:rollback())
       assert.equal(4, #chat:rollback())
+    end
+  end)
+
+  it("may be called in tasks, which go on meanwhile", function()
+    local order = {}
+    local function answers(name)
+      return { reply { call("slow", { city = name }) }, reply { { text = name } } }
+    end
+    local slow = tool("slow", function(args)
+      client:sleep(0.05)
+      order[#order + 1] = args.city
+      return 1
+    end)
+    server:script { answers("A")[1], answers("A")[1], answers("A")[2], answers("A")[2] }
+    local first, second = client:spawn(ask, { slow }), client:spawn(ask, { slow })
+    client:run()
+    assert.same({ "A", "A" }, order)
+    assert.equal("A", assert(first:result()).text)
+    assert.equal("A", assert(second:result()).text)
+  end)
+
+  it("end with the task that waits for them", function()
+    for _, streamed in ipairs { false, true } do
+      local make = streamed and events or reply
+      server:script { make { call("slow"), call("slow") }, make { { text = "." } } }
+      local chat = assert(client.chats:create { model = MODEL, config = { tools = { tool("slow", function()
+        return client:sleep(30)
+      end) } } })
+      local task = client:spawn(function()
+        if not streamed then return chat:send_message "Go." end
+        local stream = chat:send_message_stream "Go."
+        while true do
+          local chunk, err = stream:next()
+          if not chunk then return nil, err end
+        end
+      end)
+      while #ran < 2 do client:step(0.01) end
+      task:cancel()
+      client:run()
+      local response, err = task:result()
+      assert.is_nil(response)
+      assert.equal("cancelled", err.kind)
+      assert.same({}, chat:get_history())
+      assert.equal(1, #server:received())
+      ran = {}
+    end
+  end)
+
+  it("end with their program's mistakes, and the stream with them", function()
+    server:script { events { call("weather", { city = "Oslo" }) } }
+    local stream = client.models:generate_content_stream { model = MODEL, contents = "Go.",
+      config = { tools = { tool "weather" } }, approve = function() error "a bug" end }
+    assert(stream:next())
+    assert.has_error(function() stream:next() end)
+    local chunk, err = stream:next()
+    assert.is_nil(chunk)
+    assert.equal("cancelled", err.kind)
+    assert.same({}, ran)
+    for _, bad in ipairs { 1, { function_declarations = 1 }, { function_declarations = { 1 } } } do
+      assert.has_error(function() ask { tool "weather", bad } end)
     end
   end)
 
