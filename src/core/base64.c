@@ -77,15 +77,21 @@ static uint64_t load_big_endian(const unsigned char *src)
     return bits;
 }
 
+/* The upper 48 bits. */
+static inline void encode_six(char *dst, uint64_t bits)
+{
+    memcpy(dst, pairs[bits >> 52], 2);
+    memcpy(dst + 2, pairs[bits >> 40 & 0xFFF], 2);
+    memcpy(dst + 4, pairs[bits >> 28 & 0xFFF], 2);
+    memcpy(dst + 6, pairs[bits >> 16 & 0xFFF], 2);
+}
+
 static size_t encode_plain(char *dst, const unsigned char *src, size_t n)
 {
     size_t i;
-    for (i = 0; n - i >= 8; i += 6, dst += 8) {  /* loads 8 to use 6 */
-        uint64_t bits = load_big_endian(src + i);
-        memcpy(dst, pairs[bits >> 52], 2);
-        memcpy(dst + 2, pairs[bits >> 40 & 0xFFF], 2);
-        memcpy(dst + 4, pairs[bits >> 28 & 0xFFF], 2);
-        memcpy(dst + 6, pairs[bits >> 16 & 0xFFF], 2);
+    for (i = 0; n - i >= 14; i += 12, dst += 16) {  /* two at a time; loads 14 to use 12 */
+        encode_six(dst, load_big_endian(src + i));
+        encode_six(dst + 8, load_big_endian(src + i + 6));
     }
     for (; n - i >= 3; i += 3, dst += 4)
         encode_three(dst, src + i);
@@ -151,9 +157,16 @@ SSSE3 static __m128i letters_ssse3(__m128i bytes)
 SSSE3 static size_t encode_ssse3(char *dst, const unsigned char *src, size_t n)
 {
     size_t i;
-    for (i = 0; n - i >= 16; i += 12, dst += 16) {  /* loads 16 to use 12 */
-        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(src + i));
-        _mm_storeu_si128((__m128i *)(void *)dst, letters_ssse3(bytes));
+    for (i = 0; n - i >= 28; i += 24, dst += 32) {  /* two at a time; loads 28 to use 24 */
+        __m128i first = _mm_loadu_si128((const __m128i *)(const void *)(src + i));
+        __m128i second = _mm_loadu_si128((const __m128i *)(const void *)(src + i + 12));
+        _mm_storeu_si128((__m128i *)(void *)dst, letters_ssse3(first));
+        _mm_storeu_si128((__m128i *)(void *)(dst + 16), letters_ssse3(second));
+    }
+    if (n - i >= 16) {  /* loads 16 to use 12 */
+        _mm_storeu_si128((__m128i *)(void *)dst,
+                         letters_ssse3(_mm_loadu_si128((const __m128i *)(const void *)(src + i))));
+        i += 12;
     }
     return i;
 }
@@ -197,7 +210,7 @@ AVX2 static size_t encode_avx2(char *dst, const unsigned char *src, size_t n)
 {
     const __m256i spread = _mm256_setr_epi8(SPREAD, SPREAD), spread_late = _mm256_setr_epi8(SPREAD_LATE, SPREAD);
     __m128i low, high;
-    __m256i bytes;
+    __m256i bytes, next;
     size_t i;
 
     if (n < 28)
@@ -206,9 +219,16 @@ AVX2 static size_t encode_avx2(char *dst, const unsigned char *src, size_t n)
     high = _mm_loadu_si128((const __m128i *)(const void *)(src + 12));
     bytes = _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
     _mm256_storeu_si256((__m256i *)(void *)dst, letters_avx2(_mm256_shuffle_epi8(bytes, spread)));
-    for (i = 24, dst += 32; n - i >= 28; i += 24, dst += 32) {  /* loads up to 28 to use 24 */
+    for (i = 24, dst += 32; n - i >= 52; i += 48, dst += 64) {  /* two at a time */
+        bytes = _mm256_loadu_si256((const __m256i *)(const void *)(src + i - 4));
+        next = _mm256_loadu_si256((const __m256i *)(const void *)(src + i + 20));
+        _mm256_storeu_si256((__m256i *)(void *)dst, letters_avx2(_mm256_shuffle_epi8(bytes, spread_late)));
+        _mm256_storeu_si256((__m256i *)(void *)(dst + 32), letters_avx2(_mm256_shuffle_epi8(next, spread_late)));
+    }
+    if (n - i >= 28) {  /* loads up to 28 to use 24 */
         bytes = _mm256_loadu_si256((const __m256i *)(const void *)(src + i - 4));
         _mm256_storeu_si256((__m256i *)(void *)dst, letters_avx2(_mm256_shuffle_epi8(bytes, spread_late)));
+        i += 24;
     }
     return i;
 }
