@@ -159,8 +159,18 @@ build/bench/base64 build/bench/measure: build/bench/%: bench/%.c bench/common.c 
 
 bench-programs: $(BENCH_PROGRAMS)
 
-bench bench-peers: all
-	@sh scripts/setup $@
+BENCH_SDK = build/bench/js/node_modules/@google/genai/package.json
+
+$(BENCH_SDK): | bench-setup
+	@mkdir -p build/bench/js
+	npm install --silent --no-audit --no-fund --prefix build/bench/js @google/genai@3.3.0
+
+bench-peers: $(BENCH_SDK)
+
+bench-setup:
+	@sh scripts/setup $(or $(filter bench-peers,$(MAKECMDGOALS)),bench)
+
+bench bench-peers: all bench-setup
 	@$(MAKE) --no-print-directory -s bench-programs
 	@eval "$$(sh scripts/env)" && lua5.4 bench/run.lua $(@:bench%=%)
 
@@ -170,7 +180,7 @@ bench-frames: all
 	@$(MAKE) --no-print-directory -s bench-programs
 	@eval "$$(sh scripts/env)" && lua5.4 bench/frames.lua
 
-.PHONY: bench bench-peers bench-programs bench-frames
+.PHONY: bench bench-peers bench-programs bench-setup bench-frames
 # End of the benchmark.
 
 demo:

@@ -241,9 +241,36 @@ local function start()
   }
 end
 
-return function(prepare)
-  return {
+-- The official JavaScript SDK at the same work, in the rows below ours.
+local function add_javascript(list, prepare)
+  local runs = {
+    [1] = { "inline", "$plain", prepare.file("image", 15), 3 },
+    [3] = { "upload", "$plain", prepare.file("video", 1000) },
+    [5] = { "stream", "$plain", 100000 },
+    [7] = { "warm", "$plain", 300 },
+    [9] = { "start", "$plain" },
+  }
+  for _, aim in ipairs(list) do
+    local run, like = runs[aim.number], aim.figures[1]
+    if run then
+      run.program = "js"
+      aim.runs.js = run
+      table.insert(aim.figures, ratio("  (official JavaScript SDK: CPU)", { "js", like.ours[2] }, like.limit, nil,
+        like.unit, like.scale))
+    end
+  end
+end
+
+---@param prepare table
+---@param with_peers boolean|nil
+---@return table[] aims
+return function(prepare, with_peers)
+  local list = {
     image(prepare), base64(), upload(prepare), broken_upload(prepare), stream(), long_stream(prepare), warm(),
     streams(), start(),
   }
+  if with_peers then
+    add_javascript(list, prepare)
+  end
+  return list
 end

@@ -8,7 +8,7 @@ local PROGRAMS = {
   limit = prepare.dir .. "/limit",
   ours = "lua5.4 bench/client.lua",
   luasocket = "lua5.4 bench/peers/luasocket.lua",
-  js = "node bench/peers/genai.mjs",
+  js = ("env NODE_PATH=%s/js/node_modules node bench/peers/genai.cjs"):format(prepare.dir),
   base64 = prepare.dir .. "/base64",
   lua = "lua5.4 -e ''",
 }

@@ -79,7 +79,7 @@ static void answer_upload(struct job *job)
             "X-Goog-Upload-Status: active\nX-Goog-Upload-URL: %s://%s/upload/session\n"
             "X-Goog-Upload-Chunk-Granularity: 262144\n", r->secure ? "https" : "http", r->host);
         say(job, "");
-    } else if (starts_with(r->command, "query")) {
+    } else if (strstr(r->command, "finalize") == NULL) { /* query, or an upload in many requests */
         snprintf(job->head, sizeof job->head, "X-Goog-Upload-Status: active\nX-Goog-Upload-Size-Received: %" PRId64 "\n",
             upload_received);
         say(job, "");
