@@ -9,21 +9,12 @@
 -- no use without it.
 
 local errors = require "lgemini.errors"
-local task_class = require "lgemini.task"
+local tasks = require "lgemini.task"
 local timers = require "lgemini.timers"
-
-local unpack = table.unpack or unpack -- luacheck: ignore 143 (5.1 has only the second)
-local yieldable = rawget(coroutine, "isyieldable") -- 5.3 and later
-local close_coroutine = rawget(coroutine, "close") -- 5.4
 
 ---@class lgemini.Loop
 local loop = { __name = "lgemini.Loop" }
 loop.__index = loop
-
-local WAIT = {} -- what a task yields when it waits in a call of the library
-
--- The task that runs now, whichever loop it is of: nothing may wait inside it but itself.
-local active
 
 ---@param core table  lgemini.core
 ---@return lgemini.Loop
@@ -121,19 +112,19 @@ local function has_ready(self)
   return self.ready.first <= self.ready.last or self.later.first <= self.later.last
 end
 
-local function forget(self, waiter)
-  waiter.waits = false
+--- It waits no longer, whatever for. What that was it keeps until its turn, for who ends it before.
+function loop:forget(waiter)
+  waiter.waits, waiter.join = false, nil
   self.timers:remove(waiter)
   if waiter.exchange then
     self.waiters[waiter.exchange] = nil -- allowed while pairs goes over them
-    waiter.exchange = nil
   end
-  waiter.join, waiter.owned = nil, nil
 end
 
-local function wake(self, waiter)
+--- It goes on in its turn.
+function loop:wake(waiter)
   if waiter.waits then
-    forget(self, waiter)
+    self:forget(waiter)
     if waiter.coroutine then
       push(self.ready, waiter)
     else
@@ -143,30 +134,24 @@ local function wake(self, waiter)
   end
 end
 
-local kill
-
--- Nobody will look at what the waiter waits for: the exchange is closed now, not when it is garbage, and so on down.
-local function abandon(self, waiter)
+--- Nobody will look at what the waiter waits for: the exchange is closed now, not when it is garbage, and so on down.
+function loop:abandon(waiter)
   local exchange, owned = waiter.exchange, waiter.owned
-  wake(self, waiter)
+  self:wake(waiter)
   if exchange then
     exchange:close()
   end
   for _, task in ipairs(owned or {}) do
-    kill(self, task)
+    tasks.kill(task)
   end
-end
-
--- Whether the program is in the coroutine of the task that runs, with no C function in between.
-local function can_yield()
-  return active.coroutine == coroutine.running() and not active.closing and (not yieldable or yieldable())
 end
 
 --- Whether a call that has to wait cannot: inside a task, but not where the task could yield.
 ---@param hook function|nil  the client's `wait`
 ---@return boolean
 function loop:is_blocked(hook)
-  return active ~= nil and not hook and not (active.loop == self and can_yield())
+  local task = tasks.inside()
+  return task ~= nil and not hook and not (task.loop == self and tasks.can_yield())
 end
 
 -- The task whose coroutine runs; nil outside of tasks. Raises where waiting would hold up a step.
@@ -174,13 +159,8 @@ local function current(self, hook)
   if self:is_blocked(hook) then
     errors.misuse "this call would block inside step: use client:spawn or set wait"
   end
-  return active and active.loop == self and can_yield() and active or nil
-end
-
---- The task inside which the program is, be it in a coroutine of its own there.
----@return lgemini.Task|nil
-function loop.inside()
-  return active
+  local task = tasks.inside()
+  return task and task.loop == self and tasks.can_yield() and task or nil
 end
 
 -- Nothing will ever be woken.
@@ -193,7 +173,7 @@ local turn, host_turn
 -- Until the waiter is woken. An error that is thrown through it (Ctrl-C, a debug hook) ends what it waits for.
 local function suspend(self, waiter, hook)
   if waiter.coroutine then
-    coroutine.yield(WAIT)
+    tasks.yield()
     return
   end
   while waiter.waits do
@@ -203,7 +183,7 @@ local function suspend(self, waiter, hook)
       ok, problem = pcall(self.turn, self, hook and 0 or math.huge)
     end
     if stuck or not ok then
-      abandon(self, waiter)
+      self:abandon(waiter)
       self.outside = self.outside - 1
       if stuck then
         errors.misuse(problem)
@@ -220,9 +200,9 @@ end
 local function waiter_for(self, hook)
   local waiter = current(self, hook) or {}
   if waiter.waits then
-    forget(self, waiter)
+    self:forget(waiter)
   end
-  waiter.waits = true
+  waiter.waits, waiter.exchange, waiter.owned = true, nil, nil
   return waiter
 end
 
@@ -233,7 +213,7 @@ end
 ---@param hook function|nil  the client's `wait`
 function loop:wait_for(exchange, instant, user, hook)
   local other = exchange and self.waiters[exchange]
-  if other and other ~= active then
+  if other and other ~= tasks.inside() then
     errors.misuse "two tasks read one stream at once"
   end
   local waiter = waiter_for(self, hook)
@@ -250,10 +230,10 @@ end
 
 --- Wakes who waits for the exchange.
 ---@param exchange table
-function loop:wake(exchange)
+function loop:tell(exchange)
   local waiter = self.waiters[exchange]
   if waiter then
-    wake(self, waiter)
+    self:wake(waiter)
   end
 end
 
@@ -267,167 +247,51 @@ function loop:wake_sleepers(user)
     end
   end
   for _, waiter in ipairs(sleepers) do
-    wake(self, waiter)
+    self:wake(waiter)
   end
 end
 
 --- In a task whose step has used up its time, or with `always`: goes on in the next step. Nothing outside of tasks.
 ---@param always boolean|nil
 function loop:breathe(always)
-  local finish = self.finish
-  if active and active.loop == self and (always or (finish and self.now() >= finish)) and can_yield() then
-    push(self.later, active)
-    coroutine.yield(WAIT)
+  local task, finish = tasks.inside(), self.finish
+  if task and task.loop == self and (always or (finish and self.now() >= finish)) and tasks.can_yield() then
+    self:put_off(task)
+    tasks.yield()
   end
 end
 
 -- Tasks ----------------------------------------------------------------------------------------
 
--- A string says where it was raised, but not how the task came there.
-local function with_trace(task)
-  local failure = task.failure
-  if type(failure) == "string" and debug and debug.traceback then
-    return debug.traceback(task.coroutine, failure)
-  end
-  return failure
-end
-
--- An error of a task, for who steps the loop, unless somebody takes it.
-local function report(self, task, failure, traced)
-  if task.taken or (task.cancelled and errors.is(failure) and failure.kind == "cancelled") then
-    return
-  elseif not task.on_error then
-    push(self.problems, { traced })
-    return
-  end
-  local ok, problem = pcall(task.on_error, failure, task)
-  if not ok then
-    push(self.problems, { problem })
-  end
-end
-
--- On 5.4 the `<close>` variables of a coroutine that waits or has failed are closed; elsewhere it is never heard of
--- again. Returns what one of them raised.
-local function close_variables(task)
-  if close_coroutine and coroutine.status(task.coroutine) ~= "normal" and task.coroutine ~= coroutine.running() then
-    local before = active
-    active, task.closing = task, true
-    local ok, problem = close_coroutine(task.coroutine)
-    active = before
-    return ok, problem
-  end
-  return true
-end
-
-local function close_streams(task)
-  local streams = task.streams
-  task.streams = nil
-  for stream in pairs(streams or {}) do
-    stream:close()
-  end
-end
-
--- Who waits for several has waited long enough when all have ended, or one has raised an error.
-local function end_task(self, task)
-  task.done = true
-  self.alive = self.alive - 1
-  if task.waits then -- 5.1: a wait that could not yield
-    forget(self, task)
-  end
-  close_streams(task)
-  local taken = task.taken
-  for _, join in ipairs(task.joins or {}) do
-    join.left = join.left - 1
-    if join.waiter.join == join then
-      taken = true
-      if join.left == 0 or not task.values then
-        wake(self, join.waiter)
-      end
-    end
-  end
-  task.joins, task.taken = nil, taken
-  if not task.values then
-    local traced = with_trace(task)
-    local ok, problem = close_variables(task)
-    if not ok and problem ~= task.failure then
-      task.failure, traced = problem, problem
-    end
-    report(self, task, task.failure, traced)
-  end
-  if task.on_end then
-    task.on_end()
-  end
-end
-
--- Ends a task where it is, unless it runs: that one ends when it yields.
-function kill(self, task)
-  task.cancelled = true
-  if not task.done and coroutine.status(task.coroutine) == "suspended" then
-    if task.waits then
-      abandon(self, task)
-    end
-    task.failure = task_class.cancelled()
-    end_task(self, task)
-  end
-end
-
--- What a resumed coroutine has come to. One that yielded by itself has its next turn in the next step.
-local function settle(self, task, before, ok, ...)
-  active = before
-  if not ok then
-    task.failure = (...)
-    end_task(self, task)
-  elseif coroutine.status(task.coroutine) == "dead" then
-    task.values = { n = select("#", ...), ... }
-    end_task(self, task)
-  elseif (...) ~= WAIT then
-    task.idle = true
-    if task.cancelled then
-      kill(self, task)
-    else
-      push(self.later, task)
-    end
-  end
-end
-
-local function start(task)
-  local arguments = task.arguments
-  task.arguments = nil
-  return coroutine.resume(task.coroutine, unpack(arguments, 1, arguments.n))
-end
-
--- Goes on with a task until it waits again or ends.
-local function resume(self, task)
-  if task.done then
-    return
-  end
-  local before = active
-  active = task
-  task.idle = false
-  if task.arguments then
-    settle(self, task, before, start(task))
-  else
-    settle(self, task, before, coroutine.resume(task.coroutine))
-  end
-end
-
 --- A new task, which starts at the next step.
 ---@param fn function
 ---@return lgemini.Task
 function loop:spawn(fn, ...)
-  local task = task_class.new(self, fn, ...)
+  local task = tasks.new(self, fn, ...)
   self.alive = self.alive + 1
-  push(self.later, task)
+  self:put_off(task)
   alert(self)
   return task
 end
 
+--- The task has its turn in the next step.
+---@param task lgemini.Task
+function loop:put_off(task)
+  push(self.later, task)
+end
+
+--- An error that nobody took, for who steps.
+function loop:report(problem)
+  push(self.problems, { problem })
+end
+
+
 -- Waits until all of the tasks have ended, or one has failed.
-local function await(self, tasks, owned, hook)
+local function await(self, list, owned, hook)
   local waiter = waiter_for(self, hook)
   local join = { waiter = waiter, left = 0 }
   waiter.join, waiter.owned = join, owned
-  for _, task in ipairs(tasks) do
+  for _, task in ipairs(list) do
     if not task.done then
       join.left = join.left + 1
       task.joins = task.joins or {}
@@ -435,7 +299,7 @@ local function await(self, tasks, owned, hook)
     end
   end
   if join.left == 0 then
-    forget(self, waiter)
+    self:forget(waiter)
   else
     suspend(self, waiter, hook)
   end
@@ -444,7 +308,8 @@ end
 --- Waits until the task has ended, or the one that waits is cancelled.
 ---@param task lgemini.Task
 function loop:await_end(task)
-  while not task.done and not (active and active.cancelled) do
+  local inside = tasks.inside()
+  while not task.done and not (inside and inside.cancelled) do
     await(self, { task }, nil, task.hook)
   end
 end
@@ -462,48 +327,8 @@ end
 ---@param box table
 function loop:signal(box)
   if box.waiter then
-    wake(self, box.waiter)
+    self:wake(box.waiter)
   end
-end
-
---- Ends what the task does: see task:cancel.
----@param task lgemini.Task
-function loop:cancel(task)
-  task.cancelled = true
-  close_streams(task)
-  if coroutine.status(task.coroutine) ~= "suspended" then
-    return -- it runs: its next call says so
-  elseif task.idle then
-    kill(self, task)
-  elseif task.waits then
-    abandon(self, task)
-  end
-end
-
---- The stream ends with the task it was opened in.
----@param stream lgemini.Stream
-function loop.adopt(stream)
-  if active then
-    active.streams = active.streams or setmetatable({}, { __mode = "k" })
-    active.streams[stream] = true
-  end
-end
-
--- How often a cancelled task may call again before it is ended: one that tries for ever would hold up the step.
-local PATIENCE = 100
-
---- Why the task inside which the program is gets nothing more: it was cancelled.
----@return lgemini.Error|nil
-function loop.refusal()
-  local task = active
-  if not task or not task.cancelled then
-    return nil
-  end
-  task.refused = (task.refused or 0) + 1
-  if task.refused > PATIENCE and can_yield() then
-    coroutine.yield()
-  end
-  return task_class.cancelled()
 end
 
 --- Calls each function in a task of its own, at most `limit` at once, until all have ended. The functions return a
@@ -527,7 +352,7 @@ function loop:all(functions, limit, hook)
       end
     end
   end
-  local inside = active
+  local inside = tasks.inside()
   current(self, hook)
   for i = 1, math.min(limit, #functions) do
     owned[i] = self:spawn(work)
@@ -537,18 +362,18 @@ function loop:all(functions, limit, hook)
   for _, task in ipairs(owned) do
     if task.done and not task.values and not failure and not task.cancelled then
       for _, other in ipairs(owned) do
-        kill(self, other)
+        tasks.kill(other)
       end
       error(task.failure, 0)
     end
   end
   for _, task in ipairs(owned) do
-    kill(self, task)
+    tasks.kill(task)
   end
   if failure then
     return nil, failure
   elseif inside and inside.cancelled then
-    return nil, task_class.cancelled()
+    return nil, tasks.cancelled()
   end
   return values
 end
@@ -558,9 +383,9 @@ end
 -- Goes on with the tasks that are ready now, until the time is used up.
 local function run_ready(self, finish)
   local ready, ran = self.ready, 0
-  local stop = ready.last
-  while ready.first <= stop and ready.first <= ready.last do
-    resume(self, pop(ready))
+  local count = ready.last - ready.first + 1
+  while ran < count and ready.first <= ready.last do -- what a step inside this one took over is gone
+    tasks.resume(pop(ready))
     ran = ran + 1
     if finish and self.now() >= finish then
       break
@@ -573,7 +398,7 @@ local function run_timers(self)
   local first = self.timers:first()
   local now = first and self.now()
   while first and first.instant <= now do
-    wake(self, first)
+    self:wake(first)
     first = self.timers:first()
   end
 end
@@ -590,7 +415,7 @@ local function move(self, budget, max_wait)
     count = done
     local exchange = self.driver:next()
     while exchange do
-      self:wake(exchange)
+      self:tell(exchange)
       exchange = self.driver and self.driver:next()
     end
   end
@@ -649,7 +474,7 @@ end
 
 --- Begins with what was added, without waiting and without going on with tasks; whoever steps does it for a task.
 function loop:begin()
-  if not active then
+  if not tasks.inside() then
     move(self, nil, 0)
     set_alarm(self)
   end
@@ -673,7 +498,7 @@ local function raise_problem(self)
 end
 
 local function check_outside(name)
-  if active then
+  if tasks.inside() then
     errors.misuse(("client:%s: inside a task nobody can step; client:sleep waits there"):format(name))
   end
 end

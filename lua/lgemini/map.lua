@@ -100,7 +100,7 @@ function Map:__call()
   fill(self)
   while self.count > 0 and self.first > self.last do
     self.tasks.loop:await_signal(self, self.tasks.hook)
-    local refusal = self.tasks.loop.refusal()
+    local refusal = self.tasks:refusal()
     if refusal then
       self:close()
       error(refusal, 0)

@@ -1,10 +1,19 @@
---- A task, as the program holds it: a function that runs in a coroutine of its own, moved by the loop.
+--- The life of a task: a function that runs in a coroutine of its own, moved by the loop (loop.lua, which knows what
+--- each one waits for).
 
 local errors = require "lgemini.errors"
 
 local unpack = table.unpack or unpack -- luacheck: ignore 143 (5.1 has only the second)
 
-local task = {}
+local yieldable = rawget(coroutine, "isyieldable") -- 5.3 and later
+local close_coroutine = rawget(coroutine, "close") -- 5.4
+
+local tasks = {}
+
+local WAIT = {} -- what a task yields when it waits in a call of the library
+
+-- The task that runs now, whichever loop it is of: nothing may wait inside it but itself.
+local active
 
 ---@class lgemini.Task
 ---@field done boolean       it has ended
@@ -15,7 +24,7 @@ Task.__index = Task
 ---@param loop lgemini.Loop
 ---@param fn function
 ---@return lgemini.Task
-function task.new(loop, fn, ...)
+function tasks.new(loop, fn, ...)
   return setmetatable({
     done = false,
     cancelled = false,
@@ -32,8 +41,198 @@ end
 
 --- What calls in a cancelled task return.
 ---@return lgemini.Error
-function task.cancelled()
+function tasks.cancelled()
   return errors.new { kind = "cancelled", message = "the task was cancelled" }
+end
+
+-- Where it is --------------------------------------------------------------------------------
+
+--- The task inside which the program is, be it in a coroutine of its own there.
+---@return lgemini.Task|nil
+function tasks.inside()
+  return active
+end
+
+--- Whether the program is in the coroutine of the task that runs, with no C function in between.
+---@return boolean
+function tasks.can_yield()
+  return active.coroutine == coroutine.running() and not active.closing and (not yieldable or yieldable())
+end
+
+--- The task that runs waits in a call of the library, until the loop goes on with it.
+function tasks.yield()
+  coroutine.yield(WAIT)
+end
+
+--- The stream ends with the task it was opened in.
+---@param stream lgemini.Stream
+function tasks.adopt(stream)
+  if active then
+    active.streams = active.streams or setmetatable({}, { __mode = "k" })
+    active.streams[stream] = true
+  end
+end
+
+-- How often a cancelled task may call again before it is ended: one that tries for ever would hold up the step.
+local PATIENCE = 100
+
+--- Why the task inside which the program is gets nothing more: it was cancelled.
+---@return lgemini.Error|nil
+function tasks.refusal()
+  local task = active
+  if not task or not task.cancelled then
+    return nil
+  end
+  task.refused = (task.refused or 0) + 1
+  if task.refused > PATIENCE and tasks.can_yield() then
+    coroutine.yield()
+  end
+  return tasks.cancelled()
+end
+
+-- Its end --------------------------------------------------------------------------------------
+
+-- A string says where it was raised, but not how the task came there.
+local function with_trace(task)
+  local failure = task.failure
+  if type(failure) == "string" and debug and debug.traceback then
+    return debug.traceback(task.coroutine, failure)
+  end
+  return failure
+end
+
+-- An error of a task, for who steps the loop, unless somebody takes it.
+local function report(task, failure, traced)
+  if task.taken or (task.cancelled and errors.is(failure) and failure.kind == "cancelled") then
+    return
+  elseif not task.on_error then
+    task.loop:report(traced)
+    return
+  end
+  local ok, problem = pcall(task.on_error, failure, task)
+  if not ok then
+    task.loop:report(problem)
+  end
+end
+
+-- On 5.4 the `<close>` variables of a coroutine that waits or has failed are closed; elsewhere it is never heard of
+-- again. Returns what one of them raised.
+local function close_variables(task)
+  if close_coroutine and coroutine.status(task.coroutine) ~= "normal" and task.coroutine ~= coroutine.running() then
+    local before = active
+    active, task.closing = task, true
+    local ok, problem = close_coroutine(task.coroutine)
+    active = before
+    return ok, problem
+  end
+  return true
+end
+
+local function close_streams(task)
+  local streams = task.streams
+  task.streams = nil
+  for stream in pairs(streams or {}) do
+    stream:close()
+  end
+end
+
+-- Who waits for several has waited long enough when all have ended, or one has raised an error.
+local function end_task(task)
+  local loop = task.loop
+  task.done = true
+  loop.alive = loop.alive - 1
+  if task.waits then -- 5.1: a wait that could not yield
+    loop:forget(task)
+  end
+  close_streams(task)
+  local taken = task.taken
+  for _, join in ipairs(task.joins or {}) do
+    join.left = join.left - 1
+    if join.waiter.join == join then
+      taken = true
+      if join.left == 0 or not task.values then
+        loop:wake(join.waiter)
+      end
+    end
+  end
+  task.joins, task.exchange, task.owned, task.taken = nil, nil, nil, taken
+  if not task.values then
+    local traced = with_trace(task)
+    local ok, problem = close_variables(task)
+    if not ok and problem ~= task.failure then
+      task.failure, traced = problem, problem
+    end
+    report(task, task.failure, traced)
+  end
+  if task.on_end then
+    task.on_end()
+  end
+end
+
+--- Ends a task where it is, unless it runs: that one ends when it yields.
+function tasks.kill(task)
+  task.cancelled = true
+  if not task.done and coroutine.status(task.coroutine) == "suspended" then
+    task.loop:abandon(task)
+    task.failure = tasks.cancelled()
+    end_task(task)
+  end
+end
+
+-- Its turns ------------------------------------------------------------------------------------
+
+-- What a resumed coroutine has come to. One that yielded by itself has its next turn in the next step.
+local function settle(task, before, ok, ...)
+  active = before
+  if not ok then
+    task.failure = (...)
+    end_task(task)
+  elseif coroutine.status(task.coroutine) == "dead" then
+    task.values = { n = select("#", ...), ... }
+    end_task(task)
+  elseif (...) ~= WAIT then
+    task.idle = true
+    if task.cancelled then
+      tasks.kill(task)
+    else
+      task.loop:put_off(task)
+    end
+  end
+end
+
+local function start(task)
+  local arguments = task.arguments
+  task.arguments = nil
+  return coroutine.resume(task.coroutine, unpack(arguments, 1, arguments.n))
+end
+
+--- Goes on with a task until it waits again or ends.
+function tasks.resume(task)
+  if task.done then
+    return
+  end
+  local before = active
+  active = task
+  task.idle, task.exchange, task.owned = false, nil, nil
+  if task.arguments then
+    settle(task, before, start(task))
+  else
+    settle(task, before, coroutine.resume(task.coroutine))
+  end
+end
+
+-- As the program holds it ------------------------------------------------------------------------
+
+local function cancel(task)
+  task.cancelled = true
+  close_streams(task)
+  if coroutine.status(task.coroutine) ~= "suspended" then
+    return -- it runs: its next call says so
+  elseif task.idle then
+    tasks.kill(task)
+  elseif task.waits then
+    task.loop:abandon(task)
+  end
 end
 
 local function check_task(self, name)
@@ -59,12 +258,12 @@ end
 ---@return any ...  as task:result; nil, err (kind "cancelled") where the waiting task itself is cancelled
 function Task:wait()
   check_task(self, "wait")
-  if self.loop.inside() == self then
+  if active == self then
     errors.misuse "task:wait: a task cannot wait for its own end"
   end
   self.loop:await_end(self)
   if not self.done then
-    return nil, task.cancelled()
+    return nil, tasks.cancelled()
   end
   self.taken = true
   return self:result()
@@ -76,8 +275,8 @@ end
 function Task:cancel()
   check_task(self, "cancel")
   if not self.done and not self.cancelled then
-    self.loop:cancel(self)
+    cancel(self)
   end
 end
 
-return task
+return tasks

@@ -3,6 +3,7 @@
 
 local errors = require "lgemini.errors"
 local loops = require "lgemini.loop"
+local task_class = require "lgemini.task"
 
 ---@class lgemini.Tasks
 ---@field now fun(): number  the clock, in seconds
@@ -44,14 +45,14 @@ end
 
 --- The stream ends with the task inside which it was opened.
 ---@param stream lgemini.Stream
-function tasks:adopt(stream)
-  self.loop.adopt(stream)
+function tasks.adopt(_, stream)
+  task_class.adopt(stream)
 end
 
 --- Why nothing more is to be begun: the task was cancelled, or the client is closed.
 ---@return lgemini.Error|nil
 function tasks:refusal()
-  local err = self.loop.refusal()
+  local err = task_class.refusal()
   if not err and self.closed then
     self.loop:breathe(true) -- a task that tries for ever would hold up the step
     err = errors.new { kind = "closed", message = "the client is closed" }
@@ -73,7 +74,7 @@ function tasks:wait(exchange, instant)
   if self.closed then
     return true
   end
-  local task = self.loop.inside()
+  local task = task_class.inside()
   if task and task.cancelled then
     exchange:close()
     return false
@@ -89,7 +90,7 @@ end
 ---@param exchange table
 function tasks:drop(exchange)
   exchange:close()
-  self.loop:wake(exchange)
+  self.loop:tell(exchange)
 end
 
 --- Waits for so many seconds.
@@ -97,7 +98,7 @@ end
 ---@return true|nil
 ---@return lgemini.Error|nil err  "cancelled", "closed"
 function tasks:sleep(seconds)
-  local task = self.loop.inside()
+  local task = task_class.inside()
   if not self.closed and not (task and task.cancelled) then
     self.loop:wait_for(nil, self.now() + seconds, self, self.hook)
   end
@@ -132,7 +133,7 @@ function tasks:close()
   self.closed = true
   for exchange in pairs(self.exchanges) do
     exchange:cancel()
-    self.loop:wake(exchange)
+    self.loop:tell(exchange)
   end
   self.loop:wake_sleepers(self)
   self.loop:detach(self)

@@ -57,7 +57,7 @@ local LEAVES = words "errors json limits media options ordered parts retry schem
 local LUA_ARROWS = {
   errors = "", json = "", limits = "", media = "", options = "", ordered = "", parts = "", retry = "", schema = "",
   request = "core structured tools", endpoints = "", poll = "", http = "",
-  timers = "", pace = "", map = "", task = "", loop = "task", tasks = "loop", journal = "", reuse = "",
+  timers = "", pace = "", map = "", task = "", loop = "task", tasks = "loop task", journal = "", reuse = "",
   answer = "core grounding", -- base64
   grounding = "", items = "",
   stream = "answer http items",
