@@ -86,6 +86,7 @@ static void test_start(void)
     PLAY("refused with an error", 5, 0, {START, REFUSAL(403), STOP});
     PLAY("not found", 5, 0, {START, CODE(404), STOP});
     PLAY("redirected", 5, 0, {START, CODE(307), STOP});
+    PLAY("no success", 5, 0, {START, ANSWER(.code = 300, .has_url = true), STOP});
     PLAY("no address", 5, 0,
          {START, ACTIVE, STOP_FOR("the server did not say where to upload to (no X-Goog-Upload-URL)")});
     PLAY("no status, but an address", 5, 0, {START, ANSWER(.code = 200, .has_url = true), GO},
@@ -123,6 +124,8 @@ static void test_windows(void)
           STOP_FOR("the server wants more bytes in one request than may be held")});
     PLAY("a huge granularity does no harm to a known size", 100, 8, {START, STARTED_WITH(INT64_C(1) << 53), GO},
          {LAST, 0, 100, FINAL, END});
+    PLAY("a huge granularity does no harm to nothing", 0, 8, {START, STARTED_WITH(INT64_C(1) << 53), GO},
+         {LAST, 0, 0, FINAL, END});
 }
 
 static void test_an_unknown_size_that_becomes_known(void)
