@@ -67,7 +67,7 @@ local api = {
   { "^batches/([^/:]+):cancel$", POST = function(ex, emu, id) emu.batches:cancel(ex, id) end },
 }
 
-local versions = { v1 = true, v1beta = true, v1alpha = true }
+local versions = { v1 = true, v1beta = true, v1alpha = true, v1beta1 = true }
 
 --- Sets `ex.owner`; raises what the service says of a missing or bad key.
 local function identify(ex)
@@ -108,6 +108,9 @@ local function dispatch(ex, emu)
     return emu.uploads:handle(ex, store_id)
   end
   local version, rest = ex.path:match("^/(%w+)/(.*)$")
+  if version == "v1beta1" then -- Vertex AI's: the models are the same
+    rest = rest:gsub("^projects/[^/]+/locations/[^/]+/", ""):gsub("^publishers/google/", "")
+  end
   for _, row in ipairs(versions[version] and api or {}) do
     local captures = { rest:match(row[1]) }
     if captures[1] then

@@ -128,6 +128,7 @@ end
 
 -- Key, what is shown, is it sent back as it came?
 local function member(name, value, field, walk, type, brothers)
+  if name == "citations" and type.name == "CitationMetadata" then field = type.fields.citations end -- of Vertex AI
   if value == json.null then return field and field.field end
   if field then return field.field, convert(value, field, walk) end
   local key, same = unknown_key(name, brothers, type)
@@ -278,9 +279,27 @@ end
 function answer.operation(decoded)
   local operation, err = answer.convert(decoded, "Operation")
   if not operation then return nil, err end
-  local made = operation.response and operation.response.generate_video_response
-  operation.response = made or operation.response
+  local response = operation.response
+  operation.response = response and response.generate_video_response or response
+  for i, video in ipairs(response and response.videos or {}) do -- as Vertex AI has it
+    response.generated_videos = response.generated_videos or {}
+    response.generated_videos[i] = { video = setmetatable(video, metatables.Video) }
+  end
+  if response then response.videos = nil end
   return operation
+end
+
+--- Decoded predictions of Vertex AI as the answer to embed_content.
+---@param decoded any
+---@return table?
+---@return lgemini.Error?
+function answer.predicted_embeddings(decoded)
+  local list = {}
+  for i, prediction in ipairs(type(decoded) == "table" and type(decoded.predictions) == "table" and decoded.predictions
+    or {}) do
+    list[i] = type(prediction) == "table" and prediction.embeddings or {}
+  end
+  return answer.convert({ embeddings = json.array(list) }, "EmbedContentResponse")
 end
 
 --- Decoded predictions as the caller gets them: `generated_images[1].image`, which on the wire is one with

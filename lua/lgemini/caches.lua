@@ -75,7 +75,7 @@ function Caches:create(args)
   args = options.arguments(args, nil, CREATE, "caches:create")
   options.callback(args.on_progress, "on_progress")
   options.boolean(args.reuse, "reuse")
-  local model, err = endpoints.name("models", args.model, "model")
+  local model, err = endpoints.name("models", args.model, "model", self.client.vertex)
   if not model then
     return nil, err
   end
@@ -98,9 +98,9 @@ function Caches:create(args)
     found = found,
     about = { model = model:gsub("^models/", "") },
     tree = function()
-      local tree, problem = service.config(config, rows.create.config)
+      local tree, problem = service.config(config, rows.create.config, self.client.vertex)
       if tree then
-        tree.model = json.quote(model)
+        tree.model = json.quote(self.client:full_name(model))
       end
       return tree, problem
     end,

@@ -39,6 +39,11 @@ local KNOWN = {
   on_task_error = true,
   max_concurrent = true,
   rate = true,
+  vertexai = true,
+  project = true,
+  location = true,
+  access_token = true,
+  credentials = true,
 }
 
 ---@class lgemini.Client
@@ -230,16 +235,18 @@ local function trust(core)
 end
 
 local function defaults(self)
-  local base = { api_version = "v1beta", headers = {}, timeout = CLOCKS, retry_options = retry.options(nil) }
+  local base = { api_version = self.vertex and "v1beta1" or "v1beta", headers = {},
+    timeout = CLOCKS, retry_options = retry.options(nil) }
   for name, value in pairs(trust(self.core)) do
     base[name] = value
   end
-  base.base_url = DEFAULT_BASE_URL
-  local from_environment = getenv "GOOGLE_GEMINI_BASE_URL"
+  base.base_url = self.vertex and self.vertex.base_url or DEFAULT_BASE_URL
+  local variable = self.vertex and "GOOGLE_VERTEX_BASE_URL" or "GOOGLE_GEMINI_BASE_URL"
+  local from_environment = getenv(variable)
   if from_environment then
     local url, err = check_base_url(from_environment, self.insecure)
     if not url then
-      err.message = "GOOGLE_GEMINI_BASE_URL: " .. err.message
+      err.message = variable .. ": " .. err.message
       return nil, err
     end
     base.base_url = url
@@ -292,10 +299,26 @@ local function check_key(key)
   return key
 end
 
---- The API key for a request: nil where the client has none on purpose.
+--- Whether a token of OAuth opens the door, not an API key.
+---@return boolean
+function methods.takes_token(self)
+  return self.vertex ~= nil and self.vertex.project ~= nil and self.api_key ~= false
+end
+
+--- Forgets the token that the service did not take: whether another one may do.
+---@return boolean
+function methods.forget_token(self)
+  return self:takes_token() and require("lgemini.vertex").forget(self.vertex)
+end
+
+--- The API key, or the token, for a request: nil where the client has none on purpose.
+---@param call lgemini.Call|nil  needed for a token
 ---@return string|nil
 ---@return lgemini.Error|nil err
-function methods.key(self)
+function methods.key(self, call)
+  if call and self:takes_token() then
+    return require("lgemini.vertex").key(self.vertex, call)
+  end
   local given = self.api_key
   if given == false then
     return nil
@@ -333,7 +356,7 @@ end
 ---@param path string
 ---@param query string  without the question mark; "" for none
 ---@return string
-function methods.url(_, call_options, row, path, query)
+function methods.url(self, call_options, row, path, query)
   local version = call_options.api_version
   if row.version and version == "v1beta" then
     version = row.version
@@ -341,8 +364,18 @@ function methods.url(_, call_options, row, path, query)
   if row.upload then
     version = "upload/v1beta" -- the only one there is for uploads
   end
+  if self.vertex then
+    path = require("lgemini.vertex").path(self.vertex, row.verb, path)
+  end
   local url = call_options.base_url .. "/" .. (version ~= "" and version .. "/" or "") .. path
   return query ~= "" and url .. "?" .. query or url
+end
+
+--- The name of a model where a body needs all of it.
+---@param name string  as endpoints.name gives it
+---@return string
+function methods.full_name(self, name)
+  return self.vertex and require("lgemini.vertex").path(self.vertex, "POST", name) or name
 end
 
 --- Whether the options lead elsewhere than to Google.
@@ -508,7 +541,9 @@ end
 --- there is one, is readable, or for so long), on_task_error(err, task) (takes what a task raises and nobody waits
 --- for), max_concurrent (1000; requests past it wait for their turn, in order), rate (requests_per_minute,
 --- tokens_per_minute: calls of models are spaced to keep them; one 429 makes all wait, a quota of the day that is used
---- up ends all)
+--- up ends all);
+--- for Vertex AI vertexai = true, project, location, and access_token (text, or a function that gives a token and
+--- the seconds it lives) or credentials (the path of a service account's file, or what is in it)
 ---@return lgemini.Client
 function client.new(given)
   given = given or {}
@@ -538,6 +573,10 @@ function client.new(given)
   local function check(value, problem)
     self.problem = self.problem or problem
     return value
+  end
+  if given.vertexai ~= nil or given.project or given.location or given.access_token or given.credentials
+    or getenv "GOOGLE_GENAI_USE_ENTERPRISE" or getenv "GOOGLE_GENAI_USE_VERTEXAI" then
+    self.vertex = check(require("lgemini.vertex").new(given, getenv))
   end
   self.limits = check(limits.new(given.limits))
   local inline = check(options.count(given.inline_limit, "inline_limit")) or INLINE_LIMIT

@@ -199,6 +199,13 @@ function EventParser:close() end
 
 -- SHA-256 ------------------------------------------------------------------------------------
 
+--- Signs a text with an RSA key in PEM, as a service account does (RS256).
+---@param pem string
+---@param text string
+---@return string|nil signature  raw bytes
+---@return lgemini.core.Failure|nil err  "invalid" where this is no such key
+function core.sign_rs256(pem, text) end
+
 core.sha256 = {}
 
 --- The digest of a text.

@@ -22,26 +22,36 @@ local endpoints = {}
 ---@field items string?  of a list: the field of the answer with the items
 ---@field starts boolean?  it begins something that costs: it is not repeated where that may have begun
 ---@field stream boolean?  the answer is a stream of `answer`
+---@field vertex boolean|string?  Vertex AI has it, too; a string is its path there
+---@field vertex_answer string?  type of the answer there, where it is another
 ---@field version string?  the only version there is of it, where the options do not say another
 
 ---@type table<string, lgemini.endpoints.Row>
 endpoints.models = {
   generate_content = { verb = "POST", path = "{model:models}:generateContent", body = "generate",
-    config = "GenerateContentConfig", answer = "GenerateContentResponse" },
+    config = "GenerateContentConfig", answer = "GenerateContentResponse",
+    vertex = true },
   generate_content_stream = { verb = "POST", path = "{model:models}:streamGenerateContent",
     query = { alt = "sse" }, body = "generate", config = "GenerateContentConfig",
-    answer = "GenerateContentResponse", stream = true },
+    answer = "GenerateContentResponse", stream = true,
+    vertex = true },
   count_tokens = { verb = "POST", path = "{model:models}:countTokens", body = "count",
-    config = "CountTokensConfig", answer = "CountTokensResponse" },
+    config = "CountTokensConfig", answer = "CountTokensResponse",
+    vertex = true },
   embed_content = { verb = "POST", path = "{model:models}:batchEmbedContents", body = "embed",
-    config = "EmbedContentConfig", answer = "EmbedContentResponse" },
+    config = "EmbedContentConfig", answer = "EmbedContentResponse",
+    vertex = "{model:models}:predict" },
   generate_images = { verb = "POST", path = "{model:models}:predict", body = "images",
-    config = "GenerateImagesConfig", answer = "GenerateImagesResponse" },
+    config = "GenerateImagesConfig", answer = "GenerateImagesResponse",
+    vertex = true },
   generate_videos = { verb = "POST", path = "{model:models}:predictLongRunning", body = "videos",
-    config = "GenerateVideosConfig", answer = "Operation", starts = true },
-  get = { verb = "GET", path = "{model:models}", answer = "Model" },
+    config = "GenerateVideosConfig", answer = "Operation", starts = true,
+    vertex = true },
+  get = { verb = "GET", path = "{model:models}", answer = "Model",
+    vertex = true },
   list = { verb = "GET", path = "models", config = "ListModelsConfig", answer = "ListModelsResponse",
-    items = "models" },
+    items = "models",
+    vertex = "publishers/google/models", vertex_answer = "PublisherModelsResponse" },
   -- list with config.query_base = false
   list_tuned = { verb = "GET", path = "tunedModels", config = "ListModelsConfig",
     answer = "ListTunedModelsResponse", items = "tuned_models" },
@@ -66,12 +76,17 @@ endpoints.files = {
 ---@type table<string, lgemini.endpoints.Row>
 endpoints.caches = {
   create = { verb = "POST", path = "cachedContents", config = "CreateCachedContentConfig", answer = "CachedContent",
-    starts = true },
-  get = { verb = "GET", path = "{name:caches}", answer = "CachedContent" },
-  update = { verb = "PATCH", path = "{name:caches}", config = "UpdateCachedContentConfig", answer = "CachedContent" },
-  delete = { verb = "DELETE", path = "{name:caches}" },
+    starts = true,
+    vertex = true },
+  get = { verb = "GET", path = "{name:caches}", answer = "CachedContent",
+    vertex = true },
+  update = { verb = "PATCH", path = "{name:caches}", config = "UpdateCachedContentConfig", answer = "CachedContent",
+    vertex = true },
+  delete = { verb = "DELETE", path = "{name:caches}",
+    vertex = true },
   list = { verb = "GET", path = "cachedContents", config = "ListConfig", answer = "ListCachedContentsResponse",
-    items = "cached_contents" },
+    items = "cached_contents",
+    vertex = true },
 }
 
 ---@type table<string, lgemini.endpoints.Row>
@@ -138,7 +153,8 @@ endpoints.interactions = {
 
 ---@type table<string, lgemini.endpoints.Row>
 endpoints.operations = {
-  get = { verb = "GET", path = "{operation:operations}", answer = "Operation" },
+  get = { verb = "GET", path = "{operation:operations}", answer = "Operation",
+    vertex = "{operation:operations}" },
 }
 
 -- Names ----------------------------------------------------------------------------------------
@@ -160,9 +176,14 @@ end
 
 local rules = {}
 
-function rules.models(name)
+function rules.models(name, vertex)
   if not is_path(name) or name == "" or name == "models/" then
     return bad_name("model", name, "names look like gemini-3.5-flash; client.models:list{} shows them")
+  end
+  if vertex then
+    local publisher, short = name:match("^([^/]+)/([^/]+)$")
+    if name:find("^projects/") or name:find("^models/") or name:find("^publishers/") then return name end
+    return publisher and ("publishers/%s/models/%s"):format(publisher, short) or "publishers/google/models/" .. name
   end
   return name:find("^models/") and name or name:find("^tunedModels/") and name or "models/" .. name
 end
@@ -192,7 +213,13 @@ local function collection(prefix, what, short)
   end
 end
 
-rules.caches = collection("cachedContents", "cache name", true)
+local caches = collection("cachedContents", "cache name", true)
+
+function rules.caches(name, vertex)
+  if vertex and name:find("^projects/[%w%-:%.]+/locations/[%w%-]+/cachedContents/[%w%-_]+$") then return name end
+  return caches(name)
+end
+
 rules.batches = collection("batches", "batch name", false)
 rules.tunings = collection("tunedModels", "name of a tuned model", true)
 rules.stores = collection("fileSearchStores", "name of a file search store", true)
@@ -230,25 +257,33 @@ end
 ---@param rule string  "models", "files", ...: see the rules above
 ---@param value any
 ---@param argument string  what messages call it
+---@param vertex any  true where it is a name of Vertex AI
 ---@return string?
 ---@return lgemini.Error?
-function endpoints.name(rule, value, argument)
+function endpoints.name(rule, value, argument, vertex)
   if type(value) == "table" then value = value.name or value.uri or value.id end
   if type(value) ~= "string" then
     errors.misuse(("%s: string expected, got %s"):format(argument, type(value)))
   end
-  return rules[rule](value)
+  return rules[rule](value, vertex)
 end
 
 --- The path of a call, below base URL and version.
 ---@param row lgemini.endpoints.Row
 ---@param args table<string, any>
+---@param vertex any  true where it goes to Vertex AI: fails for what is not there
 ---@return string?
 ---@return lgemini.Error?
-function endpoints.path(row, args)
-  local problem
-  local path = row.path:gsub("{([%w_]+):(%w+)}", function(argument, rule)
-    local name, err = endpoints.name(rule, args[argument], argument)
+function endpoints.path(row, args, vertex)
+  local template, problem = row.path, nil
+  if vertex and not row.vertex then
+    return nil, errors.new { kind = "invalid",
+      message = "Vertex AI has no such call: only the Gemini API has it, or lgemini does not know it there" }
+  elseif vertex and row.vertex ~= true then
+    template = row.vertex
+  end
+  local path = template:gsub("{([%w_]+):(%w+)}", function(argument, rule)
+    local name, err = endpoints.name(rule, args[argument], argument, vertex)
     problem = problem or err
     return name
   end)

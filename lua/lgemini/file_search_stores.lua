@@ -112,7 +112,7 @@ function FileSearchStores:upload_to_file_search_store(args)
   args = options.arguments(args, nil, UPLOAD, "file_search_stores:upload_to_file_search_store")
   options.callback(args.on_progress, "on_progress")
   local row = rows.upload_to_file_search_store
-  local path, err = endpoints.path(row, args)
+  local path, err = endpoints.path(row, args, self.client.vertex)
   if not path then
     return nil, err
   end

@@ -187,7 +187,7 @@ function Files:download(args)
     return nil, err
   end
   local path
-  path, err = endpoints.path(rows.download, { name = args.file })
+  path, err = endpoints.path(rows.download, { name = args.file }, self.client.vertex)
   if not path then
     return nil, err
   end

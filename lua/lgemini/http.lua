@@ -37,6 +37,7 @@ local http = {}
 ---@field sent boolean|nil     all of it was sent in the last try, which failed
 ---@field tick function|nil    called now and then while it runs, with the exchange; nil, err ends the request
 ---@field attempts integer|nil how often it was sent
+---@field renewed boolean|nil  it was sent again with another token
 
 -- Bodies from this size on go over HTTP/1.1, where they cost less and hold up no streams.
 local BULK = 1024 * 1024
@@ -78,7 +79,9 @@ local function make_headers(call, request, key)
   if not request.foreign then
     add(call.options.headers)
   end
-  if key then
+  if key and call.client:takes_token() then
+    add { Authorization = "Bearer " .. key }
+  elseif key then
     add { ["x-goog-api-key"] = key }
   end
   for _, pair in pairs(all) do
@@ -153,7 +156,7 @@ local function take_key(call, request)
   if request.no_key or request.foreign then
     return nil
   end
-  local key, err = call.client:key()
+  local key, err = call.client:key(call)
   if err then
     return nil, err
   end
@@ -370,6 +373,10 @@ end
 ---@return true|nil
 ---@return lgemini.Error|nil err
 function http.again(call, request, err, delivered)
+  if err.code == 401 and not request.renewed and call.client:forget_token() then -- it was taken back before its time
+    request.renewed = true
+    return true
+  end
   local now = call.client.tasks.now()
   local wait, why, words = retry.decide(call.options.retry_options, {
     attempts = request.attempts,

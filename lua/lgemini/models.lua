@@ -76,6 +76,7 @@ local function make_body(self, call, row, args, plan)
     embed = plan.embed,
     config = args.config,
     extra_body = call.options.extra_body,
+    vertex = self.client.vertex,
   })
   if not tree then
     return nil, err
@@ -100,7 +101,7 @@ end
 -- Everything that can be known before anything is sent.
 local function make_plan(self, call, row, args, coerce)
   local plan, err = {}
-  plan.model, err = endpoints.name("models", args.model, "model")
+  plan.model, err = endpoints.name("models", args.model, "model", self.client.vertex)
   if not plan.model then
     return nil, err
   end
@@ -131,7 +132,7 @@ local function make_plan(self, call, row, args, coerce)
 end
 
 local function to_request(self, call, row, plan)
-  local path, err = endpoints.path(row, { model = plan.model })
+  local path, err = endpoints.path(row, { model = plan.model }, self.client.vertex)
   if not path then
     return nil, err
   end
@@ -404,6 +405,9 @@ function Models:embed_content(args)
   if decoded == nil then
     return nil, err
   end
+  if self.client.vertex then
+    return answer.predicted_embeddings(decoded)
+  end
   return answer.convert(decoded, row.answer)
 end
 
@@ -411,7 +415,7 @@ end
 
 local function make_media_request(self, call, row, args, plan)
   local err
-  plan.model, err = endpoints.name("models", args.model, "model")
+  plan.model, err = endpoints.name("models", args.model, "model", self.client.vertex)
   if not plan.model then
     return nil, err
   end
@@ -511,7 +515,7 @@ function Models:get(args)
     return nil, err
   end
   local path
-  path, err = endpoints.path(rows.get, args)
+  path, err = endpoints.path(rows.get, args, self.client.vertex)
   if not path then
     return nil, err
   end

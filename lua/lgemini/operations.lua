@@ -4,6 +4,7 @@ local answer = require "lgemini.answer"
 local endpoints = require "lgemini.endpoints"
 local errors = require "lgemini.errors"
 local http = require "lgemini.http"
+local json = require "lgemini.json"
 local options = require "lgemini.options"
 local poll = require "lgemini.poll"
 local schema = require "lgemini.schema"
@@ -63,9 +64,16 @@ local function arguments(given, known, name)
 end
 
 local function get(self, call, given)
-  local path, err = endpoints.path(rows.get, { operation = given })
+  local path, err = endpoints.path(rows.get, { operation = given }, self.client.vertex)
   if not path then
     return nil, err
+  end
+  if self.client.vertex then -- it is asked for at what works on it
+    local body = self.client.core.body.new()
+    body:add(('{"operationName":%s}'):format(json.quote(path)))
+    path = path:gsub("/operations/[^/]*$", "") .. ":fetchPredictOperation"
+    return operations.ask(call, { verb = "POST", url = self.client:url(call.options, rows.get, path, ""), body = body,
+      headers = { ["Content-Type"] = "application/json" } })
   end
   return operations.ask(call, { verb = "GET", url = self.client:url(call.options, rows.get, path, "") })
 end

@@ -49,7 +49,7 @@ local function fetch(self)
     return nil, err
   end
   local path, query
-  path, err = endpoints.path(row, self.args)
+  path, err = endpoints.path(row, self.args, self.client.vertex)
   if not path then
     return nil, err
   end
@@ -62,7 +62,7 @@ local function fetch(self)
   if decoded == nil then
     return nil, err
   end
-  return answer.convert(decoded, row.answer)
+  return answer.convert(decoded, self.client.vertex and row.vertex_answer or row.answer)
 end
 
 --- The items of the next page, which may be none; nil after the last page.

@@ -37,7 +37,7 @@ end
 ---@return table|nil file
 ---@return lgemini.Error|nil err
 function remote.get(call, name)
-  local path, err = endpoints.path(rows.get, { name = name })
+  local path, err = endpoints.path(rows.get, { name = name }, call.client.vertex)
   if not path then
     return nil, err
   end
@@ -56,7 +56,7 @@ end
 ---@return true|nil
 ---@return lgemini.Error|nil err
 function remote.delete(call, name)
-  local path, err = endpoints.path(rows.delete, { name = name })
+  local path, err = endpoints.path(rows.delete, { name = name }, call.client.vertex)
   if not path then
     return nil, err
   end

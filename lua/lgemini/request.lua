@@ -47,8 +47,8 @@ end
 
 -- A walk is the list of keys from the root to the value at hand; `n` of them count. `wire` says that the
 -- value came from the wire: then whatever is in it is sent back. `embed` is that of lgemini.request.Args.
-local function new_walk(root, embed)
-  return { root = root, n = 0, wire = false, embed = embed }
+local function new_walk(root, embed, vertex)
+  return { root = root, n = 0, wire = false, embed = embed, vertex = vertex }
 end
 
 local function place(walk)
@@ -332,10 +332,11 @@ end
 -- One field of an object that a program wrote.
 local function put(walk, out, field, value)
   if value == json.null then return true end
-  if field.vertex then
+  if (field.vertex and not walk.vertex) or (field.gemini and walk.vertex) then
     walk.n = walk.n + 1
     walk[walk.n] = field.field
-    return invalid(walk, ": only Vertex AI takes this field, the Gemini API does not")
+    return invalid(walk, field.gemini and ": only the Gemini API takes this field, Vertex AI does not"
+      or ": only Vertex AI takes this field, the Gemini API does not")
   end
   local node, err = within(walk, field.field, coerced, value, field)
   if not node then return nil, err end
@@ -419,10 +420,11 @@ end
 ---@param type_name string
 ---@param root string?  what messages call the value; nothing
 ---@param embed function?  where the type has images or videos in it: see lgemini.request.Args
+---@param vertex any  true where it goes to Vertex AI
 ---@return table? tree
 ---@return lgemini.Error?
-function request.wire(value, type_name, root, embed)
-  return encode(new_walk(root or "", embed), value, { kind = "object", name = type_name })
+function request.wire(value, type_name, root, embed, vertex)
+  return encode(new_walk(root or "", embed, vertex), value, { kind = "object", name = type_name })
 end
 
 --- User data as a tree.
@@ -464,8 +466,9 @@ function request.merge(tree, extra)
 end
 
 -- Puts the fields of a config into a tree; those that `inner` has go into `nested`.
-local function spread(config, type_name, tree, inner, nested, embed)
-  local walk, known = new_walk("config", embed), schema.type(type_name)
+local function spread(args, type_name, tree, inner, nested)
+  local config = args.config
+  local walk, known = new_walk("config", args.embed, args.vertex), schema.type(type_name)
   if config ~= nil and type(config) ~= "table" then wrong_type(walk, "table", config) end
   for name, value in pairs(config or {}) do
     local field = known.fields[name]
@@ -480,7 +483,8 @@ local function spread(config, type_name, tree, inner, nested, embed)
 end
 
 local function contents_of(args)
-  return encoders.list(new_walk("contents"), args.contents, { of = { kind = "object", name = "Content" } })
+  local walk = new_walk("contents", nil, args.vertex)
+  return encoders.list(walk, args.contents, { of = { kind = "object", name = "Content" } })
 end
 
 local builders = {}
@@ -490,7 +494,7 @@ function builders.generate(args, config)
   if not contents then return nil, err end
   local tree, nested = { contents = contents }, {}
   local ok
-  ok, err = spread(args.config, config, tree, schema.type("GenerationConfig"), nested)
+  ok, err = spread(args, config, tree, schema.type("GenerationConfig"), nested)
   if not ok then return nil, err end
   if nested.responseSchema and nested.responseJsonSchema then
     return invalid(new_walk "config.response_schema", ": there is response_json_schema, too", "one of them is needed")
@@ -507,22 +511,47 @@ function builders.count(args, config)
   if not contents then return nil, err end
   local whole = {}
   local ok
-  ok, err = spread(args.config, config, whole)
+  ok, err = spread(args, config, whole)
   if not ok then return nil, err end
-  if next(whole) == nil then return { contents = contents } end
+  if args.vertex or next(whole) == nil then -- there it all stands beside the contents
+    whole.contents = contents
+    return whole
+  end
   whole.contents, whole.model = contents, json.quote(args.model)
   return { generateContentRequest = whole }
 end
 
+-- Texts as Vertex AI embeds them: instances, and parameters for all of them.
+local function embed_at_vertex(args, config)
+  local instances, parameters = json.array {}, {}
+  for i, turn in ipairs(args.contents) do
+    local texts = {}
+    for _, part in ipairs(turn.parts or {}) do
+      if type(part.text) ~= "string" then
+        return nil, errors.new { kind = "invalid", message = ("contents[%d]: Vertex AI embeds texts only"):format(i) }
+      end
+      texts[#texts + 1] = part.text
+    end
+    local tree, ok = {}, nil
+    local text, err = quoted(new_walk(("contents[%d]"):format(i)), table.concat(texts))
+    if text then ok, err = spread(args, config, tree) end
+    if not ok then return nil, err end
+    instances[i] = { content = text, task_type = tree.taskType, title = tree.title, mimeType = tree.mimeType }
+    parameters.outputDimensionality, parameters.autoTruncate = tree.outputDimensionality, tree.autoTruncate
+  end
+  return { instances = instances, parameters = next(parameters) ~= nil and parameters or nil }
+end
+
 -- One request for each turn.
 function builders.embed(args, config)
+  if args.vertex then return embed_at_vertex(args, config) end
   local contents, err = contents_of(args)
   if not contents then return nil, err end
   local requests = json.array {}
   for i = 1, #contents do
     local tree = { model = json.quote(args.model), content = contents[i] }
     local ok
-    ok, err = spread(args.config, config, tree)
+    ok, err = spread(args, config, tree)
     if not ok then return nil, err end
     requests[i] = tree
   end
@@ -535,26 +564,27 @@ local function prediction(instance, parameters)
 end
 
 function builders.images(args, config)
-  local instance, err = request.wire(args.instance, "GenerateImagesInstance")
+  local instance, err = request.wire(args.instance, "GenerateImagesInstance", nil, nil, args.vertex)
   if not instance then return nil, err end
   if not instance.prompt then return nil, errors.new { kind = "invalid", message = "a prompt is needed" } end
   local parameters, output = {}, {}
   local ok
-  ok, err = spread(args.config, config, parameters, schema.type("ImageOutputOptions"), output)
+  ok, err = spread(args, config, parameters, schema.type("ImageOutputOptions"), output)
   if not ok then return nil, err end
   if next(output) ~= nil then parameters.outputOptions = output end
   return prediction(instance, parameters)
 end
 
 function builders.videos(args, config)
-  local instance, err = request.wire(args.instance, "GenerateVideosInstance", args.place, args.embed)
+  local instance, err = request.wire(args.instance, "GenerateVideosInstance", args.place, args.embed,
+    args.vertex)
   if not instance then return nil, err end
   if not (instance.prompt or instance.image or instance.video) then
     return nil, errors.new { kind = "invalid", message = "one of prompt, image and video is needed" }
   end
   local parameters = {}
   local ok
-  ok, err = spread(args.config, config, parameters, schema.type("GenerateVideosInstance"), instance, args.embed)
+  ok, err = spread(args, config, parameters, schema.type("GenerateVideosInstance"), instance)
   if not ok then return nil, err end
   local webhook = parameters.webhookConfig
   parameters.webhookConfig = nil
@@ -572,6 +602,7 @@ end
 --- bytes go into `field`; nil, err
 ---@field config table?
 ---@field extra_body table?
+---@field vertex any  true where it goes to Vertex AI
 
 --- The body of a call as a tree: what `row.body` of endpoints.lua says.
 ---@param row lgemini.endpoints.Row

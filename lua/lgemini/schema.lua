@@ -11,7 +11,8 @@
 --   Name      an object of that type;  [kind] a list;  {kind} a map whose names are the user's
 --
 -- The wire name is the name in camelCase, unless written `name=wireName`; in a type that begins with `~` it is name.
--- `!name` is a field that only Vertex AI takes: refused in requests, understood in answers.
+-- `!name` is a field that only Vertex AI takes, `^name` one that only the Gemini API takes: refused in requests to the
+-- other, understood in answers.
 --
 -- Types are parsed when they are first asked for.
 
@@ -28,7 +29,7 @@ local GENERATION = [[temperature:number top_p:number top_k:number candidate_coun
   frequency_penalty:number response_logprobs:boolean logprobs:integer response_mime_type
   response_schema:Schema response_json_schema:any response_modalities:[string] media_resolution
   speech_config:SpeechConfig thinking_config:ThinkingConfig image_config:ImageConfig
-  audio_transcription_config:AudioTranscriptionConfig enable_enhanced_civic_answers:boolean
+  audio_transcription_config:AudioTranscriptionConfig ^enable_enhanced_civic_answers:boolean
   !routing_config:any !model_selection_config:any !audio_timestamp:boolean]]
 
 -- What a config of embedContent sets.
@@ -61,9 +62,9 @@ local SOURCE = {
   Content = "role parts:[Part]",
   Part = [[text inline_data:Blob file_data:FileData function_call:FunctionCall
     function_response:FunctionResponse executable_code:ExecutableCode
-    code_execution_result:CodeExecutionResult tool_call:ToolCall tool_response:ToolResponse
+    code_execution_result:CodeExecutionResult ^tool_call:ToolCall ^tool_response:ToolResponse
     thought:boolean thought_signature video_metadata:VideoMetadata media_resolution:PartMediaResolution
-    part_metadata:struct audio_transcription:AudioTranscription]],
+    ^part_metadata:struct audio_transcription:AudioTranscription]],
   Blob = "mime_type data:bytes !display_name",
   FileData = "mime_type file_uri !display_name",
   FunctionCall = "id name args:struct partial_args:[PartialArg] will_continue:boolean",
@@ -103,7 +104,7 @@ local SOURCE = {
   -- tools --------------------------------------------------------------------------------------
   Tool = [[function_declarations:[FunctionDeclaration] google_search:GoogleSearch
     google_search_retrieval:GoogleSearchRetrieval code_execution:Empty url_context:Empty
-    file_search:FileSearch computer_use:ComputerUse google_maps:GoogleMaps mcp_servers:[McpServer]
+    ^file_search:FileSearch computer_use:ComputerUse google_maps:GoogleMaps ^mcp_servers:[McpServer]
     !retrieval:any !enterprise_web_search:any !exa_ai_search:any !parallel_ai_search:any]],
   Empty = "",
   FunctionDeclaration = [[name description parameters:Schema parameters_json_schema:any response:Schema
@@ -116,13 +117,13 @@ local SOURCE = {
   DynamicRetrievalConfig = "mode dynamic_threshold:number",
   FileSearch = "file_search_store_names:[string] top_k:integer metadata_filter",
   ComputerUse = [[environment excluded_predefined_functions:[string]
-    enable_prompt_injection_detection:boolean disabled_safety_policies:[string] ]],
+    enable_prompt_injection_detection:boolean ^disabled_safety_policies:[string] ]],
   GoogleMaps = "enable_widget:boolean auth_config:AuthConfig !grounding_types:any",
   AuthConfig = "api_key",
   McpServer = "name streamable_http_transport:StreamableHttpTransport",
   StreamableHttpTransport = "url headers:struct timeout sse_read_timeout terminate_on_close:boolean",
   ToolConfig = [[function_calling_config:FunctionCallingConfig retrieval_config:RetrievalConfig
-    include_server_side_tool_invocations:boolean]],
+    ^include_server_side_tool_invocations:boolean]],
   FunctionCallingConfig = "mode allowed_function_names:[string] !stream_function_call_arguments:boolean",
   RetrievalConfig = "lat_lng:LatLng language_code",
   LatLng = "latitude:number longitude:number",
@@ -138,6 +139,7 @@ local SOURCE = {
   SafetyRating = [[category probability blocked:boolean probability_score:number severity
     severity_score:number]],
   CitationMetadata = "citations=citationSources:[Citation]",
+  PublisherModelsResponse = "models=publisherModels:[Model] next_page_token",
   Citation = "start_index:integer end_index:integer uri title license publication_date:any",
   LogprobsResult = [[log_probability_sum:number top_candidates:[TopLogprobs]
     chosen_candidates:[LogprobsCandidate] ]],
@@ -203,7 +205,7 @@ local SOURCE = {
   GenerateVideosInstance = "prompt image:Image video:Video " .. IN_INSTANCE,
   GenerateVideosConfig = IN_INSTANCE .. [[ number_of_videos=sampleCount:integer duration_seconds:integer
     aspect_ratio resolution person_generation negative_prompt enhance_prompt:boolean
-    webhook_config:WebhookConfig !output_gcs_uri !fps:integer !seed:integer !pubsub_topic
+    ^webhook_config:WebhookConfig !output_gcs_uri !fps:integer !seed:integer !pubsub_topic
     !generate_audio:boolean !mask:any !compression_quality !labels:any !resize_mode]],
   VideoReferenceImage = "image:Image reference_type",
   WebhookConfig = "uris:[string] user_metadata:struct",
@@ -232,7 +234,9 @@ local SOURCE = {
   RegisterFilesRequest = "uris:[string]",
   RegisterFilesResponse = "files:[File]",
   Operation = "name metadata:any done:boolean error:Status response:OperationResponse",
-  OperationResponse = "generate_video_response:GenerateVideosResponse parent document_name",
+  OperationResponse = [[generate_video_response:GenerateVideosResponse videos:[VertexVideo]
+    rai_media_filtered_count:integer rai_media_filtered_reasons:[string] parent document_name]],
+  VertexVideo = "uri=gcsUri video_bytes=bytesBase64Encoded:bytes mime_type",
 
   -- caches -------------------------------------------------------------------------------------
   CachedContent = [[name model display_name create_time update_time expire_time
@@ -318,6 +322,7 @@ local SOURCE = {
 ---@field field string  snake_case name
 ---@field wire string  name on the wire
 ---@field vertex boolean  only Vertex AI takes it
+---@field gemini boolean?  only the Gemini API takes it
 
 ---@class lgemini.schema.Type
 ---@field name string
@@ -352,9 +357,10 @@ local function parse_kind(text)
 end
 
 local function parse_field(text, as_is)
-  local vertex, name, wire, kind = text:match("^(!?)([%w_]+)=?(%w*):?(%S*)$")
+  local vertex, name, wire, kind = text:match("^([!^]?)([%w_]+)=?(%w*):?(%S*)$")
   local field = parse_kind(kind)
   field.field, field.vertex = name, vertex == "!"
+  field.gemini = vertex == "^" or nil
   field.wire = wire ~= "" and wire or as_is and name or schema.camel(name)
   return field
 end

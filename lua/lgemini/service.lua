@@ -104,7 +104,7 @@ end
 ---@return lgemini.Error|nil err
 function service.request(call, plan)
   local row, args = plan.row, plan.args
-  local path, err = endpoints.path(row, args)
+  local path, err = endpoints.path(row, args, call.client.vertex)
   if not path then
     return nil, err
   end
@@ -171,16 +171,17 @@ end
 --- A config as a tree, without http_options.
 ---@param config table|nil
 ---@param type_name string
+---@param vertex any  true where it goes to Vertex AI
 ---@return table|nil tree
 ---@return lgemini.Error|nil err
-function service.config(config, type_name)
+function service.config(config, type_name, vertex)
   local given = {}
   for name, value in pairs(config or {}) do
     if name ~= "http_options" then
       given[name] = value
     end
   end
-  return request.wire(given, type_name, "config")
+  return request.wire(given, type_name, "config", nil, vertex)
 end
 
 local function auth(message, ...)

@@ -208,6 +208,10 @@ end
 -- An upload as the arguments say, before anything is sent.
 local function prepare(call, args, what)
   local config, core = args.config or {}, call.client.core
+  if call.client.vertex then
+    return nil, errors.new { kind = "invalid", message = "Vertex AI keeps no files",
+      hint = "put it into Google Cloud Storage: { file_data = { file_uri = \"gs://...\", mime_type = ... } }" }
+  end
   local name, err = check_names(config)
   if err then
     return nil, err

@@ -69,7 +69,8 @@ function markdown.run(block, after, em, directory)
   file:write(block.text:find("%f[%w]require%f[%W]") and "" or PRELUDE, block.text)
   file:close()
   local result = program.run(path, { together = true,
-    env = { GOOGLE_GEMINI_BASE_URL = em.url, GEMINI_API_KEY = "key-of-block-" .. block.line } })
+    env = { GOOGLE_GEMINI_BASE_URL = em.url, GOOGLE_VERTEX_BASE_URL = em.url,
+      GEMINI_API_KEY = "key-of-block-" .. block.line } })
   assert(result.code == (block.comment == "fails" and 1 or 0), result.out)
   if after and after.comment == "prints" then
     assert(squeeze(result.out):find(pattern_of(after.text)), "printed:\n" .. result.out)

@@ -62,6 +62,15 @@ describe("the endpoints", function()
     end
   end)
 
+  it("are at Vertex AI where it has them", function()
+    for service, rows in pairs(endpoints) do
+      for name, row in pairs(type(rows) == "table" and rows or {}) do
+        local path = row.vertex and (row.vertex == true and row.path or row.vertex):gsub("{[^}]*}", "{}") or nil
+        assert.equal(reference.vertex[service .. "." .. name], path, service .. "." .. name)
+      end
+    end
+  end)
+
   it("that are not here have a reason", function()
     for endpoint, reason in pairs(reference.exceptions) do
       assert.truthy(#reason > 10)
@@ -92,6 +101,19 @@ describe("the messages", function()
     for name in pairs(reference.ours) do assert.truthy(schema.type(name)) end
   end)
 
+  it("know which fields only the Gemini API takes", function()
+    for _, name in ipairs(schema.names()) do
+      local marked = {}
+      for _, field in ipairs(schema.type(name).order) do
+        if field.gemini then marked[#marked + 1] = field.wire end
+      end
+      local listed = words(reference.gemini_only[name] or "")
+      table.sort(marked)
+      table.sort(listed)
+      if not reference.ours[name] then assert.same(listed, marked, name) end
+    end
+  end)
+
   it("know which fields only Vertex AI takes", function()
     for name, text in pairs(reference.vertex_only) do
       for _, wire in ipairs(words(text)) do
@@ -114,7 +136,7 @@ describe("the enumerations", function()
   for place, text in pairs(reference.enumerations) do
     it("let each value of " .. place .. " through, and one that is newer", function()
       local name, field = place:match "^(.*)%.(.*)$"
-      for _, value in ipairs(words(text .. " OF_TOMORROW")) do
+      for _, value in ipairs(words(place == "Schema.type" and text or text .. " OF_TOMORROW")) do
         local wire = schema.type(name).fields[field].wire
         local tree = assert(request.wire({ [field] = value, items = value == "ARRAY" and {} or nil }, name))
         assert.equal(json.quote(value), tree[wire])

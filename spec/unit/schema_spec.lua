@@ -54,7 +54,8 @@ describe("schema", function()
       generated_videos = "generatedSamples", number_of_videos = "sampleCount", video_bytes = "encodedVideo",
       generated_images = "predictions", number_of_images = "sampleCount", image_bytes = "bytesBase64Encoded",
       image_size = "sampleImageSize", safety_filter_level = "safetySetting", output_mime_type = "mimeType",
-      output_compression_quality = "compressionQuality", mime_type = "encoding" }, renamed)
+      output_compression_quality = "compressionQuality", mime_type = "encoding", models = "publisherModels",
+      uri = "gcsUri" }, renamed) -- the last two of Vertex AI
     assert.equal("mimeType", schema.type "Image".fields.mime_type.wire)
     assert.equal("encoding", schema.type "Video".fields.mime_type.wire)
   end)

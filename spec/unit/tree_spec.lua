@@ -44,6 +44,7 @@ local C_ARROWS = {
   base64 = "err",
   file = "err mem",
   sha256 = "err",
+  rs256 = "err",
   body = "base64 buf err file mem",
   sse = "buf err mem",
   upload = "buf err mem",
@@ -71,6 +72,7 @@ local LUA_ARROWS = {
   attach = "remote request source upload",
   service = "answer attach endpoints http request",
   caches = "endpoints pager service",
+  vertex = "http service",
   lines = "",
   batch_source = "attach endpoints lines request upload",
   batches = "answer batch_source endpoints lines pager poll service",
@@ -85,7 +87,7 @@ local LUA_ARROWS = {
   structured = "",
   tools = "request",
   client = "auth_tokens batches caches chats core file_search_stores files http interactions loop map models "
-    .. "operations pace reuse tasks tunings",
+    .. "operations pace reuse tasks tunings vertex",
   init = "client core loop tools",
   cqueues = "", luv = "", -- named after what they need
 }

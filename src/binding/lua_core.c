@@ -286,6 +286,7 @@ static const luaL_Reg functions[] = {
     {"file_info", core_file_info},
     {"replace_file", core_replace_file},
     {"trust", core_trust},
+    {"sign_rs256", lgem_sign_rs256},
     {NULL, NULL},
 };
 

@@ -80,6 +80,7 @@ void lgem_open_body(lua_State *L);
 void lgem_open_sse(lua_State *L);
 void lgem_open_upload(lua_State *L);
 void lgem_open_sha256(lua_State *L);
+int lgem_sign_rs256(lua_State *L);
 void lgem_open_exchange(lua_State *L);
 void lgem_open_loop(lua_State *L);
 

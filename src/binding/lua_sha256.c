@@ -1,6 +1,7 @@
-/* sha256: of a text in one go, and of a file while it is sent. */
+/* sha256: of a text in one go, and of a file while it is sent. And RS256, the other thing that libcrypto does here. */
 #include "lua_sha256.h"
 
+#include "../core/rs256.h"
 #include "lua_body.h"
 
 #define BLOCK ((size_t)64 * 1024)
@@ -111,6 +112,19 @@ static int sha256_of(lua_State *L)
     if (result < 0)
         return lgem_fail(L, &err);
     lua_pushstring(L, hex);
+    return 1;
+}
+
+int lgem_sign_rs256(lua_State *L) /* [-0,+1|2,e]  pem, text -> signature | nil, err */
+{
+    size_t pem_length, n, length;
+    unsigned char signature[GEM_RS256_MAX];
+    struct gem_err err;
+    const char *pem = luaL_checklstring(L, 1, &pem_length);
+    const char *text = luaL_checklstring(L, 2, &n);
+    if (gem_rs256_sign(pem, pem_length, text, n, signature, &length, &err) < 0)
+        return lgem_fail(L, &err);
+    lua_pushlstring(L, (const char *)signature, length);
     return 1;
 }
 

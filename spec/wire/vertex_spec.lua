@@ -1,0 +1,317 @@
+-- Vertex AI: paths, bodies, tokens and refusals, against a scripted server.
+local cjson = require "cjson"
+local core = require "lgemini.core"
+local gemini = require "lgemini"
+local process = require "spec.support.process"
+local scripted = require "spec.support.scripted"
+
+local PLACE = "/v1beta1/projects/p-1/locations/europe-west4/"
+local ANSWER = { candidates = { { content = { parts = { { text = "Hi" } } }, finishReason = "STOP" } } }
+
+describe("Vertex AI", function()
+  local server, client, directory
+
+  setup(function()
+    server = scripted.start { limit = 10 }
+    directory = process.temporary_directory()
+  end)
+  teardown(function()
+    server:stop()
+    process.remove_directory(directory)
+  end)
+  after_each(function()
+    if client then client:close() end
+    client = nil
+  end)
+
+  local function connect(given)
+    given = given or { project = "p-1", location = "europe-west4", access_token = "token-of-the-spec" }
+    given.vertexai = true
+    given.http_options = { base_url = server.url, retry_options = false }
+    client = gemini.Client(given)
+    return client
+  end
+
+  local function answer(...)
+    local script = {}
+    for i, value in ipairs { ... } do
+      script[i] = value.status and value
+        or { status = 200, headers = { ["content-type"] = "application/json" }, body = { json = value } }
+    end
+    server:script(script)
+  end
+
+  -- Each request: "VERB target", its body, its headers.
+  local function asked(i)
+    local exchange = server:received()[i or 1]
+    return exchange.method .. " " .. exchange.target, exchange.body ~= "" and cjson.decode(exchange.body) or nil,
+      exchange.header
+  end
+
+  local function refused(kind, words, result, err)
+    assert.is_nil(result)
+    assert.is_true(gemini.is_error(err))
+    assert.equal(kind, err.kind, tostring(err))
+    assert.truthy(tostring(err):find(words, 1, true), tostring(err))
+    return err
+  end
+
+  it("is asked below the project, with the token in its header", function()
+    connect()
+    answer(ANSWER)
+    local response = assert(client.models:generate_content { model = "gemini-x", contents = "Hi",
+      config = { labels = { a = "b" }, model_armor_config = { x = 1 }, temperature = 0 } })
+    assert.equal("Hi", response.text)
+    local line, body, header = asked()
+    assert.equal("POST " .. PLACE .. "publishers/google/models/gemini-x:generateContent", line)
+    assert.equal("Bearer token-of-the-spec", header.authorization)
+    assert.is_nil(header["x-goog-api-key"])
+    assert.same({ x = 1 }, body.modelArmorConfig)
+  end)
+
+  for given, path in pairs {
+    ["publishers/meta/models/m"] = PLACE .. "publishers/meta/models/m",
+    ["meta/m"] = PLACE .. "publishers/meta/models/m",
+    ["models/123"] = PLACE .. "models/123",
+    ["projects/q/locations/l/endpoints/5"] = "/v1beta1/projects/q/locations/l/endpoints/5",
+  } do
+    it("finds the model " .. given, function()
+      connect()
+      answer(ANSWER)
+      assert(client.models:generate_content { model = given, contents = "x" })
+      assert.equal("POST " .. path .. ":generateContent", (asked()))
+    end)
+  end
+
+  it("has hosts of its own", function()
+    for location, host in pairs {
+      global = "https://aiplatform.googleapis.com", us = "https://aiplatform.us.rep.googleapis.com",
+      eu = "https://aiplatform.eu.rep.googleapis.com",
+      ["europe-west4"] = "https://europe-west4-aiplatform.googleapis.com",
+    } do
+      local at = gemini.Client { vertexai = true, project = "p", location = location, access_token = "t" }
+      assert.equal(host, at.options.base_url)
+      at:close()
+    end
+    local express = gemini.Client { vertexai = true, api_key = "k" }
+    assert.equal("https://aiplatform.googleapis.com", express.options.base_url)
+    express:close()
+  end)
+
+  it("takes an API key in express mode, without a project", function()
+    connect { api_key = "key-of-express" }
+    answer(ANSWER)
+    assert(client.models:generate_content { model = "gemini-x", contents = "x" })
+    local line, _, header = asked()
+    assert.equal("POST /v1beta1/publishers/google/models/gemini-x:generateContent", line)
+    assert.equal("key-of-express", header["x-goog-api-key"])
+    assert.is_nil(header.authorization)
+  end)
+
+  it("counts, embeds, lists, streams, and keeps caches", function()
+    connect()
+    answer({ totalTokens = 5 }, { predictions = { { embeddings = { values = { 1, 2 } } }, { embeddings = {
+      values = { 3, 4 } } } } }, { publisherModels = { { name = "publishers/google/models/g" } } },
+      { name = "projects/p-1/locations/europe-west4/cachedContents/5" }, { name = "n" })
+    assert.equal(5, assert(client.models:count_tokens { model = "g", contents = "x",
+      config = { system_instruction = "s" } }).total_tokens)
+    local embedded = assert(client.models:embed_content { model = "e", contents = { "a", "b" },
+      config = { task_type = "CLUSTERING", output_dimensionality = 2, auto_truncate = true } })
+    assert.same({ 3, 4 }, embedded.embeddings[2].values)
+    assert.equal("publishers/google/models/g", client.models:list {}.page[1].name)
+    local cache = assert(client.caches:create { model = "g", config = { contents = "x", kms_key_name = "k" } })
+    assert(client.caches:get(cache))
+    local line, body = asked(1)
+    assert.equal("POST " .. PLACE .. "publishers/google/models/g:countTokens", line)
+    assert.equal("s", body.systemInstruction.parts[1].text)
+    line, body = asked(2)
+    assert.equal("POST " .. PLACE .. "publishers/google/models/e:predict", line)
+    assert.same({ instances = { { content = "a", task_type = "CLUSTERING" },
+      { content = "b", task_type = "CLUSTERING" } },
+      parameters = { outputDimensionality = 2, autoTruncate = true } }, body)
+    assert.equal("GET /v1beta1/publishers/google/models", (asked(3)))
+    line, body = asked(4)
+    assert.equal("POST " .. PLACE .. "cachedContents", line)
+    assert.equal("projects/p-1/locations/europe-west4/publishers/google/models/g", body.model)
+    assert.equal("k", body.kmsKeyName)
+    assert.equal("GET " .. PLACE .. "cachedContents/5", (asked(5)))
+  end)
+
+  it("makes videos, which are asked for at their model", function()
+    connect()
+    local name = "projects/p-1/locations/europe-west4/publishers/google/models/veo/operations/o1"
+    answer({ name = name }, { name = name, done = true, response = { videos = { { gcsUri = "gs://b/v.mp4",
+      mimeType = "video/mp4" } } } })
+    local operation = assert(client.models:generate_videos { model = "veo", prompt = "x",
+      config = { output_gcs_uri = "gs://b", fps = 24, seed = 1 } })
+    operation = assert(client.operations:get(operation))
+    assert.equal("gs://b/v.mp4", operation.response.generated_videos[1].video.uri)
+    local line, body = asked(2)
+    assert.equal("POST " .. PLACE .. "publishers/google/models/veo:fetchPredictOperation", line)
+    assert.same({ operationName = name }, body)
+  end)
+
+  it("shows its citations as everywhere", function()
+    connect()
+    answer { candidates = { { content = { parts = { { text = "x" } } }, finishReason = "STOP",
+      citationMetadata = { citations = { { uri = "u", startIndex = 1 } } } } } }
+    local response = assert(client.models:generate_content { model = "g", contents = "x" })
+    assert.equal("u", response.candidates[1].citation_metadata.citations[1].uri)
+  end)
+
+  it("refuses here what only the Gemini API has", function()
+    connect()
+    server:script {}
+    local function ask(config, part)
+      return client.models:generate_content { model = "g", contents = { part or "x" }, config = config }
+    end
+    for words, config in pairs {
+      ["config.enable_enhanced_civic_answers"] = { enable_enhanced_civic_answers = true },
+      ["config.tools[1].file_search"] = { tools = { { file_search = { file_search_store_names = { "s" } } } } },
+      ["config.tools[1].mcp_servers"] = { tools = { { mcp_servers = {} } } },
+      ["config.tool_config.include_server_side_tool_invocations"] = { tool_config = {
+        include_server_side_tool_invocations = true } },
+      ["config.tools[1].computer_use.disabled_safety_policies"] = { tools = { { computer_use = {
+        disabled_safety_policies = { "x" } } } } },
+    } do
+      refused("invalid", words .. ": only the Gemini API takes this field", ask(config))
+    end
+    refused("invalid", "part_metadata", ask(nil, { text = "x", part_metadata = { a = 1 } }))
+    refused("invalid", "Vertex AI keeps no files", client.files:upload { data = "x",
+      config = { mime_type = "text/plain" } })
+    refused("invalid", "Vertex AI keeps no files", ask(nil, { file = "spec/fixtures/demo.mp4" }))
+    for _, call in ipairs {
+      function() return client.files:get "files/x" end,
+      function() return client.batches:create { model = "g", src = { { contents = "x" } } } end,
+      function() return client.file_search_stores:create() end,
+      function() return client.tunings:get "t" end,
+      function() return client.auth_tokens:create() end,
+      function() return client.interactions:create { model = "g", input = "x" } end,
+      function() return client.models:delete "tunedModels/t" end,
+    } do
+      refused("invalid", "Vertex AI has no such call", call())
+    end
+    refused("invalid", "embeds texts only", client.models:embed_content { model = "e", contents = { {
+      inline_data = { mime_type = "image/png", data = "x" } } } })
+    assert.equal(0, #server:received())
+  end)
+
+  it("says what is missing or too much at the first call", function()
+    local function first(given, kind, words)
+      local wrong = gemini.Client(given)
+      refused(kind, words, wrong.models:get "m")
+      wrong:close()
+    end
+    first({ vertexai = true, access_token = "t" }, "invalid", "needs a project")
+    first({ vertexai = true, project = "p" }, "auth", "there is no token")
+    first({ vertexai = true, project = "p", api_key = "k" }, "invalid", "not both")
+    first({ vertexai = true, project = "p/../q", access_token = "t" }, "invalid", "letters, digits and dashes")
+    first({ project = "p" }, "invalid", "vertexai = true")
+    first({ access_token = "t" }, "invalid", "vertexai = true")
+    first({ vertexai = true, project = "p", credentials = directory .. "/none.json" }, "auth", "cannot read")
+    first({ vertexai = true, project = "p", credentials = { client_email = "x" } }, "auth", "private_key")
+    first({ vertexai = true, project = "p", credentials = { client_email = "x", private_key = "no" } }, "auth",
+      "no RSA key")
+    assert.error_matches(function() gemini.Client { vertexai = 1 } end, "vertexai: boolean expected")
+  end)
+
+  describe("tokens", function()
+    it("are asked for when the one at hand has ended, and kept while it lives", function()
+      local times, lives = 0, 3600
+      connect { project = "p-1", access_token = function()
+        times = times + 1
+        return "token-number-" .. times, lives
+      end }
+      answer(ANSWER, ANSWER, ANSWER, ANSWER)
+      for _ = 1, 2 do assert(client.models:generate_content { model = "g", contents = "x" }) end
+      assert.equal(1, times)
+      client.vertex.expires = client.tasks.now() -- its time is up
+      lives = nil
+      for _ = 1, 2 do assert(client.models:generate_content { model = "g", contents = "x" }) end
+      assert.equal(3, times) -- of unknown life: asked for each time
+      assert.equal("Bearer token-number-3", select(3, asked(4)).authorization)
+    end)
+
+    it("that were taken back are renewed once", function()
+      local times = 0
+      connect { project = "p-1", access_token = function()
+        times = times + 1
+        return "token-number-" .. times, 3600
+      end }
+      local gone = { status = 401, body = { json = { error = { code = 401, message = "token-number-1 has ended",
+        status = "UNAUTHENTICATED" } } } }
+      answer(gone, ANSWER)
+      assert(client.models:generate_content { model = "g", contents = "x" })
+      answer(gone, gone, gone)
+      local err = refused("auth", "has ended", client.models:generate_content { model = "g", contents = "x" })
+      assert.equal(2, #server:received())
+      assert.is_nil(tostring(err):find("token-number-3", 1, true))
+    end)
+
+    it("that a function cannot give are an error, without the token in it", function()
+      connect { project = "p-1", access_token = function() error "no luck" end }
+      refused("auth", "no luck", client.models:get "m")
+      client:close()
+      connect { project = "p-1", access_token = function() return "a b" end }
+      refused("auth", "a token of OAuth is needed", client.models:get "m")
+    end)
+
+    it("of a service account are signed for, exchanged and kept", function()
+      local pem, public = directory .. "/key.pem", directory .. "/public.pem"
+      assert.truthy(os.execute(("openssl genrsa -out %s 2048 2>/dev/null && openssl rsa -in %s -pubout -out %s "
+        .. "2>/dev/null"):format(pem, pem, public)))
+      local file = assert(io.open(pem, "rb"))
+      local key = file:read "*a"
+      file:close()
+      local path = directory .. "/account.json"
+      file = assert(io.open(path, "wb"))
+      file:write(cjson.encode { type = "service_account", client_email = "a@p.iam", private_key = key,
+        private_key_id = "kid-1", token_uri = server.url .. "/token" })
+      file:close()
+      connect { project = "p-1", credentials = path }
+      answer({ access_token = "token-of-the-account", expires_in = 3600 }, ANSWER, ANSWER)
+      for _ = 1, 2 do assert(client.models:generate_content { model = "g", contents = "x" }) end
+      local exchanges = server:received()
+      assert.equal(3, #exchanges)
+      assert.equal("Bearer token-of-the-account", exchanges[2].header.authorization)
+      assert.is_nil(exchanges[1].header.authorization)
+      assert.equal("application/x-www-form-urlencoded", exchanges[1].header["content-type"])
+      local proof = assert(exchanges[1].body:match
+        "^grant_type=urn%%3Aietf%%3Aparams%%3Aoauth%%3Agrant%-type%%3Ajwt%-bearer&assertion=([%w%-_%.]+)$")
+      local head, claims, signature = proof:match "^([^.]+)%.([^.]+)%.([^.]+)$"
+      local function decode(text) return core.base64.decode(text) end
+      assert.same({ alg = "RS256", kid = "kid-1", typ = "JWT" }, cjson.decode(decode(head)))
+      local said = cjson.decode(decode(claims))
+      assert.equal("a@p.iam", said.iss)
+      assert.equal(server.url .. "/token", said.aud)
+      assert.equal("https://www.googleapis.com/auth/cloud-platform", said.scope)
+      assert.equal(3600, said.exp - said.iat)
+      for name, bytes in pairs { signed = head .. "." .. claims, signature = decode(signature) } do
+        file = assert(io.open(directory .. "/" .. name, "wb"))
+        file:write(bytes)
+        file:close()
+      end
+      assert.truthy(os.execute(("openssl dgst -sha256 -verify %s -signature %s/signature %s/signed >/dev/null")
+        :format(public, directory, directory)))
+
+      client:close()
+      connect { project = "p-1", credentials = path }
+      answer { status = 400, body = { json = { error = "invalid_grant", error_description = "no such account" } } }
+      local err = refused("invalid", "no token for the service account", client.models:get "m")
+      assert.is_nil(tostring(err):find(proof, 1, true))
+    end)
+  end)
+end)
+
+describe("RS256", function()
+  it("signs with RSA keys only", function()
+    local signature, err = core.sign_rs256("", "x")
+    assert.is_nil(signature)
+    assert.equal("invalid", err.kind)
+    local pipe = assert(io.popen "openssl ecparam -genkey -name prime256v1 -noout 2>/dev/null")
+    local elliptic = pipe:read "*a"
+    pipe:close()
+    assert.truthy(elliptic:find("PRIVATE KEY", 1, true))
+    assert.is_nil((core.sign_rs256(elliptic, "x")))
+  end)
+end)
