@@ -283,17 +283,24 @@ local function inlined_results(list)
   end
 end
 
--- Downloads the results into a file and opens it; a temporary one has no name any more.
+-- The results in a file that stands at its beginning: at `to`, or one that nobody else sees and that goes by itself.
 local function fetched(self, file_name, args)
-  local path = args.to or os.tmpname()
-  local ok, err = self.client.files:download { file = file_name, to = path, config = args.config }
   local file, why
-  if ok then
-    file, why = io.open(path, "rb")
-    err = not file and errors.new { kind = "io", message = ("cannot read %s: %s"):format(path, tostring(why)) } or nil
-  end
   if not args.to then
-    os.remove(path)
+    file, why = io.tmpfile()
+    if not file then
+      return nil, errors.new { kind = "io", message = "cannot make a temporary file: " .. tostring(why) }
+    end
+  end
+  local got, err = self.client.files:download { file = file_name, to = args.to or file, config = args.config }
+  if got and args.to then
+    file, why = io.open(args.to, "rb")
+    err = not file and errors.new { kind = "io", message = ("cannot read %s: %s"):format(args.to, tostring(why)) }
+  elseif got then
+    file:seek "set"
+  elseif file then
+    file:close()
+    file = nil
   end
   return file, err
 end

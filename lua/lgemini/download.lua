@@ -169,4 +169,28 @@ function download.to_file(call, sent, path)
   return ok and path or nil, err
 end
 
+--- Fetches into an open file, from where it stands. It stays open and stands behind the last byte.
+---@param call lgemini.Call
+---@param sent lgemini.Request
+---@param file file*
+---@return file*|nil file
+---@return lgemini.Error|nil err
+function download.to_handle(call, sent, file)
+  local begin, unseekable = file:seek()
+  local function checked(ok, why)
+    if ok then
+      return true
+    end
+    return nil, errors.new { kind = "io", message = "cannot write to the open file: " .. tostring(why) }
+  end
+  local function start_over() -- the same bytes come again
+    return checked(begin and file:seek("set", begin), unseekable)
+  end
+  local ok, err = fetch(call, sent, function(bytes) return checked(file:write(bytes)) end, start_over)
+  if ok then
+    ok, err = checked(file:flush())
+  end
+  return ok and file or nil, err
+end
+
 return download

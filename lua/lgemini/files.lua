@@ -173,13 +173,15 @@ end
 local DOWNLOAD = { file = true, to = true, config = { http_options = options.HTTP } }
 
 --- Downloads a file that the service made (source GENERATED); uploaded ones cannot be had back.
----@param args string|table  file: a file object, a video that was made, a name or a URI; to: a path to write to; config
----@return string|nil bytes   or the path, with `to`
+---@param args string|table  file: a file object, a video that was made, a name or a URI; to: a path to write to, or
+---  an open file; config
+---@return string|file*|nil bytes   or what `to` is
 ---@return lgemini.Error|nil err
 function Files:download(args)
   options.check_self(self, Files, "files.download")
   args = arguments(args, "file", DOWNLOAD, "files:download")
-  if (options.string(args.to, "to") or ""):find "%z" then
+  local is_open = io.type(args.to) == "file"
+  if not is_open and (options.string(args.to, "to") or ""):find "%z" then
     return nil, errors.new { kind = "invalid", message = "to: a path has no NUL byte in it" }
   end
   local call, err = self.client:call(args.config, false)
@@ -193,7 +195,9 @@ function Files:download(args)
   end
   local sent = { verb = "GET", url = self.client:url(call.options, rows.download, path, "alt=media"), raw = true,
     bulk = true, once = true, about = { file = path:match "^files/[^:]*" } }
-  if args.to then
+  if is_open then
+    return download.to_handle(call, sent, args.to)
+  elseif args.to then
     return download.to_file(call, sent, args.to)
   end
   return download.to_memory(call, sent)

@@ -66,6 +66,30 @@ local function raises(message, call, ...)
   assert.truthy(problem:find "request_spec.lua:%d+:", problem) -- blames this file
 end
 
+describe("what a part says of a video", function()
+  local function wire(part)
+    part.file_data = { file_uri = "u", mime_type = "video/mp4" }
+    return assert(request.wire(part, "Part"))
+  end
+
+  it("is in seconds, as numbers or as text", function()
+    local tree = wire { video_metadata = { start_offset = 40, end_offset = 80.5, fps = 0.5 } }
+    assert.same({ startOffset = '"40s"', endOffset = '"80.5s"', fps = "0.5" }, tree.videoMetadata)
+    tree = wire { video_metadata = { start_offset = "0s", end_offset = "1.5s" } }
+    assert.same({ startOffset = '"0s"', endOffset = '"1.5s"' }, tree.videoMetadata)
+    for _, offset in ipairs { -1, 1 / 0 } do
+      raises("video_metadata.start_offset: string expected", wire, { video_metadata = { start_offset = offset } })
+    end
+  end)
+
+  it("is its resolution, as a level or as the API has it", function()
+    assert.same({ level = '"MEDIA_RESOLUTION_LOW"' },
+      wire { media_resolution = "MEDIA_RESOLUTION_LOW" }.mediaResolution)
+    assert.same({ level = '"L"', numTokens = "64" }, wire { media_resolution = { level = "L", num_tokens = 64 } }
+      .mediaResolution)
+  end)
+end)
+
 describe("the body of generateContent", function()
   -- config -> what stands beside contents, sorted
   local cases = {

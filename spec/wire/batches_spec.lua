@@ -128,6 +128,40 @@ describe("a batch", function()
     assert.equal(8, #batch.dest.inlined_embed_content_responses[1].response.embedding.values)
   end)
 
+  it("gives all results once though the download broke, also into a file that is open", function()
+    client:close()
+    client = gemini.Client { api_key = "k", http_options = { base_url = em.url,
+      retry_options = { initial_delay = 0.01, max_delay = 0.01 } } }
+    local n = 0
+    local batch = assert(client.batches:wait(assert(client.batches:create { model = MODEL, src = function()
+      n = n + 1
+      return n <= 30 and { contents = "x" } or nil
+    end })))
+    em:fault { path = ":download", action = "close", after_answer = 5000 }
+    local seen = {}
+    for key in assert(client.batches:results(batch)) do seen[#seen + 1] = key end
+    assert.equal(30, #seen)
+    assert.equal("30", seen[30])
+    assert.equal(2, #em:requests_to ":download")
+
+    local file = io.tmpfile()
+    file:write "before"
+    em:fault { path = ":download", action = "close", after_answer = 5000 }
+    assert.equal(file, client.files:download { file = batch.dest.file_name, to = file })
+    file:seek "set"
+    local text = file:read "*a"
+    file:close()
+    assert.equal("before", text:sub(1, 6))
+    assert.equal(client.files:download(batch.dest.file_name), text:sub(7))
+    file = io.open "/dev/full"
+    if file then
+      file:close()
+      file = io.open("/dev/full", "r+b")
+      refused("io", "cannot write to the open file", client.files:download { file = batch.dest.file_name, to = file })
+      file:close()
+    end
+  end)
+
   it("leaves nothing open and nothing held when its results are left", function()
     local n = 0
     local batch = assert(client.batches:wait(assert(client.batches:create { model = MODEL, src = function()
