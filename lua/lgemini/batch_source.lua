@@ -219,7 +219,6 @@ local function of_iterator(client, args, model, kind)
     return invalid "src: the iterator gave no request"
   end
   file:flush()
-  file:seek "set"
   local display_name = args.config and args.config.display_name
   local uploaded
   uploaded, err = upload.send(call, { file = file, on_progress = args.on_progress, reuse = false,

@@ -267,9 +267,7 @@ function Accumulator:add(event)
   self.last_event_id = event.event_id or self.last_event_id
   if type(event.interaction) == "table" then
     for name, value in pairs(event.interaction) do
-      if not (name == "steps" and next(self.steps) ~= nil) then
-        self.top[name] = value
-      end
+      self.top[name] = value
     end
   end
   local at = type(event.index) == "number" and event.index or nil

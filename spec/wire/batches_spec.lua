@@ -3,6 +3,7 @@ local core = require "lgemini.core"
 local emulator = require "spec.support.emulator"
 local gemini = require "lgemini"
 local process = require "spec.support.process"
+local scripted = require "spec.support.scripted"
 
 local MODEL = "gemini-3.5-flash"
 
@@ -220,5 +221,80 @@ describe("a batch", function()
     end
     assert.error_matches(function() client.batches:create { model = MODEL, src = function() return true, {} end } end,
       "its key number 1 is a boolean")
+  end)
+end)
+
+describe("a batch, scripted", function()
+  local server, client
+
+  setup(function() server = scripted.start { limit = 10 } end)
+  teardown(function() server:stop() end)
+  before_each(function()
+    client = gemini.Client { api_key = "key-of-the-batches", limits = { max_event = 200 },
+      http_options = { base_url = server.url, retry_options = false } }
+  end)
+  after_each(function()
+    client:close()
+    client = nil
+  end)
+
+  local function answer(operation, lines)
+    server:script { { status = 200, body = { json = operation } },
+      lines and { status = 200, body = { bytes = lines } } or nil }
+  end
+
+  local FILE = { name = "batches/b", metadata = { state = "BATCH_STATE_SUCCEEDED",
+    output = { responsesFile = "files/out" } } }
+
+  local function results()
+    local found = {}
+    for key, response, err in assert(client.batches:results "batches/b") do
+      found[#found + 1] = key .. " " .. (response and response.text or err.kind)
+    end
+    return found
+  end
+
+  it("shows what came as the SDKs do, and where it stands in the answer itself, too", function()
+    answer { name = "batches/b", metadata = { state = "BATCH_STATE_SUCCEEDED" }, done = true,
+      response = { responsesFile = "files/out" } }
+    local batch = assert(client.batches:get "batches/b")
+    assert.same({ file_name = "files/out" }, batch.dest)
+    assert.is_nil(rawget(batch, "output"))
+    answer(FILE)
+    assert.is_nil(rawget(assert(client.batches:get "batches/b"), "output"))
+  end)
+
+  it("ends in what the service says of it", function()
+    for state, kind in pairs { BATCH_STATE_EXPIRED = "unavailable", BATCH_STATE_FAILED = "http" } do
+      answer { name = "batches/b", metadata = { state = state } }
+      local batch, err = client.batches:wait "batches/b"
+      assert.is_nil(batch)
+      assert.equal(kind, err.kind)
+      assert.equal("batches/b", err.batch.name)
+    end
+    answer { name = "batches/b", metadata = { state = "BATCH_STATE_FAILED" },
+      error = { code = 8, message = "no more" } }
+    local _, err = client.batches:wait "batches/b"
+    assert.equal("rate_limited", err.kind)
+  end)
+
+  it("is read whatever its lines look like", function()
+    local good = '{"key":"%s","response":{"candidates":[{"content":{"parts":[{"text":"%s"}]},"finishReason":"STOP"}]}}'
+    answer(FILE, good:format("a", "1") .. "\n\n  \r\n" .. '{"metadata":{"key":"b"},"error":{"code":3,"message":"m"}}\n'
+      .. '{"response":{"candidates":[]}}\n[]\n{"key":"z"}\n' .. good:format("last", "without an end"))
+    assert.same({ "a 1", "b invalid", "3 ", "4 protocol", "z protocol", "last without an end" }, results())
+  end)
+
+  it("raises where a line is nonsense or has no end", function()
+    answer(FILE, '{"key":"a","response":{}}\n{"key":\n')
+    local ok, err = pcall(results)
+    assert.is_false(ok)
+    assert.equal("protocol", err.kind)
+    assert.truthy(err.message:find("line 2", 1, true))
+    answer(FILE, ("x"):rep(70000))
+    ok, err = pcall(results)
+    assert.is_false(ok)
+    assert.equal("limit", err.kind)
+    assert.truthy(err.hint:find("max_event", 1, true))
   end)
 end)

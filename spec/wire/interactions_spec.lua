@@ -232,6 +232,30 @@ describe("scripted interactions", function()
     assert.equal("text/event-stream", server:received()[1].header.accept)
   end)
 
+  it("end when their status says so, too", function()
+    local stream = events {
+      { event_type = "interaction.created", interaction = { id = "v1_x", status = "in_progress" } },
+      { event_type = "interaction.status_update", interaction_id = "v1_x", status = "requires_action" } }
+    repeat
+      local event, err = stream:next()
+      assert.is_nil(err)
+    until not event
+    assert.equal("requires_action", stream.response.status)
+  end)
+
+  it("are not started twice in the background", function()
+    client:close()
+    client = gemini.Client { api_key = "key-of-the-interactions", http_options = { base_url = server.url,
+      retry_options = { initial_delay = 0.01, max_delay = 0.01 } } }
+    local fails = { status = 500, body = { bytes = "" } }
+    local fine = { status = 200, body = { json = { id = "v1_x", status = "completed" } } }
+    server:script { fails, fine }
+    local _, err = client.interactions:create { model = MODEL, input = "x", background = true }
+    assert.equal(1, err.attempts)
+    server:script { fails, fine }
+    assert(client.interactions:create { model = MODEL, input = "x" })
+  end)
+
   it("say what a failed one failed for", function()
     server:script { { status = 200, body = { json = { id = "v1_x", status = "failed", error = { message = "no" } } } } }
     refused("http", "the interaction v1_x failed: no", client.interactions:wait "v1_x")

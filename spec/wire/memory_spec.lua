@@ -21,11 +21,25 @@ local file = assert(client.files:upload { file = path, config = { mime_type = "a
 assert(file.size_bytes == size)
 ]]
 
+local BATCH = [[
+local url, count = arg[1], tonumber(arg[2])
+local client = require "lgemini".Client { api_key = "k", http_options = { base_url = url } }
+local asked, answered = 0, 0
+local batch = assert(client.batches:create { model = "gemini-3.5-flash", src = function()
+  asked = asked + 1
+  return asked <= count and { contents = ("Number %d. "):format(asked):rep(100) } or nil
+end })
+for _, response in assert(client.batches:results(assert(client.batches:wait(batch)))) do
+  answered = answered + (response.text ~= "" and 1 or 0)
+end
+assert(answered == count)
+]]
+
 describe("memory #plain", function()
   local em, directory
 
   setup(function()
-    em = emulator.start {}
+    em = emulator.start { args = { "--batch", "0.1" } }
     directory = process.temporary_directory()
   end)
   teardown(function()
@@ -60,5 +74,9 @@ describe("memory #plain", function()
 
   it("does not grow with an upload: 200 MB takes at most 4 MiB more than 1 KB", function()
     assert.is_true(growth(UPLOAD, 1000, 200000000) < 4 * MIB)
+  end)
+
+  it("does not grow with a batch: 4000 requests, 5 MB of them, take at most 4 MiB more than 40", function()
+    assert.is_true(peak.of(BATCH, em.url, "4000") - peak.of(BATCH, em.url, "40") < 4 * MIB)
   end)
 end)

@@ -228,9 +228,10 @@ describe("scripted services", function()
     assert.same({ uris = { "gs://b/a.mp4" } }, body)
     assert.equal("Bearer token-1", header.authorization)
     assert.equal("p", header["x-goog-user-project"])
-    server:script { { status = 401, body = { bytes = "who is token-1?" } } }
-    local err = refused("auth", "", client.files:register { uris = {}, access_token = "token-1" })
-    assert.is_nil(tostring(err):find("token-1", 1, true))
+    server:script { { status = 401, body = { json = { error = { code = 401, status = "UNAUTHENTICATED",
+      message = "who is a-longer-token?" } } } } }
+    local err = refused("auth", "who is", client.files:register { uris = {}, access_token = "a-longer-token" })
+    assert.is_nil(tostring(err):find("a-longer-token", 1, true))
     refused("auth", "gave no token: away", client.files:register { uris = {}, access_token = function()
       return nil, "away"
     end })

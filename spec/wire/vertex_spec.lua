@@ -248,6 +248,29 @@ describe("Vertex AI", function()
       assert.is_nil(tostring(err):find("token-number-3", 1, true))
     end)
 
+    it("that end within the minute, or of which nobody says when, are asked for each time", function()
+      for _, seconds in ipairs { 30, false } do
+        local times = 0
+        connect { project = "p-1", access_token = function()
+          times = times + 1
+          return "token-number-" .. times, seconds or nil
+        end }
+        answer(ANSWER, ANSWER)
+        for _ = 1, 2 do assert(client.models:generate_content { model = "g", contents = "x" }) end
+        assert.equal(2, times)
+        client:close()
+      end
+    end)
+
+    it("that nobody kept are not asked for again when the service refuses one", function()
+      connect()
+      local gone = { status = 401, body = { json = { error = { code = 401, message = "no",
+        status = "UNAUTHENTICATED" } } } }
+      answer(gone, gone)
+      refused("auth", "no", client.models:generate_content { model = "g", contents = "x" })
+      assert.equal(1, #server:received())
+    end)
+
     it("that a function cannot give are an error, without the token in it", function()
       connect { project = "p-1", access_token = function() error "no luck" end }
       refused("auth", "no luck", client.models:get "m")
