@@ -30,7 +30,7 @@ local function setup_of(constraints, model)
   if not fine then
     return nil, problem
   end
-  local setup, generation, set = {}, {}, {}
+  local setup, generation, set = {}, {}, model and { "model" } or {}
   local inner = schema.type("LiveGenerationConfig").fields
   for name, value in pairs(constraints.config or {}) do
     local field = inner[name]
@@ -58,8 +58,9 @@ local function mask_of(set, additional)
   for _, name in ipairs(set) do
     names[#names + 1] = name
   end
+  local inner = schema.type("LiveGenerationConfig").fields
   for _, name in ipairs(additional) do
-    names[#names + 1] = "generationConfig." .. schema.camel(name)
+    names[#names + 1] = (inner[name] and "generationConfig." or "") .. schema.camel(name)
   end
   table.sort(names)
   return #names > 0 and json.quote(table.concat(names, ",")) or nil
@@ -69,7 +70,7 @@ local CREATE = { config = service.known_config(row) }
 
 --- Makes a token. Give it to the program that opens the Live session; the key stays here.
 ---@param args table|nil  config: uses, expire_time, new_session_expire_time (RFC 3339), live_connect_constraints
----  ({ model =, config = } of the session that it may open), lock_additional_fields (names of the generation config)
+---  ({ model =, config = } of the session that it may open), lock_additional_fields (names of that config)
 ---@return lgemini.AuthToken|nil
 ---@return lgemini.Error|nil err
 function AuthTokens:create(args)

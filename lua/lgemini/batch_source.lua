@@ -60,7 +60,11 @@ local function tree_of(entry, turns, model, kind, place)
   if not tree then
     return at_place(place, err)
   end
-  return kind == "embed" and tree.requests[1] or tree
+  if kind == "embed" then
+    tree = tree.requests[1]
+    tree.model = nil -- it stands in the path
+  end
+  return tree
 end
 
 -- Lists ----------------------------------------------------------------------------------------
@@ -230,6 +234,16 @@ local function of_iterator(client, args, model, kind)
   return of_file(uploaded)
 end
 
+-- The Python SDK's form for embeddings: many contents with one config.
+local function each_text(given)
+  local list = {}
+  options.check(given, { contents = true, config = true }, "src")
+  for i, contents in ipairs(type(given.contents) == "table" and given.contents or { given.contents }) do
+    list[i] = { contents = contents, config = given.config }
+  end
+  return list
+end
+
 ---@class lgemini.batch_source.Input
 ---@field tree fun(): table|nil, lgemini.Error|nil  the inputConfig of the batch
 ---@field found lgemini.parts.Found|nil  local media in it
@@ -252,7 +266,11 @@ function batch_source.of(client, args, model, kind)
   elseif src.file_name ~= nil then
     return of_file(src.file_name)
   end
-  return of_list(src.inlined_requests or src, model, kind)
+  local list = src.inlined_requests or src
+  if kind == "embed" and type(list) == "table" and list.contents ~= nil then
+    list = each_text(list)
+  end
+  return of_list(list, model, kind)
 end
 
 return batch_source

@@ -127,6 +127,17 @@ describe("a batch", function()
     for key, response in assert(client.batches:results(batch)) do sizes[key] = #response.embedding.values end
     assert.same({ one = 8, ["2"] = 3072 }, sizes)
     assert.equal(8, #batch.dest.inlined_embed_content_responses[1].response.embedding.values)
+    local function requests()
+      local asked = em:requests_to ":asyncBatchEmbedContent"
+      return asked[#asked].body.batch.inputConfig.requests.requests
+    end
+    local first = { metadata = { key = "one" }, request = { outputDimensionality = 8,
+      content = { role = "user", parts = { { text = "one" } } } } }
+    assert.same(first, requests()[1])
+    assert(client.batches:create_embeddings { model = "gemini-embedding-001", src = { inlined_requests = {
+      contents = { "a", "b" }, config = { task_type = "CLUSTERING" } } } })
+    assert.equal(2, #requests())
+    assert.equal("CLUSTERING", requests()[2].request.taskType)
   end)
 
   it("gives all results once though the download broke, also into a file that is open", function()

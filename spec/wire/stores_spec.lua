@@ -140,11 +140,11 @@ describe("a token", function()
       temperature = 0.7 }, systemInstruction = { role = "user", parts = { { text = "Be brief." } } } }
     assert.same({ bidiGenerateContentSetup = setup }, body_of { live_connect_constraints = constraints() })
     assert.same({ bidiGenerateContentSetup = setup,
-      fieldMask = "generationConfig.responseModalities,generationConfig.temperature,systemInstruction" },
+      fieldMask = "generationConfig.responseModalities,generationConfig.temperature,model,systemInstruction" },
       body_of { live_connect_constraints = constraints(), lock_additional_fields = {} })
-    assert.equal("generationConfig.responseModalities,generationConfig.temperature,generationConfig.topK,"
-      .. "systemInstruction", body_of { live_connect_constraints = constraints(),
-      lock_additional_fields = { "top_k" } }.fieldMask)
+    assert.equal("generationConfig.responseModalities,generationConfig.temperature,generationConfig.topK,model,"
+      .. "proactivity,systemInstruction", body_of { live_connect_constraints = constraints(),
+      lock_additional_fields = { "top_k", "proactivity" } }.fieldMask)
   end)
 
   it("is refused with the service's words", function()
