@@ -207,7 +207,7 @@ end
 local function failed(done)
   local said = type(done.error) == "table" and done.error or {}
   local err = done.status == "cancelled"
-    and errors.new { kind = "cancelled", message = ("the interaction %s was cancelled"):format(done.id) }
+    and errors.new { kind = "cancelled", message = ("the interaction %s was cancelled"):format(tostring(done.id)) }
     or errors.new { kind = "http", message = ("the interaction %s failed: %s"):format(tostring(done.id),
       tostring(said.message or "the service gives no reason")) }
   err.interaction = done
