@@ -284,7 +284,8 @@ local function json_schema(walk, value)
   return require("lgemini.structured").json_schema(value, place(walk))
 end
 
-coerce.response_json_schema, coerce.parameters_json_schema = json_schema, json_schema
+-- The same for user data, which is what some fields of these names hold elsewhere.
+local coerce_any = { response_json_schema = json_schema, parameters_json_schema = json_schema }
 
 function coerce.Image(walk, value)
   return walk.embed(value, "image_bytes", place(walk))
@@ -295,7 +296,7 @@ function coerce.Video(walk, value)
 end
 
 local function coerced(walk, value, field)
-  local change = field.kind ~= "any" and coerce[field.field] or coerce[field.name]
+  local change = (field.kind == "any" and coerce_any or coerce)[field.field] or coerce[field.name]
   if change then
     local err
     value, err = change(walk, value)

@@ -100,6 +100,19 @@ describe("a config of generate_content", function()
     end
   end)
 
+  it("has JSON schemas looked into, of answers and of functions", function()
+    local bad = { type = "object", properties = { a = { type = "strng" } } }
+    for place, config in pairs {
+      ["config.response_json_schema"] = { response_json_schema = bad },
+      ["config.tools[1].function_declarations[1].parameters_json_schema"] = { tools = { { function_declarations = {
+        { name = "f", parameters_json_schema = bad } } } } },
+    } do
+      local text, err = body(config)
+      assert.is_nil(text)
+      assert.truthy(err.message:find(place .. '.properties.a.type: "strng" is no type', 1, true), err.message)
+    end
+  end)
+
   it("never sends what is for the library", function()
     local text = assert(body { http_options = { timeout = 3 }, automatic_function_calling = { disable = true } })
     assert.same({ contents = {} }, cjson.decode(text))
