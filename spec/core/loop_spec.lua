@@ -110,6 +110,24 @@ describe("a loop", function()
     end)
   end
 
+  it("has an alarm that makes the descriptor readable", function()
+    if not has_cqueues or not loop:fd() then return pending "no cqueues, or no descriptor" end
+    local function readable(seconds)
+      return cqueues.poll({ pollfd = loop:fd(), events = "r" }, seconds) ~= seconds
+    end
+    assert.is_true(loop:alarm())
+    assert.is_false(readable(0))
+    assert.is_true(loop:alarm(0))
+    assert.is_true(readable(10))
+    assert.equal(0, loop:step(nil, 0)) -- it is no work by itself
+    assert.is_false(readable(0))
+    assert.is_true(loop:alarm(0.01))
+    assert.is_true(readable(10))
+    assert.is_true(loop:alarm(1000))
+    assert.is_false(readable(0))
+    assert.has_error(function() loop:alarm(-1) end)
+  end)
+
   it("begins few exchanges in a step without time, and serves one at least", function()
     local list, answers = {}, {}
     for i = 1, 6 do
@@ -154,6 +172,81 @@ describe("a loop", function()
     for i = 1, 5 do assert.is_true(server:wait("answered", i)) end
     assert(loop:step(nil, 10))
     for i = 1, 5 do assert.is_true(list[i]:done()) end
+  end)
+
+  describe("with a share of so many places", function()
+    local function start_with(share)
+      local x = assert(core.exchange.new { method = "GET", url = puppet.url, headers = {}, proxy = "" })
+      loop:add(x, "calls", share)
+      return x
+    end
+
+    local function phases(list)
+      local names = {}
+      for i, x in ipairs(list) do names[i] = x:phase() == "queued" and "queued" or "begun" end
+      return table.concat(names, " ")
+    end
+
+    it("leaves those past it in the queue, whatever else begins, and takes the next when one goes", function()
+      local share, list = core.loop.share(2), {}
+      for i = 1, 4 do list[i] = start_with(share) end
+      list[5] = start_with(core.loop.share(1))
+      list[6] = start_with()
+      assert(loop:step(nil, 0))
+      assert.equal("begun begun queued queued begun begun", phases(list))
+      assert.is_true(loop:timeout() ~= 0) -- nothing to be done about those that wait
+      list[2]:close()
+      assert(loop:step(nil, 0))
+      assert.equal("begun begun queued", phases { list[1], list[3], list[4] })
+      list[4]:close() -- one that waits has no place
+      list[1]:close()
+      list[3]:close()
+      list[7], list[8] = start_with(share), start_with(share)
+      list[9] = start_with(share)
+      assert(loop:step(nil, 0))
+      assert.equal("begun begun queued", phases { list[7], list[8], list[9] })
+      for _, x in ipairs(list) do x:close() end
+    end)
+
+    it("gives a place back when an exchange ends, times out or is cancelled", function()
+      local share = core.loop.share(1)
+      script({ status = 200 })
+      local first = assert(core.exchange.new { method = "GET", url = server.url, headers = {}, proxy = "" })
+      loop:add(first, "calls", share)
+      local second = assert(core.exchange.new { method = "GET", url = puppet.url, headers = {}, proxy = "",
+        deadline = core.now() + 0.2 })
+      loop:add(second, "calls", share)
+      local third, fourth = start_with(share), start_with(share)
+      finish(first)
+      drive.wait(loop, function() return second:done() ~= nil end, "the end of its time")
+      drive.wait(loop, function() return third:phase() ~= "queued" end, "the third's turn")
+      third:cancel()
+      assert.equal("cancelled", select(2, third:done()).kind)
+      drive.wait(loop, function() return fourth:phase() ~= "queued" end, "the fourth's turn")
+      for _, x in ipairs { first, second, third, fourth } do x:close() end
+    end)
+
+    it("times out who waits", function()
+      local share = core.loop.share(1)
+      local first = start_with(share)
+      local second = assert(core.exchange.new { method = "GET", url = puppet.url, headers = {}, proxy = "",
+        deadline = core.now() + 0.02 })
+      loop:add(second, "calls", share)
+      drive.wait(loop, function() return second:done() ~= nil end, "the end of its time")
+      local _, err = second:done()
+      assert.equal("total", err.clock)
+      assert.matches("waiting for its turn", err.message)
+      first:close()
+      second:close()
+    end)
+
+    it("is of at least one", function()
+      assert.has_error(function() core.loop.share(0) end)
+      assert.has_error(function() core.loop.share() end)
+      local x = assert(core.exchange.new { method = "GET", url = puppet.url, headers = {}, proxy = "" })
+      assert.has_error(function() loop:add(x, "calls", {}) end)
+      x:close()
+    end)
   end)
 
   it("goes on with the queue when its first are gone", function()
