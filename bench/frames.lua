@@ -114,6 +114,39 @@ local function sliced()
   return os.clock() - begin, walls, cpus, worst_at
 end
 
+local function resident()
+  for line in io.lines "/proc/self/status" do
+    local value = line:match "^VmRSS:%s*(%d+)"
+    if value then return tonumber(value) end
+  end
+end
+
+-- n streams at once, each with so many events, one every 20 ms. Returns CPU per event and KiB per stream.
+local function streams(n, events)
+  local open, most, seen = 0, 0, 0
+  local model = ("ticks-%d-of-%d"):format(events, n)
+  collectgarbage()
+  local before, begin, held = resident(), os.clock(), nil
+  for _ = 1, n do
+    client:spawn(function()
+      local stream = client.models:generate_content_stream { model = model, contents = "Go." }
+      local chunk, err = stream:next()
+      open = open + 1
+      most = math.max(most, open)
+      if most == n and not held then held = resident() end
+      while chunk do
+        seen = seen + 1
+        chunk, err = stream:next()
+      end
+      assert(not err, tostring(err))
+      open = open - 1
+    end)
+  end
+  client:run()
+  assert(seen == n * events and most == n, "events were lost")
+  return (os.clock() - begin) / seen, (held - before) / n
+end
+
 gemini.assert(client:prewarm())
 local warm = new_client(tls_url, roots)
 gemini.assert(warm:prewarm())
@@ -143,3 +176,9 @@ end
 judge("p99.9 of step, ms, at most", p999, 2, p999 <= 2)
 judge("worst step, ms, at most", most, 4, most <= 4)
 judge("bytes per CPU second, at least", ratio, 0.8, ratio >= 0.8)
+
+local one = streams(1, 250)
+local each, kib = streams(1000, 100)
+print(("streams: one %.1f us of CPU per event, 1,000 at once %.1f us and %.1f KiB each"):format(one * 1e6, each * 1e6,
+  kib))
+judge("CPU per event, 1,000 to one, at most", each / one, 1.5, each / one <= 1.5)

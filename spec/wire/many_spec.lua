@@ -208,4 +208,30 @@ describe("many at once", function()
       assert.equal("total", err.clock)
     end)
   end)
+
+  it("are a thousand streams: all finish, their chunks in order #plain", function()
+    new()
+    local function open()
+      return (client.models:generate_content_stream { model = MODEL, contents = "Tell a story in 3 sentences." })
+    end
+    local expected = {}
+    for chunk in open():each() do expected[#expected + 1] = chunk.text end
+    assert.is_true(#expected >= 3)
+    local ended, wrong = 0, 0
+    for _ = 1, 1000 do
+      client:spawn(function()
+        local stream = open()
+        local count, chunk = 0, gemini.assert(stream:next())
+        while chunk do
+          count = count + 1
+          if chunk.text ~= expected[count] then wrong = wrong + 1 end
+          chunk = stream:next()
+        end
+        if count == #expected then ended = ended + 1 end
+      end)
+    end
+    while client:step(0.002) do client:wait(0.01) end
+    assert.equal(1000, ended)
+    assert.equal(0, wrong)
+  end)
 end)

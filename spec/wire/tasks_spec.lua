@@ -206,4 +206,32 @@ describe("a task", function()
     assert.is_true(points > 10)
     assert.equal(script(), script())
   end)
+
+  it("may be in flight when the state is closed, the client closed before or not", function()
+    local source = [[
+      local gemini = require "lgemini"
+      local client = gemini.Client { api_key = "k", http_options = { base_url = "%s" } }
+      local function read()
+        local stream = client.models:generate_content_stream { model = "%s", contents = "[long]" }
+        return stream:next()
+      end
+      held = { client:spawn(read), client:spawn(function() client:sleep(100) end), client:map({ 1, 2 }, read) }
+      client:spawn(function() client.files:upload { file = "spec/fixtures/demo.mp4" } end)
+      client:spawn(function() while true do coroutine.yield() end end)
+      for _ = 1, 3 do client:step() end
+      client:pollfd()
+      if %s then client:close() end
+      print "the end"]]
+    em:gate { hold = true }
+    for _, close in ipairs { "true", "false" } do
+      local path = os.tmpname()
+      local file = assert(io.open(path, "w"))
+      file:write(source:format(em.url, MODEL, close))
+      file:close()
+      local pipe = assert(io.popen((os.getenv "LUA" or "lua5.4") .. " " .. path .. " 2>&1; echo $?"))
+      assert.equal("the end\n0\n", pipe:read "*a")
+      pipe:close()
+      os.remove(path)
+    end
+  end)
 end)
