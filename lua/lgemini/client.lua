@@ -60,6 +60,9 @@ local KNOWN = {
 ---@field loop lgemini.Loop  what drives it; for Client{ loop = ... }
 local Client = { __name = "lgemini.Client" }
 
+-- What else loads on first use, and would hold up a frame for milliseconds.
+local FIRST_USE = { "models", "chats", "files", "stream", "attach", "media", "tools", "structured", "reuse", "map" }
+
 local SERVICES = { chats = "lgemini.chats", models = "lgemini.models", files = "lgemini.files",
   operations = "lgemini.operations", caches = "lgemini.caches", batches = "lgemini.batches",
   tunings = "lgemini.tunings", file_search_stores = "lgemini.file_search_stores",
@@ -395,6 +398,9 @@ local PREWARM = { config = { http_options = options.HTTP } }
 ---@return lgemini.Error|nil err  "network", "tls", "timeout", ...: the first call would fail with the same
 function methods.prewarm(self, args)
   options.check_object(self, Client, "client.prewarm")
+  for _, name in ipairs(FIRST_USE) do
+    require("lgemini." .. name)
+  end
   args = options.arguments(args, nil, PREWARM, "client:prewarm")
   local call, err = self:call(args.config, options.TOTAL)
   if not call then

@@ -405,10 +405,10 @@ end
 
 -- Moves bytes, after waiting at most `max_wait` seconds for something to come, and wakes who it is for. Returns how
 -- much there was.
-local function move(self, budget, max_wait)
+local function move(self, budget, max_wait, late)
   local count = 0
   if self.driver then
-    local done, err = self.driver:step(budget, max_wait)
+    local done, err = self.driver:step(budget, max_wait, late)
     if not done then
       error(errors.new(err), 0)
     end
@@ -443,7 +443,7 @@ end
 
 -- One round: waits at most that long, moves bytes, goes on with tasks. Where time is short each comes first in turn, so
 -- that neither starves. Returns how much there was.
-function turn(self, finish, max_wait)
+function turn(self, finish, max_wait, late)
   local outer, wait, ran = self.finish, longest_wait(self, max_wait), 0
   self.finish = finish
   self.alerted = true
@@ -451,7 +451,7 @@ function turn(self, finish, max_wait)
   if finish and self.turns % 2 == 0 then
     ran = run_ready(self, finish)
   end
-  local moved = move(self, finish and math.max(0, finish - self.now()), wait)
+  local moved = move(self, finish and math.max(0, finish - self.now()), wait, late)
   if ran == 0 or self.now() < finish then
     ran = ran + run_ready(self, finish)
   end
@@ -511,11 +511,13 @@ local LONGEST_STEP = 1
 ---@return boolean  whether tasks are left
 function loop:step(budget)
   check_outside "step"
-  local finish = self.now() + (budget or LONGEST_STEP)
+  local seconds = budget or LONGEST_STEP
+  local finish, late = self.now() + seconds, false
   begin_step(self)
   repeat
-    local count = turn(self, finish, 0)
-  until count == 0 or self.now() >= finish
+    local count, now = turn(self, finish, 0, late), self.now()
+    late = now > finish - seconds / 2
+  until count == 0 or now >= finish
   raise_problem(self)
   return self.alive > 0
 end

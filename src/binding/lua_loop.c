@@ -87,13 +87,14 @@ static int loop_add(lua_State *L)
     return 0;
 }
 
-/* step(budget, max_wait) in seconds -> how much was done, or nil, err when the system's poller failed */
+/* step(budget, max_wait, late) in seconds -> how much was done, or nil, err when the system's poller failed */
 static int loop_step(lua_State *L)
 {
     struct gem_err err;
     struct lgem_loop *l = check_open(L);
     double budget = lua_isnoneornil(L, 2) ? HUGE_VAL : lgem_checkseconds(L, 2);
     double max_wait = lua_isnoneornil(L, 3) ? 0 : lgem_checkseconds(L, 3);
+    l->loop.late = lua_toboolean(L, 4);
     int done = gem_loop_step(&l->loop, budget, max_wait, &err);
     if (done < 0)
         return lgem_fail(L, &err);

@@ -67,14 +67,26 @@ static void forget_ready(struct gem_loop *loop, struct gem_exchange *ex)
 
 /* ---- what libcurl tells ---- */
 
+/* A report's tag: the lane, and whether its socket was in handshake when libcurl last said what it waits for. */
+enum { TAG_LANE = 1, TAG_CONNECTING = 2 };
+
+static bool is_connecting(CURL *easy)
+{
+    struct gem_exchange *ex = NULL;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&ex);
+    return ex != NULL && ex->phase == GEM_PHASE_CONNECTING;
+}
+
 static int on_socket(CURL *easy, curl_socket_t s, int what, void *ud, void *socket_ud)
 {
     struct gem_lane *lane = ud;
-    int events = 0;
-    (void)easy, (void)socket_ud;
+    int events = 0, tag = lane->index;
+    (void)socket_ud;
     if (what != CURL_POLL_REMOVE)
         events = (what & CURL_POLL_IN ? GEM_READABLE : 0) | (what & CURL_POLL_OUT ? GEM_WRITABLE : 0);
-    return gem_poller_set(&lane->loop->poller, (int)s, events, lane->index, &lane->loop->trouble);
+    if (events != 0 && is_connecting(easy))
+        tag |= TAG_CONNECTING;
+    return gem_poller_set(&lane->loop->poller, (int)s, events, tag, &lane->loop->trouble);
 }
 
 static int on_timer(CURLM *multi, long ms, void *ud)
@@ -371,7 +383,7 @@ static int start_some(struct gem_loop *loop, double end)
 {
     int n = 0;
     struct gem_exchange *ex;
-    while ((ex = next_to_start(loop)) != NULL) {
+    while (!loop->late && (ex = next_to_start(loop)) != NULL) {
         start(loop, ex);
         n += 1 + run_timers(loop); /* connects, one at a time: handshakes are the longest work there is */
         if (gem_now() >= end)
@@ -383,14 +395,17 @@ static int start_some(struct gem_loop *loop, double end)
 static int serve_sockets(struct gem_loop *loop, double wait, double end, struct gem_err *err)
 {
     struct gem_ready ready[BATCH];
-    int n = gem_poller_wait(&loop->poller, wait, ready, BATCH, err);
+    int n = gem_poller_wait(&loop->poller, wait, ready, BATCH, err), served = 0;
     for (int k = 0; k < n; k++) {
         int i = (int)(loop->turn++ % (unsigned)n); /* the kernel reports in the same order each time */
-        act(&loop->lanes[ready[i].tag], ready[i].fd, mask_of(ready[i].events));
+        if (loop->late && ready[i].tag & TAG_CONNECTING)
+            continue;
+        act(&loop->lanes[ready[i].tag & TAG_LANE], ready[i].fd, mask_of(ready[i].events));
+        served++;
         if (gem_now() >= end)
             break;
     }
-    return n;
+    return n < 0 ? n : served;
 }
 
 /* A multi handle whose socket callback failed does nothing more. */
