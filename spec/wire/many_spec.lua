@@ -209,6 +209,28 @@ describe("many at once", function()
     end)
   end)
 
+  it("do not let a stream that is far ahead keep a step: with no time at all it takes one event in each", function()
+    local server, events = scripted.start(), {}
+    for i = 1, 40 do events[i] = ('data: {"candidates":[{"content":{"parts":[{"text":"%d"}]}}]}\n\n'):format(i) end
+    events[41] = 'data: {"candidates":[{"finishReason":"STOP"}]}\n\n'
+    server:script { { status = 200, headers = { ["content-type"] = "text/event-stream" },
+      body = { bytes = table.concat(events) } } }
+    new { http_options = { base_url = server.url } }
+    local seen, most = 0, 0
+    local task = client:spawn(function()
+      local stream = client.models:generate_content_stream { model = MODEL, contents = "x" }
+      while stream:next() do seen = seen + 1 end
+    end)
+    while not task.done do
+      local before = seen
+      if not client:step(0) then break end
+      most = math.max(most, seen - before)
+    end
+    assert.equal(41, seen)
+    assert.equal(1, most)
+    server:stop()
+  end)
+
   it("are a thousand streams: all finish, their chunks in order #plain", function()
     new()
     local function open()
