@@ -1,18 +1,27 @@
-# `make` builds build/lgemini/core.so; `make demo` and `make test` install what they need first.
+# `make` builds build/<lua>/lgemini/core.so; `make demo` and `make test` install what they need first.
 #
-# Yours to set: CC CFLAGS CPPFLAGS LDFLAGS, LUA (interpreter for the specs), LUA_INCDIR (else pkg-config
-# finds it), PKG_CONFIG, and for install DESTDIR PREFIX INST_LUADIR INST_LIBDIR.
+# Yours to set: CC CFLAGS CPPFLAGS LDFLAGS, LUA (the interpreter to build for and to run the specs with), LUA_INCDIR
+# (else pkg-config finds its headers), PKG_CONFIG, and for install DESTDIR PREFIX INST_LUADIR INST_LIBDIR.
 # Every path is relative: the name of this directory may hold spaces.
 
 CFLAGS ?= -O2
 LIBFLAG ?= -shared
 PKG_CONFIG ?= pkg-config
 LUA ?= lua5.4
-PREFIX ?= /usr/local
-INST_LUADIR ?= $(PREFIX)/share/lua/5.4
-INST_LIBDIR ?= $(PREFIX)/lib/lua/5.4
 
-LUA_PC := $(firstword $(foreach name,lua5.4 lua-5.4 lua54 lua,$(shell $(PKG_CONFIG) --exists $(name) && echo $(name))))
+# Which Lua that is, in its own words: lua5.1 to lua5.4, or luajit. It names the folder of what is built for it.
+LUA_NAME := $(or $(shell '$(LUA)' scripts/name.lua 2>/dev/null),$(notdir $(LUA)))
+LUA_VERSION := $(patsubst lua%,%,$(LUA_NAME:luajit=lua5.1))
+BUILD := build/$(LUA_NAME)
+
+PREFIX ?= /usr/local
+INST_LUADIR ?= $(PREFIX)/share/lua/$(LUA_VERSION)
+INST_LIBDIR ?= $(PREFIX)/lib/lua/$(LUA_VERSION)
+
+# The package of a Lua: under the names that systems give it, and as plain `lua` where that is of the same version.
+LUA_PC := $(firstword $(foreach name,$(LUA_NAME) $(LUA_NAME:lua%=lua-%) $(subst .,,$(LUA_NAME)), \
+    $(shell $(PKG_CONFIG) --exists $(name) && echo $(name))) \
+    $(if $(filter $(LUA_NAME:lua%=%).%,$(shell $(PKG_CONFIG) --modversion lua 2>/dev/null)),lua))
 ifdef LUA_INCDIR
 LUA_CFLAGS = -I"$(LUA_INCDIR)"
 else
@@ -38,25 +47,27 @@ ifneq ($(shell uname -s),Darwin)
 NODELETE = -Wl,-z,nodelete
 endif
 
-OBJECTS := $(SOURCES:src/%.c=build/obj/%.o)
+OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
 
-all: build/lgemini/core.so
+all: $(BUILD)/lgemini/core.so
 
-build/lgemini/core.so: $(OBJECTS)
+$(BUILD)/lgemini/core.so: $(OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(LIBFLAG) $(NODELETE) $(LDFLAGS) -o $@ $(OBJECTS) $(LIBS)
 
-build/obj/%.o: src/%.c build/flags
+$(BUILD)/obj/%.o: src/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(COMPILE) -MMD -MP -c -o $@ $<
 
 # Changes when the compiler or its flags do, so that one build never mixes two.
-build/flags: FORCE
+$(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
 	@$(PKG_CONFIG) --exists libcurl libcrypto || { echo "no libcurl or libcrypto: run scripts/setup build" >&2; exit 1; }
+	@test -n '$(LUA_INCDIR)$(LUA_PC)' || { echo "no headers of $(LUA_NAME): set LUA_INCDIR" >&2; exit 1; }
 	@echo '$(COMPILE) $(LIBFLAG) $(LDFLAGS)' | cmp -s - $@ || echo '$(COMPILE) $(LIBFLAG) $(LDFLAGS)' >$@
 
-# The test build: everything under ASan and UBSan, with flags of its own.
+# The test build: everything under ASan and UBSan, with flags of its own. Like fuzzing and chaos it is made for Lua 5.4
+# alone, whose allocator and collector it steers.
 
 SANITIZE = -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 SAN_OBJECTS := $(SOURCES:src/%.c=build/san/src/%.o)
@@ -74,10 +85,14 @@ build/c/%: build/san/spec/c/%.o $(SAN_LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(SANITIZE) -o $@ $^ $(LIBS)
 
-tests: all build/host $(C_TESTS)
+tests: all
+ifeq ($(LUA_NAME),lua5.4)
+tests: build/host $(C_TESTS)
+endif
 
 # Nothing undefined but Lua's names: linked against Lua, the module must be complete.
-build/complete.so: $(OBJECTS)
+complete: $(BUILD)/complete.so
+$(BUILD)/complete.so: $(OBJECTS)
 	$(CC) $(LIBFLAG) -Wl,-z,defs -o $@ $(OBJECTS) $(LIBS) $(LUA_LIBS)
 
 # Each source with warnings as errors, each header on its own: `make warnings CC=clang`.
@@ -122,11 +137,11 @@ SEED ?= 1
 RUNS ?= 300
 OP ?=
 
-build/chaos/wire.so: spec/chaos/wire.c build/flags
+build/chaos/wire.so: spec/chaos/wire.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(DIALECT) $(STRICT) $(CPPFLAGS) $(CFLAGS) $(LIBFLAG) $(LDFLAGS) -o $@ spec/chaos/wire.c
 
-ifeq ($(shell uname -s),Linux)
+ifeq ($(shell uname -s) $(LUA_NAME),Linux lua5.4)
 tests: build/chaos/wire.so
 endif
 
@@ -145,7 +160,7 @@ BENCH_COMPILE = $(CC) -std=c11 $(STRICT) $(LIB_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(L
 BENCH_CORE := $(filter build/obj/core/%,$(OBJECTS))
 BENCH_PROGRAMS = $(addprefix build/bench/,server limit base64 measure)
 
-build/bench/server: $(wildcard bench/server*.[ch]) bench/common.c bench/common.h build/flags
+build/bench/server: $(wildcard bench/server*.[ch]) bench/common.c bench/common.h $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(BENCH_COMPILE) -o $@ $(filter %.c,$^) $(BENCH_LIBS)
 
@@ -198,24 +213,24 @@ check:
 check-asan:
 	@MAKE='$(MAKE)' LUA='$(LUA)' sh scripts/test c san
 
-check-oom check-gc check-valgrind check-clang check-rock:
+check-oom check-gc check-valgrind check-clang check-rock check-runtimes:
 	@MAKE='$(MAKE)' LUA='$(LUA)' sh scripts/test $(@:check-%=%)
 
 env:
-	@sh scripts/env
+	@LUA='$(LUA)' sh scripts/env
 
 install: all
 	install -d "$(DESTDIR)$(INST_LUADIR)/lgemini" "$(DESTDIR)$(INST_LIBDIR)/lgemini"
 	install -m 644 $(MODULES:%=lua/%) "$(DESTDIR)$(INST_LUADIR)/lgemini"
-	install -m 755 build/lgemini/core.so "$(DESTDIR)$(INST_LIBDIR)/lgemini"
+	install -m 755 $(BUILD)/lgemini/core.so "$(DESTDIR)$(INST_LIBDIR)/lgemini"
 
 clean:
 	rm -rf build
 
 FORCE:
 
-.PHONY: all tests warnings demo test check check-asan check-oom check-gc check-valgrind check-clang check-rock \
-    env install clean FORCE
+.PHONY: all tests complete warnings demo test check check-asan check-oom check-gc check-valgrind check-clang check-rock \
+    check-runtimes env install clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:

@@ -11,7 +11,7 @@ through the File API, answers arrive as they are written. Not affiliated with Go
   license = "MIT",
 }
 dependencies = {
-  "lua >= 5.4",
+  "lua >= 5.1",
   "lua-cjson >= 2.1.0",
 }
 -- libcurl is found by pkg-config: its headers stand in a multiarch folder on Debian, where an entry in
@@ -21,6 +21,7 @@ build = {
   variables = {
     CFLAGS = "$(CFLAGS)",
     LIBFLAG = "$(LIBFLAG)",
+    LUA = "$(LUA)",
     LUA_INCDIR = "$(LUA_INCDIR)",
     INST_LUADIR = "$(LUADIR)",
     INST_LIBDIR = "$(LIBDIR)",

@@ -1,12 +1,12 @@
 -- Loaded by busted before any spec. A test that leaves more of the core's objects alive than it found fails:
 -- hold what outlives a test in a `setup`, and let go of what a `before_each` made in the `after_each`.
 local busted = require "busted"
+local collect = require "spec.support.collect"
 
 local function alive()
   local core = package.loaded["lgemini.core"]
   if not core then return {} end
-  collectgarbage()
-  collectgarbage() -- what finalisers let go of
+  collect()
   return core.alive()
 end
 

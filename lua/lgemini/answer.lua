@@ -6,6 +6,7 @@
 -- request.lua sends back the very same. A member of another JSON type than the API gives is not shown:
 -- callers never meet a number where a table is promised.
 
+local compat = require "lgemini.compat"
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
 local schema = require "lgemini.schema"
@@ -18,7 +19,7 @@ local NOT_FINITE = { NaN = 0 / 0, Infinity = math.huge, ["-Infinity"] = -math.hu
 
 -- Whole numbers beyond this are not exact as doubles.
 local EXACT = 2 ^ 53
-local to_integer = rawget(math, "tointeger")
+local to_integer = compat.tointeger -- nil before 5.3
 
 -- A 64-bit integer written as text: an integer where Lua has one for it, else the text as it is.
 local function int64(text)

@@ -7,11 +7,12 @@
 
 local cjson = require "cjson"
 
+local compat = require "lgemini.compat"
+
 local byte, find, format, gsub, sub = string.byte, string.find, string.format, string.gsub, string.sub
 local floor, huge = math.floor, math.huge
 local getmetatable, setmetatable, pairs, pcall, type = getmetatable, setmetatable, pairs, pcall, type
-local tointeger = rawget(math, "tointeger") -- 5.3 and later
-local utf8_len = rawget(_G, "utf8") and rawget(_G, "utf8").len
+local tointeger, utf8_len = compat.tointeger, compat.utf8_len -- nil before 5.3
 
 local MAX_DEPTH = 100 -- where the caller says none
 local MAX_EXACT = 2 ^ 53

@@ -1,9 +1,10 @@
 --- The check of what a caller gave: option names with suggestions for wrong ones, and the plain types of values.
 -- A wrong name or type is misuse and raises; a value that cannot be right is `nil, err`.
 
+local compat = require "lgemini.compat"
 local errors = require "lgemini.errors"
 
-local tointeger = rawget(math, "tointeger") -- 5.3 and later
+local tointeger = compat.tointeger -- nil before 5.3
 
 local options = {}
 

@@ -1,9 +1,10 @@
 --- The life of a task: a function that runs in a coroutine of its own, moved by the loop (loop.lua, which knows what
 --- each one waits for).
 
+local compat = require "lgemini.compat"
 local errors = require "lgemini.errors"
 
-local unpack = table.unpack or unpack -- luacheck: ignore 143 (5.1 has only the second)
+local unpack = compat.unpack
 
 local yieldable = rawget(coroutine, "isyieldable") -- 5.3 and later
 local close_coroutine = rawget(coroutine, "close") -- 5.4

@@ -388,7 +388,7 @@ function judge.judge(facts)
     return case.findings
   end
   if not outcome and op.kind ~= "kill" then
-    case:find("unexplained", "the process died: %s", facts.death)
+    case:find("unexplained", "the process died: %s", tostring(facts.death))
     return case.findings
   end
   if outcome and facts.death and op.kind ~= "interrupt" then -- whose signal may come late

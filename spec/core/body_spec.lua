@@ -1,5 +1,6 @@
 -- Request bodies as Lua sees them. The C tests look at every window and every change of a file; here: what is anchored,
 -- what is counted, what is refused.
+local collect = require "spec.support.collect"
 local core = require "lgemini.core"
 local bytes = require "spec.support.bytes"
 local drive = require "spec.core.drive"
@@ -68,8 +69,7 @@ describe("a body", function()
       assert(body:add(("%d "):format(i):rep(20)))
       whole[i] = ("%d "):format(i):rep(20)
     end
-    collectgarbage()
-    collectgarbage()
+    collect()
     for i = 1, 100 do assert(body:add_base64(tostring(i))) end -- memory that was free is used again
     assert.equal(table.concat(whole), body:read(0, #table.concat(whole)))
     body:close()
@@ -196,8 +196,7 @@ describe("a body", function()
       assert(body:add_file(path))
       assert(body:read(5, 5))
     end
-    collectgarbage()
-    collectgarbage()
+    collect()
     assert.equal(0, drive.descriptors(path))
   end)
 

@@ -1,4 +1,5 @@
 -- The module itself: what it has, what it counts, what it says of files.
+local collect = require "spec.support.collect"
 local core = require "lgemini.core"
 local drive = require "spec.core.drive"
 
@@ -35,8 +36,7 @@ describe("lgemini.core", function()
     core.sse.new(10):feed "x"
     core.loop.new():step()
     drive.exchange("GET", "http://127.0.0.1:1/"):phase()
-    collectgarbage()
-    collectgarbage()
+    collect()
     assert.same(before, core.alive())
   end)
 
@@ -46,8 +46,7 @@ describe("lgemini.core", function()
     pcall(core.exchange.new, {})
     pcall(core.exchange.new, { method = "GET", url = "http://a/", headers = { 5 } })
     pcall(core.sse.new, -1)
-    collectgarbage()
-    collectgarbage()
+    collect()
     assert.same(before, core.alive())
   end)
 

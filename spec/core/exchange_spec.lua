@@ -1,4 +1,5 @@
 -- One request and its answer, on a raw loopback server. Nothing here measures time: where a clock fires, only which.
+local collect = require "spec.support.collect"
 local core = require "lgemini.core"
 local bytes = require "spec.support.bytes"
 local drive = require "spec.core.drive"
@@ -865,8 +866,7 @@ describe("an exchange", function()
       local n = accept()
       heard(n, "\r\n\r\n")
       assert.equal(1, core.alive().exchange)
-      collectgarbage()
-      collectgarbage()
+      collect()
       assert.equal(0, core.alive().exchange)
       closed(n)
       puppet:close(n)
@@ -1079,8 +1079,7 @@ describe("an exchange", function()
         local text = drive.bytes(100) .. tostring({})
         x = drive.exchange("POST", server.url, { body = body_of(text .. "!") })
       end
-      collectgarbage()
-      collectgarbage()
+      collect()
       assert.equal(1, core.alive().body)
       loop:add(x, "calls")
       assert.is_true(drive.finish(loop, x))

@@ -1,4 +1,5 @@
 -- The loop: what it runs, tells, times and lets go of. Nothing here measures time.
+local collect = require "spec.support.collect"
 local core = require "lgemini.core"
 local drive = require "spec.core.drive"
 local process = require "spec.support.process"
@@ -258,8 +259,7 @@ describe("a loop", function()
     server:script(answers)
     list[1]:close()
     list[2] = nil
-    collectgarbage()
-    collectgarbage()
+    collect()
     assert(loop:step(0, 0))
     assert.equal("queued", list[4]:phase())
     list[4]:close()
@@ -506,8 +506,7 @@ describe("a loop", function()
       local x = drive.start(own, "GET", puppet.url)
       drive.phase(own, x, "waiting")
       own = nil -- luacheck: ignore 311
-      collectgarbage()
-      collectgarbage()
+      collect()
       assert.equal(1, core.alive().loop) -- of before_each
       local ok, err = x:done()
       assert.is_false(ok)

@@ -1,4 +1,5 @@
 -- The event-stream parser as Lua sees it. The C tests look at every split; here: the object, its calls, its end.
+local collect = require "spec.support.collect"
 local core = require "lgemini.core"
 
 -- All events of a stream that is fed in pieces of that size; and what finish() gives.
@@ -79,10 +80,9 @@ describe("an event parser", function()
   it("holds what it was fed", function()
     local parser = core.sse.new(100000)
     assert(parser:feed("data: " .. ("x"):rep(50000) .. "\n\ndata: " .. ("y"):rep(50000) .. "\n\n"))
-    collectgarbage()
-    collectgarbage()
+    collect()
     assert.equal(("x"):rep(50000), parser:next())
-    collectgarbage()
+    collect()
     assert.equal(("y"):rep(50000), parser:next())
   end)
 

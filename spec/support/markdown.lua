@@ -50,8 +50,9 @@ local function squeeze(text)
   return (text:gsub("%s+", " "):gsub("^ ", ""):gsub(" $", ""))
 end
 
--- What the README shows, as a pattern.
+-- What a page shows, as a pattern. It shows Lua 5.4.
 local function pattern_of(shown)
+  shown = shown:gsub("^lua5%.4:", (os.getenv "LUA" or "lua5.4") .. ":")
   return "^" .. squeeze(shown):gsub("%p", "%%%0"):gsub("%%%.%%%.%%%.", ".*") .. "$"
 end
 

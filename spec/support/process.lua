@@ -40,6 +40,12 @@ function process.interpreter()
   return name or "lua" .. _VERSION:match("%d%.%d")
 end
 
+--- Where `make` puts what it builds for the Lua that runs this file.
+---@return string path
+function process.build()
+  return "build/" .. (rawget(_G, "jit") and "luajit" or "lua" .. _VERSION:match("%d%.%d"))
+end
+
 --- Starts a command of the shell. Its standard output belongs to the calls.
 ---@param command string words already quoted
 ---@return table process

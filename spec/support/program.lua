@@ -19,7 +19,7 @@ local function environment(given)
   end
   local set = {
     LUA_PATH = "./lua/?.lua;./lua/?/init.lua;" .. (os.getenv "LUA_PATH" or ";"),
-    LUA_CPATH = "./build/?.so;" .. (os.getenv "LUA_CPATH" or ";"),
+    LUA_CPATH = "./" .. process.build() .. "/?.so;" .. (os.getenv "LUA_CPATH" or ";"),
   }
   for name, value in pairs(given or {}) do
     set[name] = value

@@ -9,7 +9,7 @@ local UNSET = { "GOOGLE_API_KEY", "GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL", "S
 -- What a line of Lua prints in a process with that environment.
 local function in_child(env, code)
   env.LUA_PATH = "./lua/?.lua;./lua/?/init.lua;" .. (os.getenv "LUA_PATH" or ";")
-  env.LUA_CPATH = "./build/?.so;" .. (os.getenv "LUA_CPATH" or ";")
+  env.LUA_CPATH = "./" .. process.build() .. "/?.so;" .. (os.getenv "LUA_CPATH" or ";")
   local words = { "env" }
   for _, name in ipairs(UNSET) do words[#words + 1] = "-u " .. name end
   for name, value in pairs(env) do words[#words + 1] = name .. "=" .. process.quote(value) end

@@ -305,8 +305,7 @@ describe("a proxy", function()
   describe("of the environment", function()
     local CODE = [[
       local gemini = require "lgemini"
-      local base_url, ca_file, proxy = arg[1], arg[2], arg[3]
-      if proxy == "-" then proxy = nil end
+      local base_url, ca_file, proxy = os.getenv "TEST_URL", os.getenv "TEST_CA_FILE", os.getenv "TEST_PROXY"
       local client = gemini.Client { api_key = "key-of-the-proxy-spec", insecure = true, http_options = {
         base_url = base_url, ca_file = ca_file, proxy = proxy, retry_options = false } }
       local response, err = client.models:generate_content { model = "gemini-3.5-flash", contents = "Hi" }
@@ -317,7 +316,8 @@ describe("a proxy", function()
     local function run(base_url, env, explicit)
       for _, name in ipairs { "no_proxy", "NO_PROXY", "HTTP_PROXY" } do env[name] = env[name] or "" end
       rules { names = { ["api.invalid:443"] = em.port, ["api.invalid:80"] = plain.port } }
-      local result = program.run("-e", { env = env, arguments = { CODE, "-", base_url, em.ca_file, explicit or "-" } })
+      env.TEST_URL, env.TEST_CA_FILE, env.TEST_PROXY = base_url, em.ca_file, explicit
+      local result = program.run("-e", { env = env, arguments = { CODE } })
       return result.out .. result.err, middle:received()
     end
 

@@ -377,8 +377,9 @@ describe("the scripted server #plain", function()
       client:close()
       secure:stop()
       assert.equal(tostring(authority), tostring(shown))
-      local names = {}
-      for _, name in pairs(shown:getSubjectAlt()) do names[name] = true end
+      local names, alternatives = {}, shown:getSubjectAlt()
+      local each = getmetatable(alternatives).__pairs -- which 5.1's pairs does not look at
+      for _, name in each(alternatives) do names[name] = true end
       assert.is_true(names[expected])
       assert.equal("https://127.0.0.1:" .. secure.port, secure.url)
     end
@@ -417,7 +418,7 @@ describe("the scripted server #plain", function()
 
   it("does not outlive the process that started it", function()
     local code = "local s = require 'spec.support.scripted'.start()" ..
-      " io.write(s.port, '\\n') io.stdout:flush() io.read() os.exit(true, false)"
+      " io.write(s.port, '\\n') io.stdout:flush() io.read() os.exit(0)"
     local environment = ("LUA_PATH=%s "):format(process.quote(package.path))
     local pipe = assert(io.popen(environment .. process.quote(process.interpreter()) .. " -e " .. process.quote(code) ..
       " </dev/null", "r"))

@@ -8,7 +8,10 @@ local INTERPRETER = process.quote(process.interpreter())
 local PROGRAM = [[
 local json = require "dkjson"
 local gemini = require "lgemini"
+local collect = require "spec.support.collect"
 local core = require "lgemini.core"
+local jit = rawget(_G, "jit")
+if jit then jit.off() end -- it keeps books on what it compiles, more and more of them
 local client = gemini.Client { api_key = "k", http_options = { base_url = arg[1], retry_options = false } }
 local question = { model = "gemini-3.5-flash", contents = "Hi" }
 local work = {}
@@ -38,11 +41,15 @@ function work.failures()
   assert(not response and err.kind == "network", tostring(err))
 end
 
+local function read_all(path)
+  local file = assert(io.open(path))
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
 local function resident()
-  for line in io.lines "/proc/self/status" do
-    local kib = line:match "^VmRSS:%s*(%d+) kB"
-    if kib then return tonumber(kib) end
-  end
+  return tonumber(read_all("/proc/self/status"):match "\nVmRSS:%s*(%d+) kB")
 end
 
 for line in io.lines() do
@@ -50,8 +57,7 @@ for line in io.lines() do
   for _ = 1, call.times do work[call.op]() end
   collectgarbage()
   collectgarbage()
-  local pid = tonumber(io.open("/proc/self/stat"):read "*n")
-  collectgarbage()
+  local pid = tonumber(read_all("/proc/self/stat"):match "%d+")
   local answer = { pid = pid, resident = resident(), lua = collectgarbage "count", alive = core.alive() }
   io.stdout:write(json.encode(answer), "\n")
   io.stdout:flush()

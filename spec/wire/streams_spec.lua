@@ -1,4 +1,5 @@
 -- Streams: chunks as they are written, one answer in the end, and every way to leave.
+local collect = require "spec.support.collect"
 local emulator = require "spec.support.emulator"
 local gemini = require "lgemini"
 local scripted = require "spec.support.scripted"
@@ -164,8 +165,7 @@ describe("a stream", function()
 
     it("by being forgotten", function()
       assert(open():next())
-      collectgarbage()
-      collectgarbage()
+      collect()
       assert_closed()
     end)
 
