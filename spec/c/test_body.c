@@ -286,6 +286,22 @@ static void test_files_around_the_size_of_a_block(void)
     for_each_level(long_files);
 }
 
+static void test_reads_may_end_between_groups(void)
+{
+    struct gem_body body;
+    gem_body_init(&body, gem_mem_default());
+    CHECK(gem_body_add_bytes(&body, "123", 3, false, NULL) == 0 && gem_body_add_bytes(&body, "abcdefg", 7, true, NULL) == 0 &&
+          gem_body_add_bytes(&body, "45", 2, false, NULL) == 0);
+    CHECK(body.length == 3 + 12 + 2);
+    CHECK(gem_body_whole(&body, 0, 2) == 2 && gem_body_whole(&body, 0, 3) == 3); /* plain text has no groups */
+    CHECK(gem_body_whole(&body, 0, 6) == 3 && gem_body_whole(&body, 0, 7) == 7 && gem_body_whole(&body, 0, 10) == 7);
+    CHECK(gem_body_whole(&body, 3, 5) == 4 && gem_body_whole(&body, 7, 9) == 9);
+    CHECK(gem_body_whole(&body, 3, 3) == 3 && gem_body_whole(&body, 4, 2) == 2); /* none ends there: all the same */
+    CHECK(gem_body_whole(&body, 0, 16) == 16 && gem_body_whole(&body, 0, 17) == 17);
+    gem_body_free(&body);
+    CHECK(gem_body_whole(&body, 0, 5) == 5);
+}
+
 static void test_two_cursors_share_a_body(void)
 {
     char path[200], *bytes = random_bytes(100000);
@@ -672,6 +688,7 @@ int main(void)
     RUN(test_every_window_of_short_sources);
     RUN(test_every_window_over_many_segments);
     RUN(test_files_around_the_size_of_a_block);
+    RUN(test_reads_may_end_between_groups);
     RUN(test_two_cursors_share_a_body);
     RUN(test_a_reader_is_waited_for);
     RUN(test_a_file_that_changes_before_it_is_read);

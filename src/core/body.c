@@ -142,6 +142,15 @@ int64_t gem_body_reader_left(const struct gem_body *body, int64_t offset)
     return s != NULL && s->source == GEM_SOURCE_READER ? s->start + s->length - offset : 0;
 }
 
+size_t gem_body_whole(const struct gem_body *body, int64_t offset, size_t n)
+{
+    struct gem_body_cursor cursor = {.fd = -1};
+    int64_t end = offset + (int64_t)n;
+    const struct gem_segment *s = find(body, &cursor, end);
+    size_t over = s != NULL && s->base64 ? (size_t)((end - s->start) % 4) : 0;
+    return over < n ? n - over : n;
+}
+
 /* The descriptor to read the segment from, or -1. */
 static int descriptor(struct gem_body_cursor *cursor, const struct gem_segment *s, struct gem_err *err)
 {

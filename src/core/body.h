@@ -81,6 +81,10 @@ void gem_body_cursor_free(struct gem_body_cursor *cursor);
  * reader's. */
 int64_t gem_body_reader_left(const struct gem_body *body, int64_t offset);
 
+/* As many of n bytes from offset on as end between two groups of base64, if any do: who reads on from there has each
+ * byte of a file read once. */
+size_t gem_body_whole(const struct gem_body *body, int64_t offset, size_t n);
+
 /* n bytes of the body from offset on (0 <= offset <= length); fewer only at its end or in front of a reader's
  * segment. A file that shrank or changed is an error, never a short body. */
 enum gem_body_read gem_body_read_at(const struct gem_body *body, struct gem_body_cursor *cursor, int64_t offset,

@@ -82,7 +82,8 @@ static size_t on_read(char *dst, size_t one, size_t n, void *ud)
     if (ex->supplied.len > 0)
         got = take_supplied(ex, dst, n);
     else if (n > 0)
-        result = gem_body_read_at(ex->body, &ex->cursor, ex->offset + ex->sent, dst, n, &got, &err);
+        result = gem_body_read_at(ex->body, &ex->cursor, ex->offset + ex->sent, dst,
+                                  gem_body_whole(ex->body, ex->offset + ex->sent, n), &got, &err);
     ex->since = gem_now();
     if (result == GEM_BODY_OK && got == 0 && n > 0) {
         gem_err_set(&err, GEM_CLOSED, 0, "the body was closed while it was sent");
