@@ -180,14 +180,16 @@ $(BENCH_SDK): | bench-setup
 	@mkdir -p build/bench/js
 	npm install --silent --no-audit --no-fund --prefix build/bench/js @google/genai@3.3.0
 
-bench-peers: $(BENCH_SDK)
-
 bench-setup:
 	@sh scripts/setup $(or $(filter bench-peers,$(MAKECMDGOALS)),bench)
 
-bench bench-peers: all bench-setup
-	@$(MAKE) --no-print-directory -s bench-programs
-	@eval "$$(sh scripts/env)" && lua5.4 bench/run.lua $(@:bench%=%)
+BENCH_RUN = $(MAKE) --no-print-directory -s bench-programs && eval "$$(sh scripts/env)" && lua5.4 bench/run.lua
+
+bench: all bench-setup
+	@$(BENCH_RUN)
+
+bench-peers: all bench-setup $(BENCH_SDK)
+	@$(BENCH_RUN) -peers
 
 # How long a frame is held up: bench/frames.lua.
 bench-frames: all

@@ -140,7 +140,7 @@ end
 
 local function long_stream(prepare)
   local function of(count)
-    return { arrives = { events = count }, program = "ours", "stream", "$plain", count, "chunks" }
+    return { arrives = { events = count }, program = "ours", "stream", "$plain", count, "texts" }
   end
   local function large(kind, size, media_to)
     return { arrives = { events = 1 }, program = "ours", "large", "$plain", kind, size, media_to }

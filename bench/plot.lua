@@ -6,8 +6,8 @@ local prepare = require "bench.prepare"
 local plot = {}
 
 local LEFT, WIDTH, RIGHT, ROW, TOP = 330, 520, 90, 30, 84
-local FIRST, LAST = 0.1, 4 -- the ends of the scale
-local GRID = { 0.1, 0.2, 0.5, 1, 2, 4 }
+local FIRST, LAST = 0.1, 10 -- the ends of the scale
+local GRID = { 0.1, 0.2, 0.5, 1, 2, 5, 10 }
 
 local STYLE = [[
   text { font-family: "DejaVu Sans", Verdana, sans-serif; font-size: 13px; fill: #24292f }

@@ -31,9 +31,6 @@ local function values_of(figure, samples)
   for round, sample in ipairs(samples) do
     local a = sample[figure.ours[1]][figure.ours[2]]
     local b = figure.limit and sample[figure.limit[1]][figure.limit[2]]
-    if not a or figure.limit and not b then
-      error(("%s: a program did not say %s"):format(figure.name, (a and figure.limit or figure.ours)[2]), 0)
-    end
     ours[round], limit[round] = a, b or nil
     values[round] = figure.value and figure.value(a, b) or b and a / b or a
   end
@@ -54,39 +51,45 @@ function report.head(rounds)
     :format(rounds))
 end
 
+-- Prints a figure's row and gives its result.
+local function show(figure, samples)
+  local values, ours, limit = values_of(figure, samples)
+  local value, least, most = median(values)
+  local is_ratio = figure.share or figure.limit and not figure.value
+  local scale = is_ratio and 1 or figure.scale or 1
+  local range = ("[%s-%s]"):format(short(least * scale), short(most * scale))
+  local bound = figure.most or figure.least
+  local met = is_met(figure, value)
+  local line = ROW:format(figure.name,
+    limit[1] and with_unit(median(limit), figure) or "", with_unit(median(ours), figure),
+    (is_ratio or figure.value) and short(value * scale) .. " " .. range or range,
+    bound and (figure.least and ">= " or "<= ") .. short(bound * scale) or "-",
+    not bound and "" or met and "met" or "MISSED")
+  print((line:gsub("%s+$", "")))
+  return { figure = figure, value = value, least = least, most = most, met = met, bound = bound, is_ratio = is_ratio }
+end
+
 --- Prints an aim's table.
 ---@param aim table      see aims.lua
 ---@param samples table  of each round: the figures of each run
----@return table results for each figure: figure, value, least, most, met
-function report.aim(aim, samples)
+---@param failures table<string, string>  of runs that have none: why
+---@return table results for each figure: figure, value, least, most, met; without a value where it has none
+function report.aim(aim, samples, failures)
   local results = {}
   print(("\nAim %d: %s"):format(aim.number, aim.title))
   local titles = ROW:format("", aim.against or "libcurl", "lgemini", "ratio", "aim", "")
   print((titles:gsub("%s+$", "")))
   for _, figure in ipairs(aim.figures) do
-    local values, ours, limit = values_of(figure, samples)
-    local value, least, most = median(values)
-    local is_ratio = figure.share or figure.limit and not figure.value
-    local scale = is_ratio and 1 or figure.scale or 1
-    local shown = ("%s [%s-%s]"):format(short(value * scale), short(least * scale), short(most * scale))
-    local bound = figure.most or figure.least
-    local met = is_met(figure, value)
-    local line = ROW:format(figure.name,
-      limit[1] and with_unit(median(limit), figure) or "", with_unit(median(ours), figure),
-      (is_ratio or figure.value) and shown or ("[%s-%s]"):format(short(least * scale), short(most * scale)),
-      bound and (figure.least and ">= " or "<= ") .. short(bound * scale) or "-",
-      not bound and "" or met and "met" or "MISSED")
-    print((line:gsub("%s+$", "")))
+    local problem = failures[figure.ours[1]] or figure.limit and failures[figure.limit[1]]
+    if problem then
+      print(("  %-38s not measured: %s"):format(figure.name, problem))
+      results[#results + 1] = { figure = figure, bound = figure.most or figure.least, met = false }
+    else
+      results[#results + 1] = show(figure, samples)
+    end
     io.stdout:flush()
-    results[#results + 1] = { figure = figure, value = value, least = least, most = most, met = met, bound = bound,
-      is_ratio = is_ratio }
   end
   return results
-end
-
---- An aim that could not be measured.
-function report.failure(aim, problem)
-  print(("\nAim %d: %s\n  could not be measured: %s"):format(aim.number, aim.title, tostring(problem)))
 end
 
 --- How many aims were met.

@@ -13,22 +13,27 @@ local only = tonumber(os.getenv "AIM")
 local server_core = tonumber(os.getenv "SERVER_CORE" or 0)
 local client_core = tonumber(os.getenv "CLIENT_CORE" or 1)
 
--- In every round each program runs once; every other round goes backwards.
+-- In every round each program runs once; every other round goes backwards. -> the figures of each run in each round,
+-- and why a run has none.
 local function measure(aim, server)
-  local samples, names = {}, {}
+  local samples, names, failures = {}, {}, {}
   for name in pairs(aim.runs) do
     names[#names + 1] = name
   end
   table.sort(names)
-  for round = 1, aim.once and 1 or rounds do
+  for round = 1, rounds do
     samples[round] = {}
     for i = 1, #names do
       local name = names[round % 2 == 0 and #names + 1 - i or i]
-      local label = ("aim %d, %s"):format(aim.number, name)
-      samples[round][name] = programs.sample(label, aim.runs[name], server, client_core)
+      if not failures[name] then
+        local label = ("aim %d, %s"):format(aim.number, name)
+        local ok, figures = pcall(programs.sample, label, aim.runs[name], server, client_core)
+        samples[round][name] = ok and figures or nil
+        failures[name] = not ok and tostring(figures) or nil
+      end
     end
   end
-  return samples
+  return samples, failures
 end
 
 local with_peers = arg[1] == "-peers"
@@ -37,13 +42,7 @@ local all = {}
 report.head(rounds)
 for _, aim in ipairs(aims(prepare, with_peers)) do
   if not only or aim.number == only then
-    local ok, problem = pcall(function()
-      local results = report.aim(aim, measure(aim, server))
-      all[#all + 1] = { aim = aim, results = results }
-    end)
-    if not ok then
-      report.failure(aim, problem)
-    end
+    all[#all + 1] = { aim = aim, results = report.aim(aim, measure(aim, server)) }
   end
 end
 server.quit()
