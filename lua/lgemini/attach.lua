@@ -213,6 +213,44 @@ function attach.is_due(items, found)
   return false
 end
 
+-- What tells the content of an item: its hash, which is only looked at where another one has the same type and size.
+local function content_of(call, item, alone)
+  local digest = not alone and upload.digest(call, { file = item.entry.file, data = item.entry.data })
+  return digest and digest .. " " .. item.mime_type
+end
+
+-- Jobs that upload, one for each content: items that are the same get one file. Where nothing is reused, each has its
+-- own.
+local function upload_jobs(call, items, args, uploads)
+  local sizes, jobs, jobs_of, count = {}, {}, {}, 0
+  local function size_of(item) return ("%s %.0f"):format(item.mime_type, item.size) end
+  for _, item in ipairs(items) do
+    if item.upload then
+      sizes[size_of(item)] = (sizes[size_of(item)] or 0) + 1
+    end
+  end
+  for _, item in ipairs(items) do
+    if item.upload then
+      count = count + 1
+      local content = content_of(call, item, args.reuse == false or sizes[size_of(item)] == 1) or count
+      local same = jobs_of[content] or {}
+      same[#same + 1] = { item = item, at = count }
+      if not jobs_of[content] then
+        jobs_of[content] = same
+        jobs[#jobs + 1] = function()
+          local file, err = upload_one(call, item, args)
+          for _, member in ipairs(file and same or {}) do
+            member.item.entry.part.file_data = item.entry.part.file_data
+            uploads[member.at] = file
+          end
+          return file, err
+        end
+      end
+    end
+  end
+  return jobs
+end
+
 --- Uploads what is to be uploaded, several at once, and waits for files that are PROCESSING.
 ---@param call lgemini.Call
 ---@param items lgemini.attach.Item[]
@@ -221,17 +259,8 @@ end
 ---@return table[]|nil uploads      the file objects, in the order of the parts
 ---@return lgemini.Error|nil err
 function attach.deliver(call, items, found, args)
-  local jobs, uploads = {}, {}
-  for _, item in ipairs(items) do
-    if item.upload then
-      local at = #jobs + 1
-      jobs[at] = function()
-        local file, err = upload_one(call, item, args)
-        uploads[at] = file
-        return file, err
-      end
-    end
-  end
+  local uploads = {}
+  local jobs = upload_jobs(call, items, args, uploads)
   for _, used in ipairs(found.files) do
     if used.file.state == "PROCESSING" then
       jobs[#jobs + 1] = function()

@@ -111,6 +111,19 @@ local function remember(up, info, file)
   end
 end
 
+--- The SHA-256 of what would be uploaded, in hex.
+---@param call lgemini.Call
+---@param args { file: string|nil, data: string|nil }
+---@return string|nil  nil where it cannot be read
+function upload.digest(call, args)
+  local core = call.client.core
+  if args.data then
+    return core.sha256.of(args.data)
+  end
+  local from = source.new(core, args)
+  return from and session.digest { call = call, source = from, hash = core.sha256.new() }
+end
+
 --- Forgets that the content of an upload is that file.
 ---@param client lgemini.Client
 ---@param name string

@@ -455,7 +455,7 @@ describe("a call", function()
       begin { { gate = "never", status = 200 }, { gate = "never", status = 200 }, started(),
         finished { name = "files/x", uri = "u", state = "PROCESSING" } }
       local contents = {}
-      for i = 1, 3 do contents[i] = { data = "x", mime_type = "text/plain", via = "upload" } end
+      for i = 1, 3 do contents[i] = { data = "x" .. i, mime_type = "text/plain", via = "upload" } end
       interrupted(function() return generate(contents) end, 4)
       assert.equal(0, client.core.alive().exchange)
     end)
@@ -464,7 +464,7 @@ describe("a call", function()
   it("whose uploads fail ends at once: the others are not waited for", function()
     begin({ refusal(400, "no more of these", "both"), { gate = "never", status = 200 } }, { timeout = LONG })
     local contents = {}
-    for i = 1, 2 do contents[i] = { data = "x", mime_type = "text/plain", via = "upload" } end
+    for i = 1, 2 do contents[i] = { data = "x" .. i, mime_type = "text/plain", via = "upload" } end
     local task = client.tasks:spawn(generate, contents)
     step_until("head", 2)
     server:release "both"

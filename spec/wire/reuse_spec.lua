@@ -81,6 +81,28 @@ describe("content that was uploaded", function()
     assert.equal(1, begun())
   end)
 
+  it("is uploaded once for one request that names it more than once", function()
+    local path, bytes = write("twice.txt", "named twice: a"), "named twice: b"
+    local function ask(reuse)
+      return assert(client.models:generate_content { model = MODEL, reuse = reuse, contents = {
+        { file = path, via = "upload" }, { data = bytes, mime_type = "text/plain", via = "upload" },
+        { file = path, via = "upload" }, { file = write("same.txt", bytes), via = "upload" },
+        { data = bytes, mime_type = "text/csv", via = "upload" } } })
+    end
+    local uploads = ask().uploads
+    assert.equal(3, begun())
+    assert.equal(5, #uploads)
+    assert.equal(uploads[1].name, uploads[3].name)
+    assert.equal(uploads[2].name, uploads[4].name)
+    assert.are_not.equal(uploads[1].name, uploads[2].name)
+    assert.are_not.equal(uploads[2].name, uploads[5].name)
+    local parts = em:requests_to ":generateContent"[1].parts
+    for i, file in ipairs(uploads) do assert.equal(file.name, parts[i].file) end
+    em:clear()
+    ask(false)
+    assert.equal(5, begun())
+  end)
+
   it("is uploaded when it differs, in however little", function()
     assert(client.files:upload(write("d.txt", "one letter: a")))
     assert(client.files:upload(write("d.txt", "one letter: b")))
