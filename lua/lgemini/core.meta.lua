@@ -46,6 +46,13 @@ function core.file_info(path) end
 ---@return lgemini.core.Failure|nil err  "io"
 function core.replace_file(path, bytes) end
 
+--- Removes the files of a directory whose names begin so and that nobody wrote to for that long. What cannot be removed
+--- stays.
+---@param directory string  without NUL
+---@param prefix string     without NUL
+---@param seconds number
+function core.remove_old(directory, prefix, seconds) end
+
 --- Where this libcurl looks for certificates: a hashed directory, else a bundle. Reads the directory: ask once.
 ---@return string|nil ca_path
 ---@return string|nil ca_file  nil where there is a ca_path

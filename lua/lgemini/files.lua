@@ -126,10 +126,12 @@ function Files:upload(args)
   return upload.send(call, args)
 end
 
-local RESUME = { journal = true, on_progress = true, wait = true, config = { http_options = options.HTTP } }
+local RESUME = { journal = true, file = true, on_progress = true, wait = true,
+  config = { http_options = options.HTTP } }
 
 --- Goes on with an upload that another process began and did not finish: from where the server is.
----@param args string|table  the path of its journal; or journal, on_progress, wait, config
+---@param args string|table  the path of its journal, or of the file where the client has a state_dir; or journal, file,
+---  on_progress, wait, config
 ---@return table|nil file
 ---@return lgemini.Error|nil err  "io" where there is no journal, "integrity" where it or the file does not fit
 function Files:resume(args)
@@ -137,14 +139,17 @@ function Files:resume(args)
   args = options.arguments(args, "journal", RESUME, "files:resume")
   options.callback(args.on_progress, "on_progress")
   options.boolean(args.wait, "wait")
-  if type(args.journal) ~= "string" then
-    errors.misuse "files:resume: the path of a journal is needed"
+  local path = options.string(args.journal, "journal") or options.string(args.file, "file")
+  if not path or args.journal and args.file then
+    errors.misuse "files:resume: the path of a journal is needed, or that of a file"
+  elseif path:find "%z" then
+    return nil, errors.new { kind = "invalid", message = "files:resume: a path has no NUL byte in it" }
   end
   local call, err = self.client:call(args.config, false)
   if not call then
     return nil, err
   end
-  return upload.resume(call, args)
+  return upload.resume(call, args, path)
 end
 
 local REGISTER = { uris = true, access_token = true, quota_project = true, config = { http_options = options.HTTP } }

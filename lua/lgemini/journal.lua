@@ -108,10 +108,38 @@ function journal.read(path)
   return record
 end
 
---- Takes a journal away: its upload is over.
+--- Takes a journal away: its upload is over. One that another process wrote in its place stays.
 ---@param path string
-function journal.remove(path)
-  os.remove(path)
+---@param url string  of the upload
+function journal.remove(path, url)
+  local record = journal.read(path)
+  if record and record.url == url then
+    os.remove(path)
+  end
+end
+
+-- In a state_dir -------------------------------------------------------------------------------
+
+local PREFIX = "resume-"
+-- Seconds after which a journal there is of no use: its session has expired.
+local STALE = 7 * 86400
+
+--- The path of the journal for an upload of that file, by whom the scope stands for.
+---@param core table
+---@param directory string
+---@param info lgemini.core.FileInfo
+---@param scope string
+---@return string
+function journal.path(core, directory, info, scope)
+  local id = core.sha256.of(("%s\n%s\n%s"):format(scope, json.number(info.device), json.number(info.inode)))
+  return ("%s/%s%s.json"):format(directory, PREFIX, id:sub(1, 32))
+end
+
+--- Removes the journals of uploads that nobody can go on with any more.
+---@param core table
+---@param directory string
+function journal.clean(core, directory)
+  core.remove_old(directory, PREFIX, STALE)
 end
 
 return journal

@@ -28,6 +28,7 @@ local JOURNAL_STEP = 32 * 1024 * 1024
 ---@field scope string|nil      key and base URL, where it may be reused
 ---@field journal string|nil    the path of its journal
 ---@field record lgemini.Journal|nil  what is written there
+---@field unasked boolean|nil   it is one of the client's, in its state_dir
 ---@field url string|nil        of the session: a secret
 ---@field attempts integer|nil  tries since the server last got further
 
@@ -160,7 +161,11 @@ local function note(up, at)
   if up.hash then
     up.record.hashed, up.record.sha256 = up.hash:position(), (up.hash:hex())
   end
-  return journal.write(up.call.client.core, up.journal, up.record)
+  local ok, err = journal.write(up.call.client.core, up.journal, up.record)
+  if not ok and up.unasked then -- a convenience: where it cannot be written, nobody can go on
+    up.record, ok, err = nil, true, nil
+  end
+  return ok, err
 end
 
 -- Brings the bytes that a reader is asked for, if it is.
@@ -340,7 +345,7 @@ function session.run(up)
       return nil, err
     elseif verdict == "stop" then
       if up.record then
-        journal.remove(up.journal) -- nobody can go on with it
+        journal.remove(up.journal, up.url) -- nobody can go on with it
       end
       return nil, err or errors.new { kind = "protocol", message = "the server refused the upload" }
     elseif verdict == "end" and not session.size(up) then

@@ -143,7 +143,7 @@ local function deliver(up)
     return nil, err
   end
   if up.record then
-    journal.remove(up.journal)
+    journal.remove(up.journal, up.url)
   end
   local verified
   verified, err = verify(up, file)
@@ -157,7 +157,7 @@ end
 local function complete(up, args)
   local info = up.scope and type(args.file) == "string" and up.call.client.core.file_info(args.file) or nil
   local file, err, ok
-  if up.scope then
+  if up.scope and not up.resumed then
     file, err = find_again(up, info)
     if err then
       return nil, err
@@ -255,6 +255,20 @@ local function prepare(call, args, what)
   }
 end
 
+-- Gives an upload a journal of the client's: where that cannot be, it does without.
+local function keep_journal(up, path)
+  local client = up.call.client
+  local info = client.core.file_info(path)
+  up.record = info and record_of(up, path)
+  if up.record then
+    up.journal, up.unasked = journal.path(client.core, client.state_dir, info, up.record.scope), true
+    if not client.journals_cleaned then
+      client.journals_cleaned = true
+      journal.clean(client.core, client.state_dir)
+    end
+  end
+end
+
 ---@class lgemini.upload.Target  where an upload goes that is no file of client.files
 ---@field row lgemini.endpoints.Row
 ---@field path string
@@ -311,6 +325,8 @@ function upload.send(call, args, what)
     if not up.record then
       return nil, err
     end
+  elseif call.client.state_dir and type(args.file) == "string" then
+    keep_journal(up, args.file)
   end
   return complete(up, args)
 end
@@ -359,7 +375,6 @@ local function taken_up(call, args, record)
     machine = core.upload.new(record.size, 0),
     report = session.reporter(call.client.tasks, args.on_progress, record.size),
     hash = record.sha256 and core.sha256.new() or nil,
-    journal = args.journal,
     record = record,
     noted = record.hashed or 0,
   }
@@ -377,14 +392,42 @@ local function taken_up(call, args, record)
   return up
 end
 
+local function exists(path)
+  local file = io.open(path, "rb")
+  if file then
+    file:close()
+  end
+  return file ~= nil
+end
+
+-- The journal that the client keeps of an upload of that file, if there is one.
+local function journal_of(call, path)
+  local client = call.client
+  local info = client.state_dir and client.core.file_info(path)
+  local scope = info and scope_of(call)
+  local kept = scope and journal.path(client.core, client.state_dir, info, scope)
+  return kept and exists(kept) and kept or nil
+end
+
 --- Goes on with the upload that a journal tells of; see Files:resume.
 ---@param call lgemini.Call
 ---@param args table
+---@param path string  of the journal, or of the file
 ---@return table|nil file
 ---@return lgemini.Error|nil err
-function upload.resume(call, args)
-  local record, err = journal.read(args.journal)
+function upload.resume(call, args, path)
+  local record, err
+  local kept = journal_of(call, path)
+  if kept then
+    record, err = journal.read(kept)
+    if record then
+      record.path = path -- that of the journal may be of another folder
+    end
+  else
+    record, err = journal.read(path)
+  end
   if not record then
+    err.hint = err.hint or "give the path of a journal, or of a file whose upload Client{ state_dir = } knows"
     return nil, err
   end
   local up
@@ -392,7 +435,9 @@ function upload.resume(call, args)
   if not up then
     return nil, err
   end
-  return complete(up, args)
+  up.journal, up.unasked = kept or path, kept ~= nil
+  up.scope, up.resumed = kept and record.scope, true
+  return complete(up, { file = kept and path, wait = args.wait })
 end
 
 return upload

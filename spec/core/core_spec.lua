@@ -130,4 +130,18 @@ describe("lgemini.core", function()
     loop:close()
     body:close()
   end)
+
+  it("removes old files of a folder, those that begin so", function()
+    local pipe = assert(io.popen "mktemp -d")
+    local directory = pipe:read "*l"
+    pipe:close()
+    os.execute(("cd %s && touch new-a new-b && mkdir old-d && touch -d '3 hours ago' old-a new-a old-d && "
+      .. "ln -s new-b old-l && touch -h -d '3 hours ago' old-l && touch old-b"):format(directory))
+    core.remove_old(directory, "old-", 7200)
+    core.remove_old(directory .. "/nowhere", "old-", 7200)
+    pipe = assert(io.popen("ls " .. directory))
+    assert.equal("new-a\nnew-b\nold-b\nold-d\nold-l\n", pipe:read "*a")
+    pipe:close()
+    os.execute("rm -r " .. directory)
+  end)
 end)

@@ -163,6 +163,131 @@ describe("an upload", function()
     end)
   end)
 
+  describe("with a state_dir", function()
+    local bytes = ("A film that nobody has seen. "):rep(100000)
+    local keeper, state
+
+    before_each(function()
+      state = directory .. "/state"
+      os.execute("mkdir -p " .. process.quote(state))
+      keeper = gemini.Client { api_key = KEY, state_dir = state, http_options = { base_url = em.url,
+        retry_options = { initial_delay = 0.01, max_delay = 0.01 } } }
+    end)
+    after_each(function()
+      keeper:close()
+      keeper = nil
+      process.remove_directory(state)
+    end)
+
+    local function kept()
+      local names = {}
+      for name in output("ls -A " .. process.quote(state)):gmatch "[^\n]+" do
+        if name:find "^resume%-" then names[#names + 1] = name end
+      end
+      return names
+    end
+
+    -- An upload that a program of its own began, and that was killed when the server had some of it.
+    local function interrupt(path, where)
+      local program = write("keeper.lua", [[
+        local client = require("lgemini").Client { api_key = "]] .. KEY .. [[", state_dir = arg[2],
+          http_options = { base_url = arg[1] } }
+        client.files:upload { file = arg[3], config = { mime_type = "application/pdf" } }
+      ]])
+      em:fault { path = "/upload/", command = "upload, finalize", action = "stall", after_request = 1000000 }
+      local before = #em:uploads()
+      local pid = output(("%s %s %s %s %s >/dev/null 2>&1 & echo $!"):format(process.quote(process.interpreter()),
+        process.quote(program), em.url, process.quote(where or state), process.quote(path))):match "%d+"
+      local session
+      for _ = 1, 1000 do
+        session = em:uploads()[before + 1]
+        if session and session.received >= 1000000 then break end
+        os.execute "sleep 0.01" -- nothing tells when the emulator has it; the loop ends by the condition
+      end
+      os.execute("kill -9 " .. pid)
+      assert.is_true(session.received >= 1000000)
+      em:clear()
+    end
+
+    it("is gone on with by the name of its file, and known afterwards", function()
+      local path = write("own.pdf", bytes)
+      interrupt(path)
+      assert.equal(1, #kept())
+      local journal = state .. "/" .. kept()[1]
+      assert.equal("600", output("stat -c %a " .. process.quote(journal)):match "%d+")
+      assert.is_nil(read(journal):find(KEY, 1, true))
+      local file = assert(keeper.files:resume(path))
+      assert.equal(#bytes, file.size_bytes)
+      assert.is_true(file.transport.verified)
+      local sent = em:requests_to "/upload/"
+      assert.equal(2, #sent)
+      assert.is_true(tonumber(sent[2].headers["x-goog-upload-offset"]) >= 1000000)
+      assert.same({}, kept())
+      local again = assert(keeper.files:upload { file = path, config = { mime_type = "application/pdf" } })
+      assert.equal(file.name, again.name)
+      assert.equal(2, #em:requests_to "/upload/")
+    end)
+
+    it("is refused when its file has changed", function()
+      local path = write("edited.pdf", bytes)
+      interrupt(path)
+      local file = assert(io.open(path, "r+b"))
+      file:write "Another film"
+      file:close()
+      os.execute("touch -d '2001-01-01' " .. process.quote(path))
+      local _, err = keeper.files:resume { file = path }
+      assert.equal("integrity", err.kind)
+      assert.equal(0, #em:requests_to "/upload/")
+    end)
+
+    it("is not another key's", function()
+      local path = write("mine.pdf", bytes)
+      interrupt(path)
+      local other = gemini.Client { api_key = "another", state_dir = state, http_options = { base_url = em.url } }
+      local _, err = other.files:resume(path)
+      other:close()
+      assert.equal("integrity", err.kind)
+      assert.is_truthy(err.hint:find("state_dir", 1, true))
+      assert.equal(1, #kept())
+    end)
+
+    it("leaves no journal when it is done or refused, and needs none", function()
+      local path = write("done.txt", "done at once")
+      assert(keeper.files:upload { file = path, reuse = false })
+      assert.same({}, kept())
+      em:fault { path = "/upload/", command = "upload, finalize", status = 400, body =
+        { error = { code = 400, message = "no", status = "INVALID_ARGUMENT" } } }
+      assert.is_nil((keeper.files:upload { file = path, reuse = false }))
+      assert.same({}, kept())
+      assert(keeper.files:upload(write("caf\233.txt", "not UTF-8")))
+      process.remove_directory(state)
+      assert(keeper.files:upload { file = path, reuse = false })
+    end)
+
+    it("keeps its journal when another process has put one in its place", function()
+      local path = write("shared.txt", "of two programs")
+      em:fault { path = "/upload/", command = "upload, finalize", action = "reset", after_request = 1, always = true }
+      em:fault { path = "/upload/", command = "query", status = 503, always = true }
+      assert.is_nil((keeper.files:upload(path)))
+      em:clear()
+      local journal = state .. "/" .. kept()[1]
+      local theirs = read(journal)
+      assert(keeper.files:upload { file = path, reuse = false, on_progress = function()
+        write("state/" .. kept()[1], theirs)
+      end })
+      assert.equal(theirs, read(journal))
+    end)
+
+    it("takes journals away that nobody can go on with", function()
+      for name, age in pairs { ["resume-old.json"] = 8, ["resume-new.json"] = 6, ["other.json"] = 100 } do
+        os.execute(("touch -d '%d days ago' %s"):format(age, process.quote(state .. "/" .. name)))
+      end
+      assert(keeper.files:upload(write("any.txt", "any")))
+      assert.same({ "resume-new.json" }, kept())
+      assert.is_truthy(os.rename(state .. "/other.json", state .. "/other.json"))
+    end)
+  end)
+
   it("leaves no journal when it is done, nor when the server refused it", function()
     local path, journal = write("small.txt", "hello"), directory .. "/small.journal"
     assert(client.files:upload { file = path, journal = journal })

@@ -270,6 +270,14 @@ static int core_replace_file(lua_State *L)
     return 1;
 }
 
+/* remove_old(directory, prefix, seconds) */
+static int core_remove_old(lua_State *L)
+{
+    const char *directory = lgem_checktext(L, 1), *prefix = lgem_checktext(L, 2);
+    gem_file_remove_old(directory, prefix, luaL_checknumber(L, 3));
+    return 0;
+}
+
 /* Where certificates are looked up by default: ca_path, or nil and ca_file, or nothing. */
 static int core_trust(lua_State *L)
 {
@@ -285,6 +293,7 @@ static const luaL_Reg functions[] = {
     {"alive", core_alive},
     {"file_info", core_file_info},
     {"replace_file", core_replace_file},
+    {"remove_old", core_remove_old},
     {"trust", core_trust},
     {"sign_rs256", lgem_sign_rs256},
     {NULL, NULL},

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #if defined(__APPLE__)
@@ -195,6 +196,21 @@ int gem_file_replace(const char *path, const void *bytes, size_t n, const struct
         sync_directory(aside);
     gem_mem_free(mem, aside, room);
     return result;
+}
+
+void gem_file_remove_old(const char *directory, const char *prefix, double seconds)
+{
+    DIR *dir = opendir(directory);
+    if (dir == NULL)
+        return;
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        struct stat st;
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0
+            && fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)
+            && difftime(time(NULL), st.st_mtime) > seconds)
+            unlinkat(dirfd(dir), entry->d_name, 0);
+    }
+    closedir(dir);
 }
 
 /* "5ad8a5d6.0": eight hex digits, a dot, a number. */

@@ -47,6 +47,10 @@ void gem_file_close(int fd);
  * one step, so that whoever reads it, now or after a crash, finds the old bytes or the new ones. */
 int gem_file_replace(const char *path, const void *bytes, size_t n, const struct gem_mem *mem, struct gem_err *err);
 
+/* Removes the regular files of a directory whose names begin so and that nobody wrote to for that many seconds. What
+ * cannot be removed stays. */
+void gem_file_remove_old(const char *directory, const char *prefix, double seconds);
+
 /* Whether a directory holds certificates under their hashed names, as OpenSSL looks them up. */
 bool gem_file_has_hashed_certificates(const char *directory);
 
