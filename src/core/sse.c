@@ -12,6 +12,8 @@ enum line {
     LINE_RAW      /* raw text up to the end of the stream */
 };
 
+enum given { GIVEN_NOTHING, GIVEN_PIECE, GIVEN_EVENT };
+
 /* A block larger than this is given back when its event is done, so that one picture does not cost an idle
  * stream its megabytes. */
 enum { KEEP_CAP = 16384 };
@@ -95,6 +97,10 @@ static int begin_data(struct gem_sse *sse)
     sse->line = LINE_DATA;
     if (!sse->has_data)
         return 0;
+    if (sse->pieces) {
+        sse->due = sse->line_due = true;
+        return 0;
+    }
     return keep(sse) < 0 ? -1 : append(sse, "\n", 1);
 }
 
@@ -103,7 +109,13 @@ static const char *take_payload(struct gem_sse *sse, const char *p, const char *
 {
     const char *eol = find_eol(p, end);
     size_t n = (size_t)(eol - p);
-    if (sse->data.len > 0 || n > sse->data.max)
+    if (sse->pieces) {
+        if (n > sse->data.max - sse->handed) {
+            sse->broken = TOO_LARGE;
+            return NULL;
+        }
+        sse->handed += n;
+    } else if (sse->data.len > 0 || n > sse->data.max)
         return append(sse, p, n) < 0 ? NULL : eol;
     sse->event = p;
     sse->event_len = n;
@@ -120,20 +132,40 @@ static enum gem_sse_result give(struct gem_sse *sse, enum gem_sse_result result)
         sse->event_len = sse->data.len;
     }
     sse->has_data = 0;
-    sse->given = 1;
+    sse->given = GIVEN_EVENT;
     return result;
+}
+
+/* The payload so far; where it was handed out before, the line feed that follows. */
+static enum gem_sse_result give_piece(struct gem_sse *sse, struct gem_err *err)
+{
+    sse->due = false;
+    sse->given = GIVEN_PIECE;
+    if (sse->event != NULL)
+        return GEM_SSE_PIECE;
+    if (sse->handed++ == sse->data.max) {
+        sse->broken = TOO_LARGE;
+        return fail(sse, err);
+    }
+    sse->event = "\n";
+    sse->event_len = 1;
+    sse->line_due = false;
+    return GEM_SSE_PIECE;
 }
 
 static void start_afresh(struct gem_sse *sse)
 {
-    if (!sse->given)
+    if (sse->given == GIVEN_NOTHING)
         return;
-    if (sse->data.cap > KEEP_CAP)
-        gem_buf_free(&sse->data);
-    gem_buf_clear(&sse->data);
+    if (sse->given == GIVEN_EVENT) {
+        if (sse->data.cap > KEEP_CAP)
+            gem_buf_free(&sse->data);
+        gem_buf_clear(&sse->data);
+        sse->handed = 0;
+    }
     sse->event = NULL;
     sse->event_len = 0;
-    sse->given = 0;
+    sse->given = GIVEN_NOTHING;
 }
 
 /* The line at hand ends. Returns 1 where that completes the event, -1 where it breaks the ceiling. */
@@ -228,7 +260,8 @@ enum gem_sse_result gem_sse_feed(struct gem_sse *sse, const char *bytes, size_t 
     int ended = 0;
 
     start_afresh(sse);
-    while (!sse->broken && ended == 0 && p < end) {
+    sse->due = sse->line_due;
+    while (!sse->broken && ended == 0 && !sse->due && p < end) {
         if (is_eol(*p) && sse->line != LINE_RAW) {
             ended = take_eol(sse, *p++);
         } else {
@@ -236,11 +269,18 @@ enum gem_sse_result gem_sse_feed(struct gem_sse *sse, const char *bytes, size_t 
             p = take(sse, p, end);
         }
     }
-    if (sse->broken || (ended == 0 && keep(sse) < 0)) {
+    if (!sse->broken && sse->pieces && ended == 0 && sse->event != NULL)
+        sse->due = true;
+    if (sse->broken || (ended == 0 && !sse->due && keep(sse) < 0)) {
         *used = n;
         return fail(sse, err);
     }
     *used = n > 0 ? (size_t)(p - bytes) : 0;
+    if (sse->due) {
+        enum gem_sse_result result = give_piece(sse, err);
+        *used = result == GEM_SSE_BROKEN ? n : *used;
+        return result;
+    }
     return ended ? give(sse, GEM_SSE_EVENT) : GEM_SSE_MORE;
 }
 
@@ -253,6 +293,8 @@ enum gem_sse_result gem_sse_finish(struct gem_sse *sse, struct gem_err *err)
     }
     if (!sse->broken)
         end_line(sse);
+    if (!sse->broken && sse->line_due && give_piece(sse, err) == GEM_SSE_BROKEN)
+        return GEM_SSE_BROKEN;
     if (sse->broken)
         return fail(sse, err);
     return sse->has_data ? give(sse, GEM_SSE_EVENT) : GEM_SSE_END;

@@ -11,10 +11,12 @@
  * lines without data before them do not make an event.
  *
  * Time is linear in the bytes fed, however they are cut. Memory: an event that lies whole in the bytes of
- * one call is not copied; any other is gathered in a buffer that grows up to the ceiling. */
+ * one call is not copied; any other is gathered in a buffer that grows up to the ceiling, or handed out in pieces,
+ * for which nothing is copied. */
 #ifndef GEM_CORE_SSE_H
 #define GEM_CORE_SSE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "buf.h"
@@ -24,7 +26,8 @@
 enum gem_sse_result {
     GEM_SSE_BROKEN = -1,  /* over the ceiling or out of memory; every later call says the same */
     GEM_SSE_MORE,         /* all bytes taken, no event complete: feed more, or finish */
-    GEM_SSE_EVENT,        /* event and event_len are an event's data */
+    GEM_SSE_EVENT,        /* event and event_len are an event's data, or what its pieces left of it */
+    GEM_SSE_PIECE,        /* they are some of it */
     GEM_SSE_TAIL,         /* from gem_sse_finish: event and event_len are the raw text at the end */
     GEM_SSE_END           /* from gem_sse_finish: nothing is left */
 };
@@ -34,13 +37,17 @@ struct gem_sse {
      * bytes that were fed. After any other result event is NULL. */
     const char *event;
     size_t event_len;
+    bool pieces;            /* to be set between events: their data is handed out as it comes */
     /* private */
     struct gem_buf data;    /* the open event's data as far as it was copied, or the raw text */
     unsigned char line;     /* what the line at hand is (enum in sse.c) */
     unsigned char matched;  /* characters of the byte order mark or of "data:" seen in it */
     unsigned char after_cr; /* the last byte was a CR: a LF now belongs to it */
     unsigned char has_data; /* a data line of the open event is complete */
-    unsigned char given;    /* the event was handed out: the next call starts afresh */
+    unsigned char given;    /* what was handed out (enum in sse.c): the next call starts afresh */
+    bool due;               /* a piece is to be handed out before any more is read */
+    bool line_due;          /* the line feed between two data lines is, too */
+    size_t handed;          /* bytes of the open event in its pieces */
     unsigned char broken;   /* why (enum in sse.c), or 0 */
 };
 
@@ -48,8 +55,8 @@ struct gem_sse {
 void gem_sse_init(struct gem_sse *sse, const struct gem_mem *mem, size_t max_event);
 void gem_sse_free(struct gem_sse *sse);
 
-/* Takes bytes up to the end of the next event and says in *used how many: all of them, unless the result is
- * GEM_SSE_EVENT. Then the caller, having used the event, feeds the rest; with a gem_buf for an inbox:
+/* Takes bytes up to the end of the next event or piece and says in *used how many: all of them, unless the result is
+ * GEM_SSE_EVENT or GEM_SSE_PIECE. Then the caller, having used the event, feeds the rest; with a gem_buf for an inbox:
  *
  *     while ((result = gem_sse_feed(sse, gem_buf_head(inbox), inbox->len, &used, err)) == GEM_SSE_EVENT) {
  *         ... sse->event, sse->event_len ...
