@@ -48,6 +48,7 @@ local C_ARROWS = {
   rs256 = "err",
   body = "base64 buf err file mem",
   sse = "buf err mem",
+  json = "buf err mem",
   upload = "buf err mem",
   poller = "err mem",
   exchange = "body buf err mem poller sha256",
