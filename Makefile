@@ -157,7 +157,7 @@ chaos: all build/chaos/wire.so
 
 BENCH_LIBS = $(shell $(PKG_CONFIG) --libs libnghttp2 libssl libcrypto)
 BENCH_COMPILE = $(CC) -std=c11 $(STRICT) $(LIB_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)
-BENCH_CORE := $(filter build/obj/core/%,$(OBJECTS))
+BENCH_CORE := $(filter $(BUILD)/obj/core/%,$(OBJECTS))
 BENCH_PROGRAMS = $(addprefix build/bench/,server limit base64 measure)
 
 build/bench/server: $(wildcard bench/server*.[ch]) bench/common.c bench/common.h $(BUILD)/flags
