@@ -6,7 +6,8 @@ return {
   { name = "instructions, an event as a table", ceiling = 190000 },
   { name = "instructions, an event's text", ceiling = 190000 },
   { name = "instructions, a call on a warm connection", ceiling = 800000 },
-  { name = "instructions, a new process to its first answer", ceiling = 60e6 },
+  -- 59e6 here; the loader of another release may need more.
+  { name = "instructions, a new process to its first answer", ceiling = 65e6 },
   { name = "instructions, require", ceiling = 7e6 },
   { name = "KiB, require", ceiling = 4096 }, -- the aim
   { name = "KiB, an image of 15 MB in a request", ceiling = 13312 }, -- the aim
