@@ -150,6 +150,29 @@ describe("an exchange", function()
       os.remove(path)
     end)
 
+    it("a small body of bytes in memory as it was when the exchange was made", function()
+      local content = drive.bytes(12288)
+      for _, case in ipairs { { 0, 16384 }, { 0, 16385 }, { 1, 7 }, { 3, 0 }, { 16384, 2 }, { 16383, 3 } } do
+        local offset, length = case[1], case[2]
+        local body = core.body.new()
+        assert(body:add_base64(content))
+        assert(body:add "{}")
+        local whole = bytes.base64(content) .. "{}"
+        script { status = 200 }
+        local x = drive.start(loop, "PUT", server.url .. "/", { body = body, offset = offset, length = length })
+        assert.equal(0, x:sent())
+        local is_small = length <= 16384
+        if is_small then body:close() end
+        assert.is_true(drive.finish(loop, x))
+        assert.equal(length, x:sent())
+        assert.equal(length, x:facts().sent)
+        local received = server:received()[1]
+        assert.equal("PUT", received.method)
+        assert.is_true(received.body == whole:sub(offset + 1, offset + length))
+        body:close()
+      end
+    end)
+
     it("one body in two exchanges at once", function()
       local text = drive.bytes(2000000)
       local body = body_of(text)

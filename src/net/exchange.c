@@ -9,6 +9,7 @@
 #define MEMORY_BUFFER (64L * 1024)  /* stays in the cache for bytes from memory and base64 */
 #define SLICE ((size_t)128 << 10)   /* read at once where time is short: hashing takes a millisecond per megabyte */
 #define SUPPLY_MAX ((size_t)1 << 20) /* asked of a reader at once */
+#define WHOLE ((int64_t)16 << 10)   /* bodies that libcurl gets as a whole */
 
 void gem_exchange_tell(struct gem_exchange *ex)
 {
@@ -51,7 +52,9 @@ static int on_connected(void *ud, char *a, char *b, int c, int d)
         remember(ex, &err);
         return CURL_PREREQFUNC_ABORT;
     }
-    ex->phase = ex->length > 0 ? GEM_PHASE_SENDING : GEM_PHASE_WAITING;
+    if (ex->whole)
+        ex->sent = ex->length;
+    ex->phase = ex->sent < ex->length ? GEM_PHASE_SENDING : GEM_PHASE_WAITING;
     ex->since = gem_now();
     ex->facts.connect = ex->since - ex->started;
     curl_easy_getinfo(ex->easy, CURLINFO_NUM_CONNECTS, &connects);
@@ -259,6 +262,34 @@ static int set_headers(struct gem_exchange *ex, const struct gem_request *r, str
     return add_header(ex, "Expect:", err); /* an empty one: never wait for 100-continue */
 }
 
+/* Only bytes in memory, and few of them. */
+static bool is_small(const struct gem_request *r)
+{
+    if (r->length > WHOLE || r->hash != NULL)
+        return false;
+    for (size_t i = 0; r->body != NULL && i < r->body->count; i++)
+        if (r->body->segments[i].source != GEM_SOURCE_BYTES)
+            return false;
+    return true;
+}
+
+/* A small body goes to libcurl at once: it leaves with the head, in one piece, and needs no buffer that lives as long as
+ * the exchange. */
+static CURLcode set_whole_body(struct gem_exchange *ex)
+{
+    struct gem_err err;
+    size_t n = (size_t)ex->length, got = 0;
+    char *bytes = gem_mem_alloc(ex->mem, n + 1);
+    CURLcode bad = bytes == NULL ? CURLE_OUT_OF_MEMORY : CURLE_OK;
+    if (bad == CURLE_OK && n > 0)
+        gem_body_read_at(ex->body, &ex->cursor, ex->offset, bytes, n, &got, &err);
+    if (bad == CURLE_OK && got == n)
+        bad = curl_easy_setopt(ex->easy, CURLOPT_COPYPOSTFIELDS, bytes);
+    gem_mem_free(ex->mem, bytes, n + 1);
+    ex->whole = true;
+    return got == n ? bad : CURLE_READ_ERROR;
+}
+
 static CURLcode set_body(struct gem_exchange *ex, const struct gem_request *r)
 {
     CURL *e = ex->easy;
@@ -271,6 +302,8 @@ static CURLcode set_body(struct gem_exchange *ex, const struct gem_request *r)
     if (strcmp(r->method, "POST") != 0)
         bad |= curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, r->method);
     bad |= curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)ex->length);
+    if (is_small(r))
+        return bad | set_whole_body(ex);
     bad |= curl_easy_setopt(e, CURLOPT_READFUNCTION, on_read);
     bad |= curl_easy_setopt(e, CURLOPT_READDATA, ex);
     bad |= curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);

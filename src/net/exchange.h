@@ -90,11 +90,29 @@ struct gem_facts {
     bool reused;            /* an open connection was used */
 };
 
+/* What each piece of an answer needs comes first: with a thousand streams none of it is in the processor's cache. */
 struct gem_exchange {
+    struct gem_ready_list *ready; /* the loop's, set with it */
+    struct gem_exchange *next_ready;
+    bool is_ready;
+    bool tell_data;
+    bool held_in, held_out;    /* paused by us: the inbox is full; a reader's bytes are missing */
+    bool resume;               /* the reason for a pause is gone */
+    bool shares;               /* may share its connection with others: HTTP/2 over TLS, where the server has it */
+    bool whole;                /* libcurl has the body: a small one, which it sends with the head */
+    bool head_done;
+    enum gem_phase phase;
+    int lane;
+    double since;              /* when the phase's clock was last wound */
+    struct gem_buf inbox;      /* the answer's body, as far as unread */
+    struct gem_limits limits;
+    long status;               /* 0 until the head is whole */
+
     const struct gem_mem *mem;
     CURL *easy;
     struct curl_slist *headers;
-    char message[CURL_ERROR_SIZE];
+    struct gem_buf head;       /* the answer's header lines, each ended by '\n' */
+    size_t head_bytes;         /* all that ever came, 1xx and trailers included */
 
     const struct gem_body *body;
     struct gem_body_cursor cursor;
@@ -102,33 +120,18 @@ struct gem_exchange {
     struct gem_sha256 *hash;
     int64_t hash_offset;
     struct gem_buf supplied;   /* what a reader brought for body offset offset + sent */
+    int64_t uploaded;          /* request bytes that have left libcurl */
 
-    struct gem_buf inbox;      /* the answer's body, as far as unread */
-    struct gem_buf head;       /* its header lines, each ended by '\n' */
-    size_t head_bytes;         /* all that ever came, 1xx and trailers included */
-    bool head_done;
-    long status;               /* 0 until the head is whole */
-    struct gem_limits limits;
-
-    enum gem_phase phase;
     struct gem_clocks clocks;
     double started;            /* when libcurl got it */
-    double since;              /* when the phase's clock was last wound */
-    int64_t uploaded;          /* request bytes that have left libcurl */
-    bool held_in, held_out;    /* paused by us: the inbox is full; a reader's bytes are missing */
-    bool resume;               /* the reason for a pause is gone */
-    bool tell_data;
-    bool shares;               /* may share its connection with others: HTTP/2 over TLS, where the server has it */
-    struct gem_err err;        /* GEM_OK, or why it failed; the first failure stays */
     struct gem_facts facts;
 
     struct gem_loop *loop;     /* set by the loop that holds it */
-    int lane;
     struct gem_share *share;   /* or NULL; outlives the exchange */
     struct gem_exchange *prev, *next;
-    struct gem_ready_list *ready;
-    struct gem_exchange *next_ready;
-    bool is_ready;
+
+    struct gem_err err;        /* GEM_OK, or why it failed; the first failure stays */
+    char message[CURL_ERROR_SIZE];
 };
 
 /* Where this libcurl looks for certificates: a hashed directory if it has one (it loads the one root it needs), else

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#define BATCH 64
+#define BATCH 256
 #define SHARED 10L /* connections to a host, of some 100 streams each; libcurl would open one for each that waits */
 #define AWAY 1.0 /* seconds between two steps; longer ones count as this much on the clocks */
 

@@ -28,7 +28,7 @@
 #include <poll.h>
 #endif
 
-enum { BATCH = 64 }; /* reports taken from the kernel at once */
+enum { BATCH = 256 };/* reports taken from the kernel at once */
 
 #define LONGEST 1e9 /* seconds of an alarm; more is never */
 
