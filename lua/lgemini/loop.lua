@@ -112,19 +112,23 @@ local function has_ready(self)
   return self.ready.first <= self.ready.last or self.later.first <= self.later.last
 end
 
---- It waits no longer, whatever for. What that was it keeps until its turn, for who ends it before.
-function loop:forget(waiter)
-  waiter.waits, waiter.join = false, nil
-  self.timers:remove(waiter)
+-- It waits no longer, whatever for. What that was it keeps until its turn, for who ends it before.
+local function forget(self, waiter)
+  waiter.waits, waiter.join = false, false
+  if waiter.place then
+    self.timers:remove(waiter)
+  end
   if waiter.exchange then
     self.waiters[waiter.exchange] = nil -- allowed while pairs goes over them
   end
 end
 
+loop.forget = forget
+
 --- It goes on in its turn.
 function loop:wake(waiter)
   if waiter.waits then
-    self:forget(waiter)
+    forget(self, waiter)
     if waiter.coroutine then
       push(self.ready, waiter)
     else
@@ -146,21 +150,18 @@ function loop:abandon(waiter)
   end
 end
 
---- Whether a call that has to wait cannot: inside a task, but not where the task could yield.
----@param hook function|nil  the client's `wait`
----@return boolean
-function loop:is_blocked(hook)
+-- The task whose coroutine runs; nil outside of tasks. Raises where waiting would hold up a step: inside a task, but
+-- not where it could yield. Nobody will look at the exchange then.
+local function current(self, hook, exchange)
   local task = tasks.inside()
-  return task ~= nil and not hook and not (task.loop == self and tasks.can_yield())
-end
-
--- The task whose coroutine runs; nil outside of tasks. Raises where waiting would hold up a step.
-local function current(self, hook)
-  if self:is_blocked(hook) then
+  if not task or task.loop == self and tasks.can_yield() then
+    return task
+  elseif not hook then
+    if exchange then
+      exchange:close()
+    end
     errors.misuse "this call would block inside step: use client:spawn or set wait"
   end
-  local task = tasks.inside()
-  return task and task.loop == self and tasks.can_yield() and task or nil
 end
 
 -- Nothing will ever be woken.
@@ -173,8 +174,7 @@ local turn, host_turn
 -- Until the waiter is woken. An error that is thrown through it (Ctrl-C, a debug hook) ends what it waits for.
 local function suspend(self, waiter, hook)
   if waiter.coroutine then
-    tasks.yield()
-    return
+    return tasks.yield()
   end
   while waiter.waits do
     local stuck = not hook and is_stuck(self)
@@ -197,35 +197,35 @@ local function suspend(self, waiter, hook)
 end
 
 -- Who is to wait now. A wait that failed before it began (5.1 cannot yield inside pcall) has left its traces.
-local function waiter_for(self, hook)
-  local waiter = current(self, hook) or {}
+local function waiter_for(self, hook, exchange)
+  local waiter = current(self, hook, exchange) or {}
   if waiter.waits then
-    self:forget(waiter)
+    forget(self, waiter)
   end
-  waiter.waits, waiter.exchange, waiter.owned = true, nil, nil
+  waiter.waits, waiter.exchange, waiter.owned = true, exchange or false, false
   return waiter
 end
 
---- Waits until the exchange wants to be looked at, or until the instant.
+--- Waits until the exchange wants to be looked at, or until the instant. The exchange is closed where that is misuse.
 ---@param exchange table|nil
 ---@param instant number|nil
 ---@param user table         whose wait it is
 ---@param hook function|nil  the client's `wait`
 function loop:wait_for(exchange, instant, user, hook)
-  local other = exchange and self.waiters[exchange]
+  local waiters = self.waiters
+  local other = exchange and waiters[exchange]
   if other and other ~= tasks.inside() then
     errors.misuse "two tasks read one stream at once"
   end
-  local waiter = waiter_for(self, hook)
+  local waiter = waiter_for(self, hook, exchange)
   waiter.user = user
   if exchange then
-    waiter.exchange = exchange
-    self.waiters[exchange] = waiter
+    waiters[exchange] = waiter
   end
   if instant then
     self.timers:add(waiter, instant)
   end
-  suspend(self, waiter, hook)
+  return suspend(self, waiter, hook)
 end
 
 --- Wakes who waits for the exchange.
@@ -254,7 +254,11 @@ end
 --- In a task whose step has used up its time, or with `always`: goes on in the next step. Nothing outside of tasks.
 ---@param always boolean|nil
 function loop:breathe(always)
-  local task, finish = tasks.inside(), self.finish
+  local finish = self.finish
+  if not finish and not always then
+    return
+  end
+  local task = tasks.inside()
   if task and task.loop == self and (always or (finish and self.now() >= finish)) and tasks.can_yield() then
     self:put_off(task)
     tasks.yield()
@@ -299,7 +303,7 @@ local function await(self, list, owned, hook)
     end
   end
   if join.left == 0 then
-    self:forget(waiter)
+    forget(self, waiter)
   else
     suspend(self, waiter, hook)
   end

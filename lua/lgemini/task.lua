@@ -6,6 +6,7 @@ local errors = require "lgemini.errors"
 
 local unpack = compat.unpack
 
+local resume, running, yield = coroutine.resume, coroutine.running, coroutine.yield
 local yieldable = rawget(coroutine, "isyieldable") -- 5.3 and later
 local close_coroutine = rawget(coroutine, "close") -- 5.4
 
@@ -36,7 +37,10 @@ function tasks.new(loop, fn, ...)
     values = nil,    -- what its function returned, with `n`
     failure = nil,   -- what it raised
     taken = nil,     -- somebody looks after what it raises
+    closing = false, -- its `<close>` variables are being closed
     waits = false,   -- see loop.lua, and there for the rest
+    place = false,
+    join = false,
   }, Task)
 end
 
@@ -57,12 +61,12 @@ end
 --- Whether the program is in the coroutine of the task that runs, with no C function in between.
 ---@return boolean
 function tasks.can_yield()
-  return active.coroutine == coroutine.running() and not active.closing and (not yieldable or yieldable())
+  return active.coroutine == running() and not active.closing and (not yieldable or yieldable())
 end
 
 --- The task that runs waits in a call of the library, until the loop goes on with it.
 function tasks.yield()
-  coroutine.yield(WAIT)
+  yield(WAIT)
 end
 
 --- The stream ends with the task it was opened in.
@@ -86,7 +90,7 @@ function tasks.refusal()
   end
   task.refused = (task.refused or 0) + 1
   if task.refused > PATIENCE and tasks.can_yield() then
-    coroutine.yield()
+    yield()
   end
   return tasks.cancelled()
 end
@@ -156,7 +160,7 @@ local function end_task(task)
       end
     end
   end
-  task.joins, task.exchange, task.owned, task.taken = nil, nil, nil, taken
+  task.joins, task.exchange, task.owned, task.taken = nil, false, false, taken
   if not task.values then
     local traced = with_trace(task)
     local ok, problem = close_variables(task)
@@ -185,13 +189,15 @@ end
 -- What a resumed coroutine has come to. One that yielded by itself has its next turn in the next step.
 local function settle(task, before, ok, ...)
   active = before
-  if not ok then
+  if ok and (...) == WAIT then -- the usual case
+    return
+  elseif not ok then
     task.failure = (...)
     end_task(task)
   elseif coroutine.status(task.coroutine) == "dead" then
     task.values = { n = select("#", ...), ... }
     end_task(task)
-  elseif (...) ~= WAIT then
+  else
     task.idle = true
     if task.cancelled then
       tasks.kill(task)
@@ -203,8 +209,8 @@ end
 
 local function start(task)
   local arguments = task.arguments
-  task.arguments = nil
-  return coroutine.resume(task.coroutine, unpack(arguments, 1, arguments.n))
+  task.arguments = false
+  return resume(task.coroutine, unpack(arguments, 1, arguments.n))
 end
 
 --- Goes on with a task until it waits again or ends.
@@ -214,11 +220,11 @@ function tasks.resume(task)
   end
   local before = active
   active = task
-  task.idle, task.exchange, task.owned = false, nil, nil
+  task.idle, task.exchange, task.owned = false, false, false
   if task.arguments then
     settle(task, before, start(task))
   else
-    settle(task, before, coroutine.resume(task.coroutine))
+    settle(task, before, resume(task.coroutine))
   end
 end
 

@@ -79,9 +79,6 @@ function tasks:wait(exchange, instant)
     exchange:close()
     return false
   end
-  if self.loop:is_blocked(self.hook) then
-    exchange:close()
-  end
   self.loop:wait_for(exchange, instant, self, self.hook)
   return exchange:phase() ~= "closed"
 end

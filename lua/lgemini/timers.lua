@@ -62,7 +62,7 @@ function timers:remove(waiter)
   end
   self[self.count] = nil
   self.count = self.count - 1
-  waiter.place = nil
+  waiter.place = false
   if last ~= waiter then
     sink(self, last, place)
     rise(self, last, last.place)
