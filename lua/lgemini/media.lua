@@ -157,17 +157,39 @@ local function aiff(head)
   return find(head, "^AIF[FC]", 9) and "audio/aiff"
 end
 
--- A frame of AAC in ADTS begins with 12 set bits, which is little: the next frame has to begin where this one ends.
-local function adts(head)
-  local first, second, _, fourth, fifth, sixth = byte(head, 1, 6)
-  if first == 255 and sixth and second >= 240 and second % 8 < 2 then
-    local length = fourth % 4 * 2048 + fifth * 8 + (sixth - sixth % 32) / 32
-    local a, b = byte(head, length + 1, length + 2)
-    return length > 7 and a == 255 and b == second and "audio/aac" or nil
+-- Frames of sound begin with 11 or 12 set bits, which is little: the next frame has to begin where this one ends, with
+-- the same second byte.
+local function followed(head, length)
+  local a, b = byte(head, length + 1, length + 2)
+  return a == 255 and b == byte(head, 2)
+end
+
+local ADTS_HERTZ = { 96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350 }
+
+--- The frame of AAC in ADTS that begins at a byte.
+---@param s string
+---@param at integer  from 1; seven bytes from there are looked at
+---@return integer|nil length   bytes; nil where no frame begins
+---@return integer|nil samples
+---@return integer|nil hertz
+function media.adts_frame(s, at)
+  local first, second, third, fourth, fifth, sixth, seventh = byte(s, at, at + 6)
+  if first ~= 255 or not seventh or second < 240 or math.floor(second / 2) % 4 ~= 0 then
+    return nil
+  end
+  local length = fourth % 4 * 2048 + fifth * 8 + math.floor(sixth / 32)
+  local hertz = ADTS_HERTZ[math.floor(third / 4) % 16 + 1]
+  if length > 7 and hertz then
+    return length, 1024 * (seventh % 4 + 1), hertz
   end
 end
 
--- The same for MP3 (MPEG 1, 2 and 2.5, layer 3). Kilobits and hertz by the numbers in the frame's header.
+local function adts(head)
+  local length = media.adts_frame(head, 1)
+  return length and followed(head, length) and "audio/aac"
+end
+
+-- MP3 (MPEG 1, 2 and 2.5, layer 3): kilobits and hertz by the numbers in the frame's header.
 local KILOBITS = {
   { 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320 },
   { 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160 },
@@ -178,9 +200,15 @@ local VERSIONS = {
   [0] = { hertz = { 11025, 12000, 8000 }, kilobits = KILOBITS[2], samples = 576 },
 }
 
-local function mp3(head)
-  local first, second, third = byte(head, 1, 3)
-  if first ~= 255 or not third or second < 224 or math.floor(second / 2) % 4 ~= 1 then
+--- The frame of MP3 that begins at a byte.
+---@param s string
+---@param at integer  from 1; four bytes from there are looked at
+---@return integer|nil length   bytes; nil where no frame begins
+---@return integer|nil samples
+---@return integer|nil hertz
+function media.mp3_frame(s, at)
+  local first, second, third, fourth = byte(s, at, at + 3)
+  if first ~= 255 or not fourth or second < 224 or math.floor(second / 2) % 4 ~= 1 then
     return nil
   end
   local version = VERSIONS[math.floor(second / 8) % 4]
@@ -190,9 +218,12 @@ local function mp3(head)
     return nil
   end
   local padding = math.floor(third / 2) % 2
-  local length = math.floor(version.samples / 8 * kilobits * 1000 / hertz) + padding
-  local a, b = byte(head, length + 1, length + 2)
-  return a == 255 and b == second and "audio/mpeg" or nil
+  return math.floor(version.samples / 8 * kilobits * 1000 / hertz) + padding, version.samples, hertz
+end
+
+local function mp3(head)
+  local length = media.mp3_frame(head, 1)
+  return length and followed(head, length) and "audio/mpeg"
 end
 
 -- An ID3 tag usually heads an MP3, but AAC and others carry it, too. Its length has seven bits a byte; where the

@@ -91,6 +91,9 @@ local LUA_ARROWS = {
   tools = "request",
   client = "auth_tokens batches caches chats core file_search_stores files http interactions loop map models "
     .. "operations pace reuse tasks tunings vertex",
+  binary = "", media_boxes = "binary", media_image = "binary", media_matroska = "binary", media_pdf = "",
+  media_riff = "binary", media_sound = "binary",
+  media_facts = "binary media_boxes media_image media_matroska media_pdf media_riff media_sound",
   init = "client core loop tools",
   cqueues = "", luv = "", -- named after what they need
 }
