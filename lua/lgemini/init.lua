@@ -52,6 +52,25 @@ function gemini.assert(value, err, ...)
   return value, err, ...
 end
 
+--- What a request would count in tokens and cost, worked out here: nothing is sent, and of media only the headers are
+--- read. `client.models:count_tokens` is the truth. Counts by reference section 9.3; see docs/cost.md.
+---@param args table  model, contents, config, as generate_content takes them; cached_tokens (of config.cached_content);
+---local_files, as of a client; prices (in place of gemini.prices)
+---@return lgemini.Estimate|nil  total_tokens, by, low, high, price
+---@return lgemini.Error|nil err  "invalid": what cannot be told offline, with its place; "io"
+function gemini.estimate(args)
+  return require("lgemini.estimate").run(args, gemini.prices)
+end
+
+--- What a call cost, by the usage_metadata and model_version of its answer (of a stream: `stream.response`).
+---@param response lgemini.Response
+---@param options table|nil  model; tier ("batch", "flex"); prices (in place of gemini.prices); day ("2026-12-31")
+---@return number|nil dollars
+---@return lgemini.Bill|lgemini.Error bill  what it is made up of; "invalid" where the table has no price
+function gemini.price(response, options)
+  return require("lgemini.prices").price(response, options, gemini.prices)
+end
+
 --- Base64 of the core: encode(bytes) -> text; decode(text) -> bytes | nil, err with the offset; encoder() and decoder()
 --- with feed and finish for pieces.
 gemini.base64 = setmetatable({}, {
@@ -69,4 +88,16 @@ gemini.base64 = setmetatable({}, {
   end,
 })
 
-return gemini
+--- The table of prices; it carries its date, and a program may change or replace it. It loads on first use.
+---@type lgemini.Prices
+gemini.prices = nil
+
+return setmetatable(gemini, {
+  __index = function(self, name)
+    if name == "prices" then
+      local list = require("lgemini.prices").TABLE
+      self.prices = list
+      return list
+    end
+  end,
+})

@@ -94,7 +94,9 @@ local LUA_ARROWS = {
   binary = "", media_boxes = "binary", media_image = "binary", media_matroska = "binary", media_pdf = "",
   media_riff = "binary", media_sound = "binary",
   media_facts = "binary media_boxes media_image media_matroska media_pdf media_riff media_sound",
-  init = "client core loop tools",
+  prices = "", tokens = "prices",
+  estimate = "attach binary core endpoints media_facts prices request tokens tools",
+  init = "client core estimate loop prices tools",
   cqueues = "", luv = "", -- named after what they need
 }
 
