@@ -204,7 +204,7 @@ for _, name in ipairs { "Content", "Part", "File", "Image", "Video", "Operation"
   "FileSearchStore", "Document", "TunedModel" } do
   metatables[name] = schema.mark(name)
 end
-reserved.Part = { save = true }
+reserved.Part, reserved.Image, reserved.Video = { save = true }, { save = true }, { save = true }
 
 ---@class lgemini.Content  one turn
 ---@field role "user"|"model"|nil
@@ -222,25 +222,18 @@ reserved.Part = { save = true }
 ---@field code_execution_result { outcome: string, output: string? }?
 local Part = schema.mark("Part").__index
 
---- Writes the bytes of this part to a file.
+--- Writes the bytes of this part to a file. Speech (audio/L16) becomes a WAV in a `.wav`; all else stays as it came.
 ---@param path string
 ---@return true?
----@return lgemini.Error?
+---@return lgemini.Error?  "invalid": no bytes, or bytes that a file of this name does not hold; "io"
 function Part:save(path)
-  if type(path) ~= "string" then errors.misuse("part:save(path): a path is needed") end
+  local save = require "lgemini.save"
+  save.path(path, "part:save")
   local blob = self.inline_data
   if not (blob and blob.data) then
     return nil, errors.new { kind = "invalid", message = "this part carries no bytes" }
   end
-  local file, problem = io.open(path, "wb")
-  local ok = file
-  if file then
-    ok, problem = file:write(blob.data)
-    local closed, why = file:close()
-    if ok and not closed then ok, problem = nil, why end
-  end
-  if not ok then return nil, errors.new { kind = "io", message = tostring(problem) } end
-  return true
+  return save.bytes(path, blob.mime_type, { blob.data })
 end
 
 ---@class lgemini.File  a file object of client.files
@@ -260,11 +253,29 @@ end
 ---@class lgemini.Image
 ---@field image_bytes string?  raw bytes
 ---@field mime_type string?
+---@field save fun(self: lgemini.Image, path: string): true?, lgemini.Error?  writes its bytes to a file
 
 ---@class lgemini.Video  what client.files:download takes, and generate_videos to make it longer
 ---@field uri string?
 ---@field video_bytes string?  raw bytes, where it came inline
 ---@field mime_type string?
+---@field save fun(self: lgemini.Video, path: string): true?, lgemini.Error?  writes bytes that came inline to a file
+
+-- Images and videos are saved alike.
+local function save_of(field, method, elsewhere)
+  return function(self, path)
+    local save = require "lgemini.save"
+    save.path(path, method)
+    if not self[field] then
+      return nil, errors.new { kind = "invalid", message = "it carries no bytes", hint = elsewhere }
+    end
+    return save.bytes(path, self.mime_type, { self[field] })
+  end
+end
+
+metatables.Image.__index.save = save_of("image_bytes", "image:save")
+metatables.Video.__index.save = save_of("video_bytes", "video:save",
+  "fetch it: client.files:download{ file = video, to = path }")
 
 ---@class lgemini.Operation
 ---@field name string
@@ -609,6 +620,15 @@ function methods.check(self)
   local kind, reason, hint = verdict(self)
   if not kind then return self end
   return nil, errors.new { kind = kind, message = reason, hint = hint, partial = self }
+end
+
+--- Writes the media of the answer to a file: one image, or one sound, which a stream gives in pieces.
+---@param path string
+---@return true?
+---@return lgemini.Error?  as part:save gives it; "invalid" where there are several media
+function methods.save(self, path)
+  local save = require "lgemini.save"
+  return save.parts(save.path(path, "response:save"), self.media)
 end
 
 reserved.GenerateContentResponse = {}

@@ -298,6 +298,44 @@ function media.from_name(name)
   return types and types[1]
 end
 
+local function contains(list, item)
+  for _, member in ipairs(list) do
+    if member == item then
+      return true
+    end
+  end
+  return false
+end
+
+-- The same types under other names that are in use.
+local SAME = { ["image/jpg"] = "image/jpeg", ["audio/mp3"] = "audio/mpeg", ["audio/x-wav"] = "audio/wav",
+  ["audio/wave"] = "audio/wav", ["audio/x-flac"] = "audio/flac", ["audio/mp4"] = "audio/m4a",
+  ["audio/opus"] = "audio/ogg", ["audio/x-aiff"] = "audio/aiff", ["video/quicktime"] = "video/mov",
+  ["video/x-msvideo"] = "video/avi" }
+
+--- May a file with this name hold that type? nil where the extension says nothing.
+---@param name string  a name or a path
+---@param mime string  in lower case, without parameters
+---@return boolean|nil
+function media.holds(name, mime)
+  local types = types_of_name(name)
+  return types and contains(types, SAME[mime] or mime) or types and false
+end
+
+--- The extensions of files that hold a type first of all, for a message: ".jpeg, .jpg"; else the type itself.
+---@param mime string  in lower case, without parameters
+---@return string
+function media.extensions(mime)
+  local names = {}
+  for extension, types in pairs(TYPES) do
+    if types[1] == (SAME[mime] or mime) then
+      names[#names + 1] = "." .. extension
+    end
+  end
+  table.sort(names)
+  return names[1] and table.concat(names, ", ") or mime
+end
+
 --- The extensions that are known, by kind, for a message: "images: avif, bmp, ...; audio: aac, ...".
 ---@return string
 function media.known()
@@ -317,15 +355,6 @@ end
 ---@return boolean
 function media.is_video(mime)
   return find(mime, "^[vV][iI][dD][eE][oO]/") ~= nil
-end
-
-local function contains(list, item)
-  for _, member in ipairs(list) do
-    if member == item then
-      return true
-    end
-  end
-  return false
 end
 
 local function invalid(message, hint)

@@ -62,7 +62,8 @@ local LUA_ARROWS = {
   errors = "", json = "", limits = "", media = "", options = "", ordered = "", parts = "", retry = "", schema = "",
   request = "core structured tools", endpoints = "", poll = "", http = "",
   timers = "", pace = "", map = "", task = "", loop = "task", tasks = "loop task", journal = "", reuse = "",
-  answer = "core grounding", -- base64
+  save = "",
+  answer = "core grounding save", -- base64
   grounding = "", items = "",
   stream = "answer http items",
   pager = "answer endpoints http",
