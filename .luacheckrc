@@ -6,6 +6,9 @@ exclude_files = { "build" }
 
 files["spec"].std = "min+busted"
 files["spec/lua54"].std = "lua54+busted"
+-- What a host gives to the programs in it.
+files["examples/nvim"].globals = { "vim" }
+files["spec/engines/nvim.lua"] = { globals = { "vim" } }
 files["*.rockspec"].std = "rockspec"
 -- Declarations for editors: bodies are empty, parameters and classes are only named.
 files["**/*.meta.lua"].ignore = { "212", "241" }

@@ -12,14 +12,14 @@ local LIMIT = 60 -- seconds after which a program that hangs is ended
 local UNSET = { "GOOGLE_API_KEY", "GEMINI_API_KEY", "GEMINI_MODEL", "GOOGLE_GEMINI_BASE_URL", "SSL_CERT_FILE",
   "SSL_CERT_DIR", "http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY" }
 
-local function environment(given)
+local function environment(given, lua)
   local words = { "env" }
   for _, name in ipairs(UNSET) do
     words[#words + 1] = "-u " .. name
   end
   local set = {
     LUA_PATH = "./lua/?.lua;./lua/?/init.lua;" .. (os.getenv "LUA_PATH" or ";"),
-    LUA_CPATH = "./" .. process.build() .. "/?.so;" .. (os.getenv "LUA_CPATH" or ";"),
+    LUA_CPATH = "./" .. (lua and "build/" .. lua or process.build()) .. "/?.so;" .. (os.getenv "LUA_CPATH" or ";"),
   }
   for name, value in pairs(given or {}) do
     set[name] = value
@@ -39,14 +39,15 @@ end
 
 --- Starts a program. Its output can be read while it runs; call `finish` in any case.
 ---@param script string path
----@param options? table arguments = string[], env = { NAME = value }, together = boolean (errors among the output)
+---@param options? table arguments = string[], env = { NAME = value }, together = boolean (errors among the output),
+--- host = string[] (the program that runs the script, with its flags; $LUA), lua = the Lua in it, such as "luajit"
 ---@return table program
 function program.start(script, options)
   options = options or {}
   local self = setmetatable({ directory = process.temporary_directory() }, metatable)
-  local words = { environment(options.env), process.quote(os.getenv "LUA" or "lua5.4"), process.quote(script) }
-  for _, argument in ipairs(options.arguments or {}) do
-    words[#words + 1] = process.quote(argument)
+  local words = { environment(options.env, options.lua) }
+  for _, list in ipairs { options.host or { os.getenv "LUA" or "lua5.4" }, { script }, options.arguments or {} } do
+    for _, word in ipairs(list) do words[#words + 1] = process.quote(word) end
   end
   local errors, code = process.quote(self.directory .. "/errors"), process.quote(self.directory .. "/code")
   local command = ("limit=; command -v timeout >/dev/null && limit='timeout %d'; : >%s; $limit %s </dev/null 2>%s; "
@@ -73,6 +74,12 @@ function methods:finish()
   result.code = tonumber(read_file(self.directory .. "/code"))
   process.remove_directory(self.directory)
   return result
+end
+
+--- The next line of its output; nil at its end.
+---@return string|nil
+function methods:line()
+  return self.pipe:read "*l"
 end
 
 --- Runs a program to its end.
