@@ -353,7 +353,12 @@ local function avi(src, facts)
     facts.width, facts.height = le(head, mark + 40, 4), le(head, mark + 44, 4)
   end
   facts.has_video = head:find("vids", 1, true) ~= nil
-  facts.has_audio = head:find("auds", 1, true) ~= nil
+  local sound = head:find("strh....auds") -- a stream's header
+  facts.has_audio = sound ~= nil
+  if sound then
+    local rate = le(head, sound + 32, 4)
+    facts.sound_seconds = rate > 0 and le(head, sound + 40, 4) * le(head, sound + 28, 4) / rate or nil
+  end
   if not mark or le(head, 5, 4) + 8 > src.size then facts.broken = "the file ends early" end
 end
 
@@ -400,7 +405,8 @@ local magics = {
 }
 
 --- Facts: `kind` ("image", "audio", "video", "document", "text", "unknown"), `type` (nil when unknown), `width`,
---- `height`, `seconds`, `pages`, `has_audio`, `has_video`, and `broken`, a phrase, when it is not whole.
+--- `height`, `seconds`, `sound_seconds` (where the sound has others), `pages`, `has_audio`, `has_video`, and `broken`,
+--- a phrase, when it is not whole.
 ---@param src table `source`
 ---@return table facts
 function media.facts(src)

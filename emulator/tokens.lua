@@ -24,9 +24,10 @@ function tokens.text(text)
   return math.ceil(characters / 4)
 end
 
+-- 768x768 each once they are scaled: what is cut out is as large as the shorter side over 1.5.
 local function tiles(width, height)
   if width <= 384 and height <= 384 then return 1 end
-  local unit = math.max(256, math.min(768, math.floor(math.min(width, height) / 1.5)))
+  local unit = math.max(1, math.floor(math.min(width, height) / 1.5))
   return math.ceil(width / unit) * math.ceil(height / unit)
 end
 
@@ -37,9 +38,9 @@ local function image(facts, resolution, is_three)
   return 258 * tiles(facts.width or 384, facts.height or 384)
 end
 
-local function clip(facts, metadata)
-  local from, to = metadata.startOffset or 0, metadata.endOffset or facts.seconds or 0
-  return math.max(0, math.min(to, facts.seconds or to) - from)
+local function clip(seconds, metadata)
+  local from, to = metadata.startOffset or 0, metadata.endOffset or seconds or 0
+  return math.max(0, math.min(to, seconds or to) - from)
 end
 
 --- The tokens of a media part, by modality.
@@ -56,10 +57,11 @@ function tokens.media(facts, model, resolution, metadata)
   elseif facts.kind == "audio" then
     return { AUDIO = math.ceil((facts.seconds or 0) * AUDIO) }
   elseif facts.kind == "video" then
-    local seconds = clip(facts, metadata or {})
+    local seconds = clip(facts.seconds, metadata or {})
+    local sound = clip(facts.sound_seconds or facts.seconds, metadata or {})
     local frames = math.ceil(seconds * (metadata and metadata.fps or 1))
     local each = is_three and three.frame[resolution] or (resolution == "low" and 66 or 258)
-    return { VIDEO = frames * each, AUDIO = facts.has_audio and math.ceil(seconds * AUDIO) or nil }
+    return { VIDEO = frames * each, AUDIO = facts.has_audio and math.ceil(sound * AUDIO) or nil }
   elseif facts.pages then
     return { DOCUMENT = facts.pages * (is_three and three.page[resolution] or 258) }
   end

@@ -101,9 +101,8 @@ local function tiles(facts, unit)
   return ceil(facts.width / unit) * ceil(facts.height / unit)
 end
 
--- Tokens of an image in tiles: the count, and its bounds. The unit is the shorter side over 1.5. "Tiles of 768x768" may
--- also mean that it is never larger (nor, in older documents, smaller than 256): where that makes another number of
--- them, it is a bound.
+-- Tokens of an image in tiles: the count, and its bounds. The unit is the shorter side over 1.5. Documents of Vertex AI
+-- keep it between 256 and 768 pixels: where that makes another number of tiles, it is a bound.
 local function tiled(facts)
   if facts.width <= SMALL and facts.height <= SMALL then
     return TILE, TILE, TILE

@@ -494,7 +494,7 @@ describe("the emulator", function()
         return ask(em, { part }, config, model).json.usageMetadata.promptTokenCount
       end
       local slide, video = inline("slide.png", "image/png"), inline("demo.mp4", "video/mp4")
-      assert.equal(258 * 6, count(slide, "gemini-2.5-flash")) -- 640x360: units of 256 (240 rounded up), 3 by 2
+      assert.equal(258 * 6, count(slide, "gemini-2.5-flash")) -- 640x360: units of 240, 3 by 2
       assert.equal(64, count(slide, "gemini-2.5-flash", { mediaResolution = "MEDIA_RESOLUTION_LOW" }))
       slide.mediaResolution = { level = "MEDIA_RESOLUTION_ULTRA_HIGH" }
       assert.equal(2240, count(slide))
@@ -504,7 +504,7 @@ describe("the emulator", function()
       assert.equal(4 * 70 + 32, count(video))
       assert.equal(560, count(inline("paper.pdf", "application/pdf")))
       local wide = { inlineData = { mimeType = "image/gif", data = bytes.base64("GIF89a\208\7\100\0") } } -- 2000x100
-      assert.equal(258 * 8, count(wide, "gemini-2.5-flash"))
+      assert.equal(258 * 62, count(wide, "gemini-2.5-flash")) -- units of 66, 31 by 2
     end)
 
     it("embeds the same text in the same place", function()

@@ -23,6 +23,15 @@ local function names_in(folder)
   return list
 end
 
+-- Those that ask the service.
+local function names_of_calls()
+  local list = {}
+  for _, path in ipairs(names_in "examples") do
+    if path ~= "examples/estimate.lua" then list[#list + 1] = path end
+  end
+  return list
+end
+
 -- For what an example says when it fails: the assert of Lua 5.1 and 5.2 takes no error objects.
 local jit = rawget(_G, "jit")
 local it_fails = (_VERSION == "Lua 5.2" or _VERSION == "Lua 5.1" and not jit) and pending or it
@@ -121,7 +130,7 @@ describe("examples #plain", function()
   it_fails("say in words what went wrong", function()
     em:fault { path = ":", status = 400, message = "No such luck.", always = true }
     em:fault { path = "/upload/", status = 400, message = "No such luck.", always = true }
-    for _, path in ipairs(names_in "examples") do
+    for _, path in ipairs(names_of_calls()) do
       local result = program.run(path, options())
       assert.equal(1, result.code, path)
       -- One line, without a traceback (LuaJIT adds one): `program: kind: message`.
@@ -131,13 +140,13 @@ describe("examples #plain", function()
   end)
 
   it("take the model from GEMINI_MODEL", function()
-    for _, path in ipairs(names_in "examples") do
+    for _, path in ipairs(names_of_calls()) do
       local given = options()
       given.env.GEMINI_MODEL = "gemini-2.5-pro"
       assert.equal(0, program.run(path, given).code, path)
     end
     local requests = em:requests_to "enerateContent"
-    assert.is_true(#requests >= #names_in "examples")
+    assert.is_true(#requests >= #names_of_calls())
     assert.equal(#requests, count(requests, "path", "/models/gemini-2.5-pro:"))
   end)
 
@@ -332,6 +341,30 @@ describe("examples #plain", function()
       assert.equal(1, result.code)
       assert.matches("io: .*nothing%.png", result.err)
       assert.same({}, em:requests_to ":")
+    end)
+  end)
+
+  describe("estimate.lua", function()
+    it("sends nothing and needs no key", function()
+      local result = program.run("examples/estimate.lua", { env = { GOOGLE_GEMINI_BASE_URL = em.url } })
+      assert.equal("", result.err)
+      assert.equal("text\t12\nimage\t1120\naudio\t253\nvideo\t140\ndocument\t0\n1525 tokens, 1434 to 1634\n"
+        .. "0.002288 dollars, before the answer\n", result.out)
+      assert.same({}, em:requests())
+    end)
+
+    it("takes files, and the model from GEMINI_MODEL", function()
+      local given = options(FIXTURES .. "paper.pdf", FIXTURES .. "slide.heic")
+      given.env.GEMINI_MODEL = "gemini-3.9-other"
+      local result = program.run("examples/estimate.lua", given)
+      assert.equal("text\t12\nimage\t1120\naudio\t0\nvideo\t0\ndocument\t560\n1692 tokens, 1683 to 1728\n"
+        .. "there is no price for gemini-3.9-other in the table of 2026-08-21\n", result.out)
+    end)
+
+    it_fails("fails where a file is not whole", function()
+      local result = start("estimate", FIXTURES .. "broken.mp4"):finish()
+      assert.equal(1, result.code)
+      assert.matches("invalid: contents%[2%]: .*broken%.mp4 ends within its mdat box", result.err)
     end)
   end)
 
