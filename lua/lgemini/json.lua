@@ -265,7 +265,7 @@ end
 ---@return string|nil text
 ---@return string|nil message  where `s` is not UTF-8 (bytes counted from 1): the service refuses such a request
 function json.quote(s)
-  if not find(s, "[^ !#-.0-%[%]-~]") then -- lua-cjson would give it back as it is
+  if not find(s, "[^] !#-.0-[^-~]") then -- lua-cjson would give it back as it is
     return '"' .. s .. '"'
   end
   local at = first_invalid(s)

@@ -356,12 +356,17 @@ local function parse_kind(text)
   return { kind = kind, json = JSON[kind] }
 end
 
+--- The wire names that were met so far as they stand in JSON, with the colon: for emit.lua.
+---@type table<string, string>
+schema.quoted = {}
+
 local function parse_field(text, as_is)
   local vertex, name, wire, kind = text:match("^([!^]?)([%w_]+)=?(%w*):?(%S*)$")
   local field = parse_kind(kind)
   field.field, field.vertex = name, vertex == "!"
   field.gemini = vertex == "^" or nil
   field.wire = wire ~= "" and wire or as_is and name or schema.camel(name)
+  schema.quoted[field.wire] = '"' .. field.wire .. '":'
   return field
 end
 

@@ -224,6 +224,13 @@ describe("json.quote", function()
     end
   end)
 
+  it("writes each ASCII character as lua-cjson does", function()
+    for code = 0, 127 do
+      local s = "a" .. string.char(code) .. "Z"
+      assert.equal(cjson.encode(s), (json.quote(s)))
+    end
+  end)
+
   local bad = {
     { "\255", 1 },
     { "ab\128", 3 },

@@ -60,7 +60,8 @@ local LEAVES = words "compat errors json limits media options ordered parts retr
 local LUA_ARROWS = {
   compat = "",
   errors = "", json = "", limits = "", media = "", options = "", ordered = "", parts = "", retry = "", schema = "",
-  request = "core structured tools", endpoints = "", poll = "", http = "",
+  emit = "", wire = "core emit structured tools", bodies = "wire", request = "bodies emit wire",
+  endpoints = "", poll = "", http = "",
   timers = "", pace = "", map = "", task = "", loop = "task", tasks = "loop task", journal = "", reuse = "",
   save = "",
   answer = "core grounding save", -- base64

@@ -1,0 +1,98 @@
+--- The bodies of calls that not every program makes, as trees: see request.tree, which loads this file on first use.
+
+local errors = require "lgemini.errors"
+local json = require "lgemini.json"
+local schema = require "lgemini.schema"
+local wire = require "lgemini.wire"
+
+local bodies = {}
+
+-- `contents` alone, or a whole request where the config has more that counts.
+function bodies.count(args, config)
+  local contents, err = wire.contents(args)
+  if not contents then return nil, err end
+  local whole = {}
+  local ok
+  ok, err = wire.config(args, config, whole)
+  if not ok then return nil, err end
+  if args.vertex or next(whole) == nil then -- there it all stands beside the contents
+    whole.contents = contents
+    return whole
+  end
+  whole.contents, whole.model = contents, json.quote(args.model)
+  return { generateContentRequest = whole }
+end
+
+-- Texts as Vertex AI embeds them: instances, and parameters for all of them.
+local function embed_at_vertex(args, config)
+  local instances, parameters = json.array {}, {}
+  for i, turn in ipairs(args.contents) do
+    local texts = {}
+    for _, part in ipairs(turn.parts or {}) do
+      if type(part.text) ~= "string" then
+        return nil, errors.new { kind = "invalid", message = ("contents[%d]: Vertex AI embeds texts only"):format(i) }
+      end
+      texts[#texts + 1] = part.text
+    end
+    local tree, ok = {}, nil
+    local text, err = wire.text(table.concat(texts), ("contents[%d]"):format(i))
+    if text then ok, err = wire.config(args, config, tree) end
+    if not ok then return nil, err end
+    instances[i] = { content = text, task_type = tree.taskType, title = tree.title, mimeType = tree.mimeType }
+    parameters.outputDimensionality, parameters.autoTruncate = tree.outputDimensionality, tree.autoTruncate
+  end
+  return { instances = instances, parameters = next(parameters) ~= nil and parameters or nil }
+end
+
+-- One request for each turn.
+function bodies.embed(args, config)
+  if args.vertex then return embed_at_vertex(args, config) end
+  local contents, err = wire.contents(args)
+  if not contents then return nil, err end
+  local requests = json.array {}
+  for i = 1, #contents do
+    local tree = { model = json.quote(args.model), content = contents[i] }
+    local ok
+    ok, err = wire.config(args, config, tree)
+    if not ok then return nil, err end
+    requests[i] = tree
+  end
+  return { requests = requests }
+end
+
+-- What models that make images and videos take.
+local function prediction(instance, parameters)
+  return { instances = json.array { instance }, parameters = next(parameters) ~= nil and parameters or nil }
+end
+
+function bodies.images(args, config)
+  local instance, err = wire.object(args.instance, "GenerateImagesInstance", nil, nil, args.vertex)
+  if not instance then return nil, err end
+  if not instance.prompt then return nil, errors.new { kind = "invalid", message = "a prompt is needed" } end
+  local parameters, output = {}, {}
+  local ok
+  ok, err = wire.config(args, config, parameters, schema.type("ImageOutputOptions"), output)
+  if not ok then return nil, err end
+  if next(output) ~= nil then parameters.outputOptions = output end
+  return prediction(instance, parameters)
+end
+
+function bodies.videos(args, config)
+  local instance, err = wire.object(args.instance, "GenerateVideosInstance", args.place, args.embed,
+    args.vertex)
+  if not instance then return nil, err end
+  if not (instance.prompt or instance.image or instance.video) then
+    return nil, errors.new { kind = "invalid", message = "one of prompt, image and video is needed" }
+  end
+  local parameters = {}
+  local ok
+  ok, err = wire.config(args, config, parameters, schema.type("GenerateVideosInstance"), instance)
+  if not ok then return nil, err end
+  local webhook = parameters.webhookConfig
+  parameters.webhookConfig = nil
+  local tree = prediction(instance, parameters)
+  tree.webhookConfig = webhook
+  return tree
+end
+
+return bodies
