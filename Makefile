@@ -1,7 +1,8 @@
 # `make` builds build/<lua>/lgemini/core.so; `make demo` and `make test` install what they need first.
 #
 # Yours to set: CC CFLAGS CPPFLAGS LDFLAGS, LUA (the interpreter to build for and to run the specs with), LUA_INCDIR
-# (else pkg-config finds its headers), PKG_CONFIG, and for install DESTDIR PREFIX INST_LUADIR INST_LIBDIR.
+# (else pkg-config finds its headers), PKG_CONFIG, and for install DESTDIR PREFIX INST_LUADIR INST_LIBDIR
+# INST_INCDIR INST_STATICDIR.
 # Every path is relative: the name of this directory may hold spaces.
 
 CFLAGS ?= -O2
@@ -15,6 +16,8 @@ LUA_VERSION := $(patsubst lua%,%,$(LUA_NAME:luajit=lua5.1))
 BUILD := build/$(LUA_NAME)
 
 PREFIX ?= /usr/local
+INST_INCDIR ?= $(PREFIX)/include
+INST_STATICDIR ?= $(PREFIX)/lib
 INST_LUADIR ?= $(PREFIX)/share/lua/$(LUA_VERSION)
 INST_LIBDIR ?= $(PREFIX)/lib/lua/$(LUA_VERSION)
 
@@ -66,6 +69,45 @@ $(BUILD)/flags: FORCE
 	@test -n '$(LUA_INCDIR)$(LUA_PC)' || { echo "no headers of $(LUA_NAME): set LUA_INCDIR" >&2; exit 1; }
 	@echo '$(COMPILE) $(LIBFLAG) $(LDFLAGS)' | cmp -s - $@ || echo '$(COMPILE) $(LIBFLAG) $(LDFLAGS)' >$@
 
+# For hosts in C: the core with the Lua files in it; src/lgemini.h says how to use it.
+
+$(BUILD)/embedded.c: scripts/bundle.lua $(MODULES:%=lua/%)
+	@mkdir -p $(@D)
+	'$(LUA)' scripts/bundle.lua embed $@ $(MODULES:%=lua/%)
+
+$(BUILD)/obj/embedded.o: $(BUILD)/embedded.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(COMPILE) -c -o $@ $<
+
+STATIC_OBJECTS = $(OBJECTS) $(BUILD)/obj/lgemini.o $(BUILD)/obj/embedded.o
+
+$(BUILD)/liblgemini.a: $(STATIC_OBJECTS)
+	$(AR) rcs $@ $(STATIC_OBJECTS)
+
+static: $(BUILD)/liblgemini.a
+
+# The example of a host: built against the library as a user would, for the specs also under sanitizers.
+
+$(BUILD)/embed: examples/embed/host.c src/lgemini.h $(BUILD)/liblgemini.a
+	$(CC) -std=c11 $(WARN) -Isrc $(LUA_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/liblgemini.a \
+	    $(LIBS) $(LUA_LIBS) -lpthread
+
+EMBED_SOURCES = $(SOURCES) src/lgemini.c examples/embed/host.c
+
+build/san/embed: $(EMBED_SOURCES:%.c=build/san/%.o) $(BUILD)/obj/embedded.o
+	$(CC) $(SANITIZE) -rdynamic -o $@ $^ $(LIBS) $(LUA_LIBS) -lpthread
+
+TSAN = -g -O1 -fsanitize=thread
+
+build/tsan/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(DIALECT) $(STRICT) $(TSAN) -MMD -MP -c -o $@ $<
+
+build/tsan/embed: $(EMBED_SOURCES:%.c=build/tsan/%.o) $(BUILD)/obj/embedded.o
+	$(CC) $(TSAN) -rdynamic -o $@ $^ $(LIBS) $(LUA_LIBS) -lpthread
+
+.PHONY: static
+
 # The test build: everything under ASan and UBSan, with flags of its own. Like fuzzing and chaos it is made for Lua 5.4
 # alone, whose allocator and collector it steers.
 
@@ -85,9 +127,14 @@ build/c/%: build/san/spec/c/%.o $(SAN_LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(SANITIZE) -o $@ $^ $(LIBS)
 
-tests: all
+# Opening it needs Lua and the binding.
+build/c/test_open: build/san/spec/c/test_open.o build/san/src/lgemini.o $(BUILD)/obj/embedded.o $(SAN_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(SANITIZE) -Wl,--wrap=curl_global_init -o $@ $^ $(LIBS) $(LUA_LIBS)
+
+tests: all $(BUILD)/embed
 ifeq ($(LUA_NAME),lua5.4)
-tests: build/host $(C_TESTS)
+tests: build/host $(C_TESTS) build/san/embed build/tsan/embed
 endif
 
 # Nothing undefined but Lua's names: linked against Lua, the module must be complete.
@@ -97,7 +144,7 @@ $(BUILD)/complete.so: $(OBJECTS)
 
 # Each source with warnings as errors, each header on its own: `make warnings CC=clang`.
 warnings:
-	@for file in $(SOURCES) $(wildcard spec/c/*.c bench/*.c); do \
+	@for file in $(SOURCES) src/lgemini.c $(wildcard spec/c/*.c bench/*.c examples/embed/*.c); do \
 	    $(CC) $(DIALECT) $(STRICT) -O2 -c -o /dev/null "$$file" || exit 1; \
 	done
 	@for file in $(HEADERS); do \
@@ -221,10 +268,16 @@ check-oom check-gc check-valgrind check-clang check-rock check-runtimes:
 env:
 	@LUA='$(LUA)' sh scripts/env
 
-install: all
+# What luarocks installs.
+install-module: all
 	install -d "$(DESTDIR)$(INST_LUADIR)/lgemini" "$(DESTDIR)$(INST_LIBDIR)/lgemini"
 	install -m 644 $(MODULES:%=lua/%) "$(DESTDIR)$(INST_LUADIR)/lgemini"
 	install -m 755 $(BUILD)/lgemini/core.so "$(DESTDIR)$(INST_LIBDIR)/lgemini"
+
+install: install-module static
+	install -d "$(DESTDIR)$(INST_INCDIR)" "$(DESTDIR)$(INST_STATICDIR)"
+	install -m 644 src/lgemini.h "$(DESTDIR)$(INST_INCDIR)"
+	install -m 644 $(BUILD)/liblgemini.a "$(DESTDIR)$(INST_STATICDIR)"
 
 clean:
 	rm -rf build
@@ -232,9 +285,10 @@ clean:
 FORCE:
 
 .PHONY: all tests complete warnings demo test check check-asan check-oom check-gc check-valgrind check-clang check-rock \
-    check-runtimes env install clean FORCE
+    check-runtimes env install install-module clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
 
--include $(OBJECTS:.o=.d) $(SAN_OBJECTS:.o=.d) $(wildcard build/san/spec/c/*.d)
+-include $(OBJECTS:.o=.d) $(BUILD)/obj/lgemini.d $(SAN_OBJECTS:.o=.d) $(wildcard build/san/spec/c/*.d)
+-include $(EMBED_SOURCES:%.c=build/tsan/%.d) build/san/src/lgemini.d build/san/examples/embed/host.d

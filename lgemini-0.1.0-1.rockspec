@@ -18,6 +18,7 @@ dependencies = {
 -- external_dependencies does not look.
 build = {
   type = "make",
+  install_target = "install-module",
   variables = {
     CFLAGS = "$(CFLAGS)",
     LIBFLAG = "$(LIBFLAG)",

@@ -26,7 +26,7 @@
 #include <lua.h>
 #include <lualib.h>
 
-#include "core/mem.h"
+#include "binding/lua_core.h"
 
 int luaopen_lgemini_core(lua_State *L);
 
@@ -212,8 +212,7 @@ static lua_State *new_state(void)
     learn_sites(L);
     luaL_openlibs(L);
     keep_libraries(L);
-    lua_pushlightuserdata(L, (void *)&core_mem);
-    lua_setfield(L, LUA_REGISTRYINDEX, "lgemini.mem");
+    lgem_open_state(L, &core_mem, false);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
     lua_pushcfunction(L, luaopen_lgemini_core);
     lua_setfield(L, -2, "lgemini.core");

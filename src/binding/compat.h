@@ -72,10 +72,22 @@ static inline void *lgem_testudata(lua_State *L, int index, const char *name)
     return same ? p : NULL;
 }
 
+/* Runs f with one light userdata, as lua_pcall does: 0, or an error's code and its message. [-0,+(0|1),-] */
+#define lgem_pcall(L, f, ud) lua_cpcall(L, f, ud)
+#define lgem_checkversion(L) ((void)(L))
+
 #else
 
 #define lgem_setfuncs(L, f) luaL_setfuncs(L, f, 0)
 #define lgem_testudata luaL_testudata
+#define lgem_checkversion luaL_checkversion
+
+static inline int lgem_pcall(lua_State *L, lua_CFunction f, void *ud)
+{
+    lua_pushcfunction(L, f);
+    lua_pushlightuserdata(L, ud);
+    return lua_pcall(L, 1, 0, 0);
+}
 
 #endif
 

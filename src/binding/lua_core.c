@@ -30,22 +30,19 @@ struct lgem_state *lgem_state(lua_State *L)
     return state;
 }
 
-static const struct gem_mem *host_mem(lua_State *L) /* [-0,+0,m] */
-{
-    lua_getfield(L, LUA_REGISTRYINDEX, "lgemini.mem");
-    const struct gem_mem *mem = lua_touserdata(L, -1);
-    lua_pop(L, 1);
-    return mem != NULL ? mem : gem_mem_default();
-}
-
-static void open_state(lua_State *L) /* [-0,+0,m] */
+void lgem_open_state(lua_State *L, const struct gem_mem *mem, bool curl_ready)
 {
     if (lgem_state(L) != NULL) /* loaded again: objects hold the old address */
         return;
     lua_pushlightuserdata(L, (void *)&state_key);
     struct lgem_state *state = lua_newuserdatauv(L, sizeof *state, 0);
     memset(state, 0, sizeof *state);
-    state->mem = host_mem(L);
+    state->mem = gem_mem_default();
+    if (mem != NULL) {
+        state->host_mem = *mem;
+        state->mem = &state->host_mem;
+    }
+    state->curl_ready = curl_ready;
     lua_rawset(L, LUA_REGISTRYINDEX);
 }
 
@@ -306,7 +303,7 @@ int luaopen_lgemini_core(lua_State *L); /* the library's one name */
 
 int luaopen_lgemini_core(lua_State *L)
 {
-    open_state(L);
+    lgem_open_state(L, NULL, false);
     lua_newtable(L);
     lgem_setfuncs(L, functions);
     lua_pushliteral(L, VERSION);

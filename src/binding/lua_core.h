@@ -18,12 +18,18 @@ enum lgem_kind { LGEM_BODY, LGEM_EXCHANGE, LGEM_LOOP, LGEM_SSE, LGEM_UPLOAD, LGE
 /* One for each Lua state, anchored in its registry. Objects keep its address: finalisers all run before Lua frees
  * any memory, so it outlives them. */
 struct lgem_state {
-    const struct gem_mem *mem;   /* what the host left in the registry, else the C library's */
+    const struct gem_mem *mem;   /* the host's, a copy of which is here, else the C library's */
+    struct gem_mem host_mem;
+    bool curl_ready;             /* libcurl is set up: by the host, or for this state */
     int alive[LGEM_KINDS];       /* open objects, for leak checks */
 };
 
-/* [-0,+0,m] */
+/* NULL where there is none yet. [-0,+0,m] */
 struct lgem_state *lgem_state(lua_State *L);
+
+/* Makes it, where there is none yet. mem: copied; NULL for the C library's heap. curl_ready: whether the host has set
+ * libcurl up. [-0,+0,m] */
+void lgem_open_state(lua_State *L, const struct gem_mem *mem, bool curl_ready);
 
 /* Makes a zeroed userdata of the kind, with user values 1..slots. Its close must cope with all zeroes. [-0,+1,m] */
 void *lgem_new(lua_State *L, size_t size, int slots, enum lgem_kind kind);

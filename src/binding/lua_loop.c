@@ -37,9 +37,13 @@ static int loop_new(lua_State *L)
     struct lgem_loop *l = lgem_new(L, sizeof *l, SLOTS, LGEM_LOOP);
     push_weak_table(L);
     lua_setiuservalue(L, -2, SLOT_EXCHANGES);
-    if (gem_loop_open(&l->loop, lgem_state(L)->mem, &err) < 0)
+    struct lgem_state *state = lgem_state(L);
+    if (!state->curl_ready && gem_exchange_prepare(&err) < 0)
         return lgem_fail(L, &err);
-    l->state = lgem_state(L);
+    state->curl_ready = true;
+    if (gem_loop_open(&l->loop, state->mem, &err) < 0)
+        return lgem_fail(L, &err);
+    l->state = state;
     l->state->alive[LGEM_LOOP]++;
     return 1;
 }

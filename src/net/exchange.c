@@ -334,6 +334,11 @@ static CURLcode set_answer(struct gem_exchange *ex, const struct gem_request *r)
     return bad;
 }
 
+int gem_exchange_prepare(struct gem_err *err)
+{
+    return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? 0 : gem_err_memory(err);
+}
+
 void gem_exchange_trust(const char **ca_path, const char **ca_file)
 {
     const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);

@@ -134,6 +134,10 @@ struct gem_exchange {
     char message[CURL_ERROR_SIZE];
 };
 
+/* libcurl's global set-up, for each Lua state before its first loop unless the host has done it. Never undone: libcurl
+ * may be the host's too. From any thread, where libcurl says so of itself (CURL_VERSION_THREADSAFE, 7.84). */
+int gem_exchange_prepare(struct gem_err *err);
+
 /* Where this libcurl looks for certificates: a hashed directory if it has one (it loads the one root it needs), else
  * a bundle. Static strings; at most one is not NULL. Reads the directory: ask once, not for each exchange. */
 void gem_exchange_trust(const char **ca_path, const char **ca_file);

@@ -121,8 +121,6 @@ static int open_lane(struct gem_loop *loop, int index, struct gem_err *err)
 
 int gem_loop_open(struct gem_loop *loop, const struct gem_mem *mem, struct gem_err *err)
 {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-        return gem_err_memory(err);
     loop->mem = mem;
     loop->check = HUGE_VAL;
     if (gem_poller_open(&loop->poller, mem, err) < 0)

@@ -44,7 +44,7 @@ struct gem_loop {
     bool open;
 };
 
-/* loop: zeroed. Does libcurl's global set-up, which is never undone: libcurl may be the host's too. */
+/* loop: zeroed. After gem_exchange_prepare. */
 int gem_loop_open(struct gem_loop *loop, const struct gem_mem *mem, struct gem_err *err);
 void gem_loop_close(struct gem_loop *loop);
 
