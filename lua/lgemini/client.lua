@@ -6,6 +6,7 @@ local limits = require "lgemini.limits"
 local options = require "lgemini.options"
 local pace = require "lgemini.pace"
 local retry = require "lgemini.retry"
+local watch = require "lgemini.watch"
 
 local client = {}
 
@@ -37,6 +38,10 @@ local KNOWN = {
   loop = true,
   wait = true,
   on_task_error = true,
+  on_request = true,
+  on_response = true,
+  on_retry = true,
+  log = true,
   max_concurrent = true,
   rate = true,
   vertexai = true,
@@ -545,9 +550,10 @@ end
 --- and limits (see limits.lua); loop (another than that of this Lua state: gemini.Loop(), or the `loop` of a client),
 --- wait(fd, seconds) (waits in place of the library, for a host with a scheduler of its own: until the descriptor, if
 --- there is one, is readable, or for so long), on_task_error(err, task) (takes what a task raises and nobody waits
---- for), max_concurrent (1000; requests past it wait for their turn, in order), rate (requests_per_minute,
---- tokens_per_minute: calls of models are spaced to keep them; one 429 makes all wait, a quota of the day that is used
---- up ends all);
+--- for), on_request(view), on_response(view), on_retry(view) and log(level, message, fields) (what is sent and what
+--- comes, without secrets; see watch.lua), max_concurrent (1000; requests past it wait for their turn, in order), rate
+--- (requests_per_minute, tokens_per_minute: calls of models are spaced to keep them; one 429 makes all wait, a quota of
+--- the day that is used up ends all);
 --- for Vertex AI vertexai = true, project, location, and access_token (text, or a function that gives a token and
 --- the seconds it lives) or credentials (the path of a service account's file, or what is in it)
 ---@return lgemini.Client
@@ -573,6 +579,7 @@ function client.new(given)
     insecure = given.insecure,
     local_files = given.local_files,
     state_dir = options.string(given.state_dir, "state_dir"),
+    watch = watch.new(given, core.now),
     product = ("lgemini/%s gl-lua/%s"):format(client._VERSION, _VERSION:match "%d.*"),
     random = chance,
   }, Client)

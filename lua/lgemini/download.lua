@@ -29,17 +29,19 @@ local function pump(call, sent, exchange, write)
     if bytes ~= "" then
       local ok, err = write(bytes)
       if not ok then
-        exchange:close()
+        http.close(call, sent, exchange, err)
         return nil, err
       end
     else
       local done, err = exchange:done()
-      if done ~= nil then
-        exchange:close()
-        return done or nil, err and http.failed(call, sent, err)
+      if done == nil and not tasks:wait(exchange) then
+        done, err = false, http.cancelled()
+      elseif err then
+        err = http.failed(call, sent, err)
       end
-      if not tasks:wait(exchange) then
-        return nil, http.cancelled()
+      if done ~= nil then
+        http.close(call, sent, exchange, err)
+        return done or nil, err
       end
     end
   end

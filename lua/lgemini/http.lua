@@ -4,6 +4,7 @@
 -- requests it takes, some of them at once. Only this file sends a request again.
 
 local errors = require "lgemini.errors"
+local sent_headers = require "lgemini.headers"
 local json = require "lgemini.json"
 local limits = require "lgemini.limits"
 local retry = require "lgemini.retry"
@@ -35,6 +36,7 @@ local http = {}
 ---@field once boolean|nil     is not sent again
 ---@field starts boolean|nil   begins something that costs: is not sent again where that may have begun
 ---@field sent boolean|nil     all of it was sent in the last try, which failed
+---@field watched table|nil    of watch.lua: what was told of it
 ---@field tick function|nil    called now and then while it runs, with the exchange; nil, err ends the request
 ---@field attempts integer|nil how often it was sent
 ---@field renewed boolean|nil  it was sent again with another token
@@ -64,82 +66,19 @@ function http.call(client, options, total)
   }
 end
 
-local function make_headers(call, request, key)
-  local all, lines = {}, {}
-  local function add(headers)
-    for name, value in pairs(headers or {}) do
-      all[name:lower()] = { name, value }
-    end
-  end
-  add { ["x-goog-api-client"] = call.client.product, ["User-Agent"] = call.client.product }
-  if call.options.timeout.total then -- only where the user says how long the service has
-    add { ["X-Server-Timeout"] = ("%d"):format(math.ceil(call.options.timeout.total)) }
-  end
-  add(request.headers)
-  if not request.foreign then
-    add(call.options.headers)
-  end
-  if key and call.client:takes_token() then
-    add { Authorization = "Bearer " .. key }
-  elseif key then
-    add { ["x-goog-api-key"] = key }
-  end
-  for _, pair in pairs(all) do
-    -- An empty value is written with a semicolon for libcurl; a colon alone takes the header away.
-    lines[#lines + 1] = pair[2] == "" and pair[1] .. ";" or pair[1] .. ": " .. pair[2]
-  end
-  table.sort(lines)
-  if request.body and not all["content-type"] then
-    lines[#lines + 1] = "Content-Type:"
-  end
-  return lines
-end
-
--- The same lines as the last request's where all that they are made of is the same: most requests of a program differ
--- in their bodies only.
-local function header_lines(call, request, key)
-  local last = call.client.last_headers
-  if not (last and last.options == call.options and last.headers == request.headers and last.key == key
-    and last.foreign == request.foreign and last.has_body == (request.body ~= nil)) then
-    last = { options = call.options, headers = request.headers, key = key, foreign = request.foreign,
-      has_body = request.body ~= nil, lines = make_headers(call, request, key) }
-    call.client.last_headers = last
-  end
-  return last.lines
-end
-
--- Headers of the options that say who one is.
-local CREDENTIALS = { "authorization", "proxy-authorization", "x-goog-api-key", "cookie" }
-
-local function secrets(call, request)
-  local all = { call.key, request.secret }
-  for _, name in ipairs(CREDENTIALS) do
-    local value = call.options.headers[name]
-    value = value and value:match "^%a+%s+(%S+)$" or value
-    if value and #value > 5 then -- less is no secret, and would be in many words
-      all[#all + 1] = value
-    end
-  end
-  return all
-end
-
---- What of a URL that gives rights must stay out of errors: servers like to say which path they did not find.
----@param url string
----@return string|nil
-function http.secret_of(url)
-  return url:match "^%a+://[^/?#]+(..+)$"
-end
-
 -- What went wrong in the core, as the caller gets it.
 local function failed(call, request, err)
   return errors.new {
     kind = err.kind,
-    message = errors.redact(err.message, secrets(call, request)),
+    message = errors.redact(err.message, sent_headers.secrets(call, request)),
     clock = err.clock,
     hint = HINTS[err.kind] or limits.hint(err.message),
     attempts = request.attempts,
   }
 end
+
+--- What of a URL that gives rights must stay out of errors: servers like to say which path they did not find.
+http.secret_of = sent_headers.secret_of
 
 --- What a request ends with whose exchange somebody closed.
 ---@return lgemini.Error
@@ -169,7 +108,7 @@ local function exchange_for(call, request, key, bulk)
   return {
     method = request.verb,
     url = request.url,
-    headers = header_lines(call, request, key),
+    headers = sent_headers.lines(call, request, key),
     body = request.body,
     offset = request.offset,
     length = request.length,
@@ -237,18 +176,39 @@ function http.start(call, request)
     return nil, refusal
   end
   local key, key_err = take_key(call, request)
-  refusal = client.tasks:refusal() -- the function that gives the key may have closed the client
-  if key_err or refusal then
-    return nil, refusal or key_err
+  if key_err then
+    return nil, client.tasks:refusal() or key_err
   end
   request.attempts, request.sent = (request.attempts or 0) + 1, false
   local bulk = request.bulk or length_of(request) >= BULK
-  local exchange, err = client.core.exchange.new(exchange_for(call, request, key, bulk))
+  local fields = exchange_for(call, request, key, bulk)
+  if client.watch then
+    client.watch:request(call, request, fields)
+  end
+  refusal = client.tasks:refusal() -- the function that gives the key, or a hook, may have closed the client
+  if refusal then
+    return nil, refusal
+  end
+  local exchange, err = client.core.exchange.new(fields)
   if not exchange then
     return nil, failed(call, request, err)
   end
   client.tasks:add(exchange, bulk and "bulk" or "calls")
   return exchange
+end
+
+--- Lets go of an exchange, and tells who watches what has come of it.
+---@param call lgemini.Call
+---@param request lgemini.Request
+---@param exchange table
+---@param err lgemini.Error|nil  why it failed
+function http.close(call, request, exchange, err)
+  local client = call.client
+  local seen = client.watch and client.watch:look(call, request, exchange, err)
+  client.tasks:drop(exchange)
+  if seen then
+    client.watch:response(seen)
+  end
 end
 
 --- Waits until the exchange has ended, or until its head is there.
@@ -298,7 +258,7 @@ local function refused(call, request, answer)
     file = about.file,
     mime_types = about.takes_media and require("lgemini.media").DOCUMENTED or nil,
     size = length_of(request),
-    secrets = secrets(call, request),
+    secrets = sent_headers.secrets(call, request),
   }
   err.attempts = request.attempts
   if call.client.pace then
@@ -314,7 +274,7 @@ end
 --- The error that an answer means: by its status, or by the error object in its body.
 http.refused = refused
 
-local function collect(request, exchange)
+local function collect(call, request, exchange)
   local answer = {
     code = exchange:code(),
     headers = exchange:headers(),
@@ -322,7 +282,7 @@ local function collect(request, exchange)
     facts = exchange:facts(),
     attempts = request.attempts,
   }
-  exchange:close()
+  http.close(call, request, exchange)
   return answer
 end
 
@@ -338,7 +298,7 @@ local function collect_refusal(call, request, exchange)
       return nil
     end
   until done ~= nil or size > most
-  local answer = collect(request, exchange)
+  local answer = collect(call, request, exchange)
   answer.body = table.concat(pieces):sub(1, most)
   answer.cut = size > most or (err ~= nil and err.kind == "limit")
   return answer
@@ -359,10 +319,10 @@ local function try(call, request)
     local answer = collect_refusal(call, request, exchange)
     return nil, refused(call, request, answer), answer
   elseif not ok then
-    exchange:close()
+    http.close(call, request, exchange, err)
     return nil, err
   end
-  return collect(request, exchange)
+  return collect(call, request, exchange)
 end
 
 --- After a failed try: waits and says that it may be tried again, or gives the error to hand on.
@@ -375,6 +335,9 @@ end
 function http.again(call, request, err, delivered)
   if err.code == 401 and not request.renewed and call.client:forget_token() then -- it was taken back before its time
     request.renewed = true
+    if call.client.watch then
+      call.client.watch:retry(call, request, err, 0)
+    end
     return true
   end
   local now = call.client.tasks.now()
@@ -388,6 +351,9 @@ function http.again(call, request, err, delivered)
   }, err, call.client.random())
   if wait then
     call.waited = call.waited + wait
+    if call.client.watch then
+      call.client.watch:retry(call, request, err, wait)
+    end
     return call.client.tasks:sleep(wait)
   end
   if why == "begun" then
@@ -431,7 +397,7 @@ end
 function http.open(call, request, exchange)
   local ok, err = http.wait(call, request, exchange, true)
   if not ok then
-    exchange:close()
+    http.close(call, request, exchange, err)
     return nil, err
   end
   local code = exchange:code()
@@ -440,7 +406,9 @@ function http.open(call, request, exchange)
   end
   local answer = collect_refusal(call, request, exchange)
   if not answer then
-    return nil, http.cancelled()
+    err = http.cancelled()
+    http.close(call, request, exchange, err)
+    return nil, err
   end
   return nil, refused(call, request, answer), answer
 end
@@ -458,7 +426,7 @@ function http.transport(call, request, headers, facts)
   local id = headers["x-goog-request-id"] or headers["x-request-id"]
   return {
     attempts = request.attempts,
-    request_id = id and errors.redact(id, secrets(call, request)),
+    request_id = id and errors.redact(id, sent_headers.secrets(call, request)),
     http_version = facts.http_version,
     bytes_sent = facts.sent,
     bytes_received = facts.received,

@@ -85,14 +85,15 @@ function stream.new(call, sent, err, prepare, facts, heal, follow)
   return self
 end
 
-local function let_go(self)
-  if self.exchange then
-    self.call.client.tasks:drop(self.exchange)
-    self.exchange = nil
-  end
+local function let_go(self, err)
+  local exchange = self.exchange
+  self.exchange = nil
   if self.parser then
     self.parser:close()
     self.parser = nil
+  end
+  if exchange then
+    http.close(self.call, self.sent, exchange, err)
   end
 end
 
@@ -131,10 +132,13 @@ local function incomplete(self, message)
   return errors.new { kind = "incomplete", message = message, attempts = self.sent.attempts }
 end
 
--- Closed by hand, or with the task it is read in.
+local function closed_by_hand()
+  return errors.new { kind = "closed", message = "the stream was closed" }
+end
+
+-- By hand, or with the task it is read in.
 local function closed(self)
-  return self.call and self.call.client.tasks:refusal()
-    or errors.new { kind = "closed", message = "the stream was closed" }
+  return self.call and self.call.client.tasks:refusal() or closed_by_hand()
 end
 
 local function open(self)
@@ -312,7 +316,7 @@ function methods.next(self)
     if chunk or not err then
       return chunk
     end
-    let_go(self)
+    let_go(self, err)
     local again, problem
     if self.heal and self.delivered == 0 then
       again, problem = self.heal(err)
@@ -371,7 +375,10 @@ end
 function methods.close(self)
   options.check_object(self, Stream, "stream.close")
   self.closed = true
-  let_go(self)
+  local ok, problem = pcall(let_go, self, closed_by_hand())
+  if not ok then -- a hook failed; whoever ends a task closes its streams, and is not to be stopped by that
+    self.call.client.loop:report(problem)
+  end
 end
 
 Stream.__close = methods.close

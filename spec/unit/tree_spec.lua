@@ -61,7 +61,7 @@ local LUA_ARROWS = {
   compat = "",
   errors = "", json = "", limits = "", media = "", options = "", ordered = "", parts = "", retry = "", schema = "",
   emit = "", wire = "core emit structured tools", bodies = "wire", request = "bodies emit wire",
-  endpoints = "", poll = "", http = "",
+  endpoints = "", poll = "", headers = "", watch = "headers", http = "headers",
   timers = "", pace = "", map = "", task = "", loop = "task", tasks = "loop task", journal = "", reuse = "",
   save = "",
   answer = "core grounding save", -- base64
@@ -92,7 +92,7 @@ local LUA_ARROWS = {
   structured = "",
   tools = "request",
   client = "auth_tokens batches caches chats core file_search_stores files http interactions loop map models "
-    .. "operations pace reuse tasks tunings vertex",
+    .. "operations pace reuse tasks tunings vertex watch",
   binary = "", media_boxes = "binary", media_image = "binary", media_matroska = "binary", media_pdf = "",
   media_riff = "binary", media_sound = "binary",
   media_facts = "binary media_boxes media_image media_matroska media_pdf media_riff media_sound",
