@@ -256,6 +256,36 @@ local function grounding(call, words, texts)
     groundingSupports = { { segment = { endIndex = #texts[1], text = texts[1] }, groundingChunkIndices = indices } } }
 end
 
+local TONE = 0.5 -- seconds of sound for each line that is spoken
+local PITCHES = { 440, 660, 880 } -- hertz, of the first speaker and those after it
+
+--- What is spoken: a tone for each line of a speaker, or one for all where there is one voice.
+local function spoken(config, words)
+  local speech, pieces = config.speechConfig or {}, {}
+  for line in (words .. "\n"):gmatch("([^\n]*)\n") do
+    for i, voice in ipairs((speech.multiSpeakerVoiceConfig or {}).speakerVoiceConfigs or {}) do
+      local name = voice.speaker .. ":"
+      if line:sub(1, #name) == name then
+        pieces[#pieces + 1] = { samples = made.tone(TONE, PITCHES[(i - 1) % #PITCHES + 1]), cost = 16 }
+      end
+    end
+  end
+  return pieces[1] and pieces or { { samples = made.tone(TONE, PITCHES[1]), cost = 16 } }
+end
+
+--- The picture of an answer: of the proportions that were asked for, else of those of the first picture that came.
+local function drawn(config, items)
+  local aspect = (config.imageConfig or {}).aspectRatio
+  for _, item in ipairs(items) do
+    if not aspect and item.kind == "image" and item.width and item.height and item.width * item.height > 0 then
+      aspect = item.width .. ":" .. item.height
+    end
+  end
+  local width, height = made.shape(aspect or "16:9")
+  if not width then width, height = made.shape("16:9") end
+  return { inlineData = { mimeType = "image/png", data = base64.encode(made.png(width, height)) }, cost = 1290 }
+end
+
 --- One candidate.
 local function candidate(call, config, number)
   local words, turn = last_words(call)
@@ -266,8 +296,7 @@ local function candidate(call, config, number)
   if #chosen > 0 then
     pieces = call_pieces(call, chosen)
   elseif modality(config, "AUDIO") then
-    pieces[1] = { inlineData = { mimeType = "audio/L16;codec=pcm;rate=24000", data = base64.encode(made.tone(0.5)) },
-      cost = 16 }
+    pieces = spoken(config, words)
   else
     local length = length_asked(words)
     if config.responseMimeType == "application/json" or config.responseMimeType == "text/x.enum" then
@@ -284,8 +313,7 @@ local function candidate(call, config, number)
     texts, reason = shorten(texts, config, thoughts)
     for i, text in ipairs(texts) do pieces[i] = { text = text } end
     if modality(config, "IMAGE") then
-      pieces[#pieces + 1] = { inlineData = { mimeType = "image/png", data = base64.encode(made.png(64, 36)) },
-        cost = 1290 }
+      pieces[#pieces + 1] = drawn(config, call.items)
     elseif call.is_three and reason == "STOP" and #pieces > 0 then
       -- The signature of an answer without calls comes with its last part, in a stream one with empty text.
       pieces[#pieces + 1] = { text = "", thoughtSignature = signatures.make(call.response_id) }
@@ -323,9 +351,10 @@ end
 ---@param piece table
 ---@return table part
 function answer.part(piece)
+  local sound = piece.samples and { mimeType = "audio/L16;codec=pcm;rate=24000", data = base64.encode(piece.samples) }
   return {
-    text = piece.text, thought = piece.thought, inlineData = piece.inlineData, functionCall = piece.functionCall,
-    thoughtSignature = piece.thoughtSignature,
+    text = piece.text, thought = piece.thought, inlineData = sound or piece.inlineData,
+    functionCall = piece.functionCall, thoughtSignature = piece.thoughtSignature,
   }
 end
 
@@ -333,13 +362,27 @@ local function plain(part)
   return part and part.text and not part.thoughtSignature
 end
 
---- The parts of an answer that does not stream: neighbouring texts joined.
+-- What is spoken as one piece.
+local function one_sound(pieces)
+  local out, samples = {}, {}
+  for _, piece in ipairs(pieces) do
+    if piece.samples then
+      samples[#samples + 1] = piece.samples
+    else
+      out[#out + 1] = piece
+    end
+  end
+  if samples[1] then out[#out + 1] = { samples = table.concat(samples) } end
+  return out
+end
+
+--- The parts of an answer that does not stream: neighbouring texts joined, and all that is spoken.
 ---@param pieces table[]
 ---@return table[] parts
 function answer.join(pieces)
   local parts = {}
   local open -- texts that the last part is made of
-  for _, piece in ipairs(pieces) do
+  for _, piece in ipairs(one_sound(pieces)) do
     local part, last = answer.part(piece), parts[#parts]
     if part.text and plain(last) and part.thought == last.thought then
       open[#open + 1] = part.text

@@ -300,13 +300,22 @@ function methods:answer(status, headers, body)
   self:finish()
 end
 
---- A whole answer of bytes that may be large.
----@param headers table
+--- An answer of bytes that may be large: all of them, or from where the request's `range` begins.
+---@param headers table gets more
 ---@param bytes table a `source`
 function methods:answer_source(headers, bytes)
-  headers["content-length"] = string.format("%d", bytes.size)
-  self:open(200, headers)
-  for offset = 0, bytes.size - 1, 262144 do self:write(bytes:read(offset, 262144)) end
+  local from = tonumber((self.headers.range or ""):match("^bytes=(%d+)%-$"))
+  headers["accept-ranges"] = "bytes"
+  if from and from >= bytes.size then
+    bytes:close()
+    headers["content-range"] = string.format("bytes */%d", bytes.size)
+    return self:answer(416, headers)
+  elseif from then
+    headers["content-range"] = string.format("bytes %d-%d/%d", from, bytes.size - 1, bytes.size)
+  end
+  headers["content-length"] = string.format("%d", bytes.size - (from or 0))
+  self:open(from and 206 or 200, headers)
+  for offset = from or 0, bytes.size - 1, 262144 do self:write(bytes:read(offset, 262144)) end
   bytes:close()
   self:finish()
 end

@@ -66,7 +66,7 @@ function files:create(spec)
     sha256 = spec.sha256, created = now, updated = now, expires = now + LIFETIME, origin = spec.origin or "UPLOADED",
     facts = facts, state = "ACTIVE",
   }
-  if media.family(spec.mime_type) == "video" then
+  if media.family(spec.mime_type) == "video" and file.origin ~= "GENERATED" then
     file.state, file.ready = "PROCESSING", now + self.emu.settings.processing
     local reason = facts.broken
     if facts.kind ~= "video" and facts.kind ~= "audio" then reason = "it is not a video the service can read" end

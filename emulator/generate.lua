@@ -7,6 +7,7 @@ local errors = require "errors"
 local events = require "events"
 local intake = require "intake"
 local json = require "json"
+local made = require "made"
 local models = require "models"
 
 local generate = {}
@@ -68,6 +69,14 @@ local function check_config(request)
     error(errors.bad_request("* GenerateContentRequest.generation_config.response_mime_type: allowed mimetypes are "
       .. "`text/plain`, `application/json`, `application/xml`, `application/yaml` and `text/x.enum`.",
       "generation_config.response_mime_type"))
+  end
+  local speech = config.speechConfig or {}
+  if speech.voiceConfig and speech.multiSpeakerVoiceConfig then
+    error(errors.new(400, "Only one of voice_config and multi_speaker_voice_config may be set."))
+  end
+  local aspect = (config.imageConfig or {}).aspectRatio
+  if aspect and not made.shape(aspect) then
+    error(errors.new(400, "aspect_ratio is not valid: " .. aspect))
   end
   if #(config.stopSequences or {}) > 5 then
     error(errors.new(400, "The number of stop sequences must be at most 5."))

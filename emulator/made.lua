@@ -1,4 +1,4 @@
--- Media that the emulator makes itself: a picture and a tone, small and always the same.
+-- Media that the emulator makes itself: pictures and tones, small and always the same. `movie` makes the videos.
 
 local bit = require "http.bit"
 
@@ -62,13 +62,29 @@ function made.png(width, height)
     .. chunk("IEND", "")
 end
 
---- A tone of 440 Hz: 16-bit little-endian mono PCM at 24 kHz, as the service speaks.
+local LONG_SIDE = 64 -- pixels
+
+--- How large what is made is: its proportions are those asked for.
+---@param aspect string such as "16:9"
+---@return integer? width even; nil where this is no proportion
+---@return integer height even
+function made.shape(aspect)
+  local across, down = tostring(aspect):match("^(%d+):(%d+)$")
+  across, down = tonumber(across), tonumber(down)
+  if not across or across * down == 0 or math.max(across, down) > 16 * math.min(across, down) then return nil end
+  local scale = LONG_SIDE / math.max(across, down)
+  local function even(n) return 2 * math.floor(n * scale / 2 + 0.5) end
+  return even(across), even(down)
+end
+
+--- A tone: 16-bit little-endian mono PCM at 24 kHz, as the service speaks.
 ---@param seconds number
+---@param hertz number
 ---@return string pcm
-function made.tone(seconds)
+function made.tone(seconds, hertz)
   local samples = {}
   for i = 0, math.floor(seconds * 24000) - 1 do
-    local v = math.floor(8000 * math.sin(2 * math.pi * 440 * i / 24000) + 0.5)
+    local v = math.floor(8000 * math.sin(2 * math.pi * hertz * i / 24000) + 0.5)
     samples[#samples + 1] = le16(v % 65536)
   end
   return table.concat(samples)

@@ -12,6 +12,7 @@ local files = require "files"
 local interactions = require "interactions"
 local json = require "json"
 local pace = require "pace"
+local predictions = require "predictions"
 local record = require "record"
 local server = require "server"
 local settings = require "settings"
@@ -133,7 +134,7 @@ local emu = {
 }
 emu.files, emu.uploads, emu.pace = files.new(emu), uploads.new(emu), pace.new(values)
 emu.caches, emu.batches, emu.stores = caches.new(emu), batches.new(emu), stores.new(emu)
-emu.interactions = interactions.new(emu)
+emu.interactions, emu.predictions = interactions.new(emu), predictions.new(emu)
 if options.gate then emu.pace:hold() end
 
 local index = directory .. "/index.json"

@@ -9,6 +9,7 @@ local models = {}
 
 local CHAT = { "generateContent", "countTokens", "createCachedContent", "batchGenerateContent" }
 local SIMPLE = { "generateContent", "countTokens" }
+local DRAW, FILM = { "predict" }, { "predictLongRunning" }
 local EMBED = { "embedContent", "countTextTokens", "countTokens", "asyncBatchEmbedContent" }
 
 -- name, display name, input limit, output limit, methods, thinks
@@ -22,6 +23,8 @@ local rows = {
   { "gemini-2.5-flash-lite", "Gemini 2.5 Flash-Lite", 1048576, 65536, CHAT, true },
   { "gemini-2.5-flash-image", "Gemini 2.5 Flash Image", 32768, 32768, SIMPLE },
   { "gemini-2.5-flash-preview-tts", "Gemini 2.5 Flash Preview TTS", 8192, 16384, SIMPLE },
+  { "imagen-4.0-generate-001", "Imagen 4", 480, 8192, DRAW },
+  { "veo-3.0-generate-001", "Veo 3", 480, 8192, FILM },
   { "gemini-embedding-001", "Gemini Embedding 001", 2048, 1, EMBED },
   { "gemini-embedding-2", "Gemini Embedding 2", 8192, 1, EMBED },
 }
@@ -37,7 +40,7 @@ for i, row in ipairs(rows) do
     description = display .. ", as the lgemini emulator has it",
     inputTokenLimit = input, outputTokenLimit = output, supportedGenerationMethods = methods,
   }
-  if methods ~= EMBED then
+  if methods == CHAT or methods == SIMPLE then
     model.temperature, model.topP, model.topK, model.maxTemperature = 1, 0.95, 64, 2
     model.thinking = thinks
   end

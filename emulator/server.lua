@@ -10,6 +10,7 @@ local generate = require "generate"
 local http_server = require "http.server"
 local intake = require "intake"
 local models = require "models"
+local predictions = require "predictions"
 local record = require "record"
 
 local server = {}
@@ -23,6 +24,7 @@ local verbs = {
   generateContent = generate.content, streamGenerateContent = generate.stream, countTokens = generate.count,
   embedContent = embed.one, batchEmbedContents = embed.batch,
   batchGenerateContent = batches.creator("generate"), asyncBatchEmbedContent = batches.creator("embed"),
+  predict = predictions.images, predictLongRunning = predictions.videos,
 }
 
 --- Rows: path pattern after the version, then method -> handler(ex, emu, capture...). First match wins.
@@ -34,6 +36,7 @@ local api = {
     if not verbs[verb] then error(errors.html(404)) end
     verbs[verb](ex, emu, name, version)
   end },
+  { "^(models/[^/:]+/operations/[^/:]+)$", GET = function(ex, emu, name) emu.predictions:get_operation(ex, name) end },
   { "^files$", GET = function(ex, emu) emu.files:list(ex) end },
   { "^files/([^/:]+):download$", GET = function(ex, emu, id) emu.files:download(ex, id) end },
   { "^files/([^/:]+)$", GET = function(ex, emu, id) emu.files:get(ex, id) end,

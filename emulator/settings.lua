@@ -6,6 +6,7 @@ settings.list = {
   { "latency", 0, "seconds before each answer of the API" },
   { "pause", 0.03, "seconds between the events of a stream" },
   { "processing", 2, "seconds a video stays PROCESSING" },
+  { "video", 2, "seconds until a video is made" },
   { "batch", 2, "seconds until a batch has succeeded" },
   { "background", 2, "seconds that an interaction in the background takes" },
   { "cache_minimum", 1024, "tokens of the smallest context cache" },

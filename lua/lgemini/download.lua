@@ -3,6 +3,7 @@
 local errors = require "lgemini.errors"
 local http = require "lgemini.http"
 local limits = require "lgemini.limits"
+local progress = require "lgemini.progress"
 
 local download = {}
 
@@ -21,13 +22,53 @@ local function redirected(client, sent, location)
     secret = http.secret_of(url), attempts = sent.attempts - 1 }
 end
 
--- Hands the bytes on as they come. write(bytes) -> true | nil, err
-local function pump(call, sent, exchange, write)
+---@class lgemini.Download
+---@field write fun(bytes: string): true|nil, lgemini.Error|nil  hands the bytes on
+---@field reset fun(): true|nil, lgemini.Error|nil  forgets what was handed on
+---@field report fun(done: integer, at_end: boolean|nil, total: integer|nil): true|nil, lgemini.Error|nil
+---@field got integer         bytes that were handed on
+---@field total integer|nil   bytes there are, where the server says it
+---@field tag string|nil      what the server calls this content
+
+local function start_over(into)
+  into.got, into.total, into.tag = 0, nil, nil
+  return into.reset()
+end
+
+-- Looks at the head of an answer: does it go on where the last one broke, or begin anew?
+local function take_head(into, code, headers)
+  if code ~= 206 then
+    local ok, err = true, nil
+    if into.got > 0 then
+      ok, err = start_over(into)
+    end
+    into.total, into.tag = tonumber(headers["content-length"]), headers.etag
+    return ok, err
+  end
+  local from, total = (headers["content-range"] or ""):match "^bytes (%d+)%-%d+/(%d+)$"
+  if tonumber(from) ~= into.got or (into.total and tonumber(total) ~= into.total) then
+    return nil, errors.new { kind = "protocol",
+      message = ("the server was asked for the bytes from %d on, and sent others"):format(into.got) }
+  end
+  return true
+end
+
+local function take(into, bytes)
+  local ok, err = into.write(bytes)
+  if not ok then
+    return nil, err
+  end
+  into.got = into.got + #bytes
+  return into.report(into.got, false, into.total)
+end
+
+-- Hands the bytes on as they come.
+local function pump(call, sent, exchange, into)
   local tasks = call.client.tasks
   while true do
     local bytes = exchange:read()
     if bytes ~= "" then
-      local ok, err = write(bytes)
+      local ok, err = take(into, bytes)
       if not ok then
         http.close(call, sent, exchange, err)
         return nil, err
@@ -48,7 +89,7 @@ local function pump(call, sent, exchange, write)
 end
 
 -- One try: true; nil, err, and the answer that was refused.
-local function fetch_once(call, sent, write)
+local function fetch_once(call, sent, into)
   local exchange, err = http.start(call, sent)
   if not exchange then
     return nil, err
@@ -58,33 +99,64 @@ local function fetch_once(call, sent, write)
   if not ok then
     return nil, err, refusal
   end
-  return pump(call, sent, exchange, write)
+  ok, err = take_head(into, exchange:code(), exchange:headers())
+  if not ok then
+    exchange:close()
+    return nil, err
+  end
+  return pump(call, sent, exchange, into)
 end
 
--- reset() -> true | nil, err: forgets what was written.
-local function fetch(call, sent, write, reset)
-  local redirects = 0
+-- Headers that ask for what is missing. A server that has something else by now sends all of it.
+local function headers_from(into, headers)
+  local all = {}
+  for name, value in pairs(headers or {}) do
+    all[name] = value
+  end
+  if into.got > 0 then
+    all.Range = ("bytes=%.0f-"):format(into.got)
+    all["If-Range"] = into.tag and not into.tag:find "^W/" and into.tag or nil
+  end
+  return all
+end
+
+-- Where a refusal leads on without a wait: the request to send instead; nil, err where it does not.
+local function led_on(call, sent, into, refusal, redirects)
+  if refusal.code == 416 and into.got > 0 then
+    local ok, err = start_over(into)
+    return ok and sent, err
+  elseif redirects > call.client.limits.max_redirects then
+    return nil, limits.exceeded(("the server redirects more often than max_redirects (%d)")
+      :format(call.client.limits.max_redirects))
+  end
+  return redirected(call.client, sent, refusal.headers.location)
+end
+
+local function is_redirect(refusal)
+  return refusal and refusal.code >= 301 and refusal.code <= 308 and refusal.headers.location ~= nil
+end
+
+-- After a break it goes on where the bytes ended, if the server can. Tries are counted from the last byte that came.
+local function fetch(call, sent, into)
+  local redirects, headers = 0, sent.headers
   while true do
-    local ok, err, refusal = fetch_once(call, sent, write)
+    local before = into.got
+    sent.headers = headers_from(into, headers)
+    local ok, err, refusal = fetch_once(call, sent, into)
     if ok then
-      return true
+      return into.report(into.got, true, into.total)
     end
-    local location = refusal and refusal.code >= 301 and refusal.code <= 308 and refusal.headers.location
-    if location then
-      redirects = redirects + 1
-      if redirects > call.client.limits.max_redirects then
-        return nil, limits.exceeded(("the server redirects more often than max_redirects (%d)")
-          :format(call.client.limits.max_redirects))
-      end
-      sent, err = redirected(call.client, sent, location)
+    redirects = redirects + (is_redirect(refusal) and 1 or 0)
+    if is_redirect(refusal) or (refusal and refusal.code == 416 and before > 0) then
+      sent, err = led_on(call, sent, into, refusal, redirects)
       if not sent then
         return nil, err
       end
     else
-      ok, err = http.again(call, sent, err)
-      if ok then
-        ok, err = reset()
+      if into.got > before then
+        sent.attempts = 1
       end
+      ok, err = http.again(call, sent, err)
       if not ok then
         return nil, err
       end
@@ -92,12 +164,17 @@ local function fetch(call, sent, write, reset)
   end
 end
 
+local function into_of(call, on_progress, write, reset)
+  return { got = 0, write = write, reset = reset, report = progress.reporter(call.client.tasks, on_progress) }
+end
+
 --- Fetches into memory.
 ---@param call lgemini.Call
 ---@param sent lgemini.Request
+---@param on_progress function|nil  is told bytes that came, and how many there are
 ---@return string|nil bytes
 ---@return lgemini.Error|nil err
-function download.to_memory(call, sent)
+function download.to_memory(call, sent, on_progress)
   local pieces, size, most = {}, 0, call.client.limits.max_answer
   local function write(bytes)
     pieces[#pieces + 1], size = bytes, size + #bytes
@@ -107,11 +184,11 @@ function download.to_memory(call, sent)
     end
     return true
   end
-  local function start_over()
+  local function reset()
     pieces, size = {}, 0
     return true
   end
-  local ok, err = fetch(call, sent, write, start_over)
+  local ok, err = fetch(call, sent, into_of(call, on_progress, write, reset))
   if not ok then
     return nil, err
   end
@@ -159,13 +236,14 @@ end
 ---@param call lgemini.Call
 ---@param sent lgemini.Request
 ---@param path string
+---@param on_progress function|nil  as to_memory's
 ---@return string|nil path
 ---@return lgemini.Error|nil err
-function download.to_file(call, sent, path)
+function download.to_file(call, sent, path, on_progress)
   local target = beside(path, call.client.random())
   local ok, err = target.begin()
   if ok then
-    ok, err = fetch(call, sent, target.write, target.begin)
+    ok, err = fetch(call, sent, into_of(call, on_progress, target.write, target.begin))
   end
   ok, err = target.finish(ok, err)
   return ok and path or nil, err
@@ -175,9 +253,10 @@ end
 ---@param call lgemini.Call
 ---@param sent lgemini.Request
 ---@param file file*
+---@param on_progress function|nil  as to_memory's
 ---@return file*|nil file
 ---@return lgemini.Error|nil err
-function download.to_handle(call, sent, file)
+function download.to_handle(call, sent, file, on_progress)
   local begin, unseekable = file:seek()
   local function checked(ok, why)
     if ok then
@@ -185,10 +264,13 @@ function download.to_handle(call, sent, file)
     end
     return nil, errors.new { kind = "io", message = "cannot write to the open file: " .. tostring(why) }
   end
-  local function start_over() -- the same bytes come again
+  local function write(bytes)
+    return checked(file:write(bytes))
+  end
+  local function reset() -- the same bytes come again
     return checked(begin and file:seek("set", begin), unseekable)
   end
-  local ok, err = fetch(call, sent, function(bytes) return checked(file:write(bytes)) end, start_over)
+  local ok, err = fetch(call, sent, into_of(call, on_progress, write, reset))
   if ok then
     ok, err = checked(file:flush())
   end

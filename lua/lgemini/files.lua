@@ -175,16 +175,18 @@ function Files:register(args)
   return response and (response.files or {}), err
 end
 
-local DOWNLOAD = { file = true, to = true, config = { http_options = options.HTTP } }
+local DOWNLOAD = { file = true, to = true, on_progress = true, config = { http_options = options.HTTP } }
 
---- Downloads a file that the service made (source GENERATED); uploaded ones cannot be had back.
+--- Downloads a file that the service made (source GENERATED); uploaded ones cannot be had back. After a break it goes
+--- on where the bytes ended. A path gets its file when it is whole.
 ---@param args string|table  file: a file object, a video that was made, a name or a URI; to: a path to write to, or
----  an open file; config
+---  an open file; on_progress(done, total) in bytes; config
 ---@return string|file*|nil bytes   or what `to` is
 ---@return lgemini.Error|nil err
 function Files:download(args)
   options.check_self(self, Files, "files.download")
   args = arguments(args, "file", DOWNLOAD, "files:download")
+  options.callback(args.on_progress, "on_progress")
   local is_open = io.type(args.to) == "file"
   if not is_open and (options.string(args.to, "to") or ""):find "%z" then
     return nil, errors.new { kind = "invalid", message = "to: a path has no NUL byte in it" }
@@ -201,11 +203,11 @@ function Files:download(args)
   local sent = { verb = "GET", url = self.client:url(call.options, rows.download, path, "alt=media"), raw = true,
     bulk = true, once = true, about = { file = path:match "^files/[^:]*" } }
   if is_open then
-    return download.to_handle(call, sent, args.to)
+    return download.to_handle(call, sent, args.to, args.on_progress)
   elseif args.to then
-    return download.to_file(call, sent, args.to)
+    return download.to_file(call, sent, args.to, args.on_progress)
   end
-  return download.to_memory(call, sent)
+  return download.to_memory(call, sent, args.on_progress)
 end
 
 return files

@@ -7,6 +7,7 @@ local http = require "lgemini.http"
 local json = require "lgemini.json"
 local options = require "lgemini.options"
 local poll = require "lgemini.poll"
+local progress = require "lgemini.progress"
 local schema = require "lgemini.schema"
 
 ---@class lgemini.Operations
@@ -94,17 +95,19 @@ function Operations:get(args)
   return get(self, call, args.operation)
 end
 
-local WAIT = { operation = true, timeout = true, config = { http_options = options.HTTP } }
+local WAIT = { operation = true, timeout = true, on_progress = true, config = { http_options = options.HTTP } }
 
 --- Waits until an operation is done. A video that a filter took away is no error: see
 --- `response.rai_media_filtered_reasons`.
----@param args string|table  its name or an operation; or operation, timeout (seconds, default 900), config
+---@param args string|table  its name or an operation; or operation, timeout (seconds, default 900),
+---  on_progress(operation) after each look at it, config
 ---@return lgemini.Operation|nil
 ---@return lgemini.Error|nil err  what the operation ended in, with `err.operation`; "timeout" (clock "processing"), or
 ---  what operations:get gives
 function Operations:wait(args)
   options.check_self(self, Operations, "operations.wait")
   args = arguments(args, WAIT, "operations:wait")
+  options.callback(args.on_progress, "on_progress")
   local seconds, err = options.seconds(args.timeout, "timeout")
   if err then
     return nil, err
@@ -114,14 +117,22 @@ function Operations:wait(args)
   if not call then
     return nil, err
   end
+  local function look(seen, within)
+    local found, problem = get(self, within, seen)
+    if found and args.on_progress then
+      local ok, why = progress.tell(args.on_progress, found)
+      return ok and found, why
+    end
+    return found, problem
+  end
   local operation
-  operation, err = get(self, call, args.operation)
+  operation, err = look(args.operation, call)
   if not operation then
     return nil, err
   end
   operation, err = poll.wait(call, operation, seconds or call.options.timeout.processing, {
     pending = function(seen) return not (seen.done or seen.error) end,
-    look = function(seen, within) return get(self, within, seen) end,
+    look = look,
     pause = LAST_POLL,
     goal = "done",
     hint = "client.operations:wait{ operation = ... }",

@@ -8,6 +8,7 @@ local http = require "lgemini.http"
 local journal = require "lgemini.journal"
 local media = require "lgemini.media"
 local options = require "lgemini.options"
+local progress = require "lgemini.progress"
 local remote = require "lgemini.remote"
 local reuse = require "lgemini.reuse"
 local session = require "lgemini.session"
@@ -250,7 +251,7 @@ local function prepare(call, args, what)
     mime_type = mime_type,
     meta = { name = name, display_name = config.display_name, mime_type = mime_type, size_bytes = from.size },
     machine = core.upload.new(from.size, chunk or (from.size and 0 or CHUNK)),
-    report = session.reporter(call.client.tasks, args.on_progress, from.size, what),
+    report = progress.reporter(call.client.tasks, args.on_progress, from.size, what),
     hash = args.verify ~= false and core.sha256.new() or nil,
   }
 end
@@ -373,7 +374,7 @@ local function taken_up(call, args, record)
     mime_type = record.mime_type,
     meta = { name = record.name, mime_type = record.mime_type, size_bytes = record.size },
     machine = core.upload.new(record.size, 0),
-    report = session.reporter(call.client.tasks, args.on_progress, record.size),
+    report = progress.reporter(call.client.tasks, args.on_progress, record.size),
     hash = record.sha256 and core.sha256.new() or nil,
     record = record,
     noted = record.hashed or 0,

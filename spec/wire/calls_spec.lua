@@ -596,6 +596,34 @@ describe("a call", function()
       assert.equal(bytes, client.files:download "files/x")
     end)
 
+    it("asks for what is missing after a break, of the same content", function()
+      begin { { status = 200, headers = { etag = '"v1"' }, body = { bytes = "whole" }, cut_at = { body = 3 } },
+        { status = 206, headers = { ["content-range"] = "bytes 3-4/5" }, body = { bytes = "le" } } }
+      assert.equal("whole", client.files:download "files/x")
+      local asked = server:received()
+      assert.is_nil(asked[1].header.range)
+      assert.equal("bytes=3-", asked[2].header.range)
+      assert.equal('"v1"', asked[2].header["if-range"])
+    end)
+
+    it("begins again where the server has something else, or nothing there", function()
+      local broken = { status = 200, headers = { etag = 'W/"v1"' }, body = { bytes = "whole" }, cut_at = { body = 3 } }
+      begin { broken, { status = 200, body = { bytes = "other" } } }
+      assert.equal("other", client.files:download "files/x")
+      assert.is_nil(server:received()[2].header["if-range"]) -- a weak one says nothing of bytes
+      begin { broken, { status = 416 }, { status = 200, body = { bytes = "newer" } } }
+      assert.equal("newer", client.files:download "files/x")
+      assert.is_nil(server:received()[3].header.range)
+    end)
+
+    it("takes no other bytes for those that are missing", function()
+      for _, range in ipairs { "bytes 2-4/5", "bytes 3-4/6", "bytes 3-4/*", "" } do
+        begin { { status = 200, body = { bytes = "whole" }, cut_at = { body = 3 } },
+          { status = 206, headers = { ["content-range"] = range }, body = { bytes = "le" } } }
+        assert_failed("protocol", client.files:download "files/x")
+      end
+    end)
+
     it("touches no file but the one it is told, and its own", function()
       write("x.part", "mine")
       begin { { status = 200, body = { bytes = "whole" } } }
@@ -622,9 +650,10 @@ describe("a call", function()
     it("says when its file cannot be begun again", function()
       local gone = directory .. "/gone"
       assert(os.execute("mkdir " .. process.quote(gone)))
-      begin { { status = 200, body = { bytes = "new bytes" }, cut_at = { body = 3 } } }
+      begin { { status = 200, body = { bytes = "new bytes" }, cut_at = { body = 3 } },
+        { status = 200, body = { bytes = "new bytes" } } }
       client.random = function() -- asked for the name, then before the second try
-        if #server:received() > 0 then os.execute("rm -r " .. process.quote(gone)) end
+        if #server:received() > 0 then os.execute("rm -rf " .. process.quote(gone)) end
         return 0
       end
       assert_failed("io", client.files:download { file = "files/x", to = gone .. "/x" })

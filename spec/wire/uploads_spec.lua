@@ -442,19 +442,62 @@ describe("a download", function()
     assert.same({ path }, names_like(path))
   end)
 
-  it("that breaks is begun again, and nothing of the first try is left", function()
-    em:fault { path = ":download", action = "reset", after_answer = 500000 }
-    local path = directory .. "/again.mp4"
-    assert.equal(path, client.files:download { file = made(), to = path })
+  -- What the downloads asked for, and what came.
+  local function ranges()
+    local found = {}
+    for i, request in ipairs(em:requests_to ":download") do found[i] = request.headers.range or "all" end
+    return found
+  end
+
+  it("that breaks goes on where it broke, however often, as long as it gets further", function()
+    em:fault { path = ":download", action = "reset", after_answer = 200000, always = true }
+    local path, told = directory .. "/again.mp4", {}
+    assert.equal(path, client.files:download { file = made(), to = path,
+      on_progress = function(done, total) told[#told + 1] = { done, total } end })
     assert.is_true(text == read_file(path))
+    local asked = ranges()
+    assert.is_true(#asked > 5, #asked) -- more often than a call is tried
+    assert.equal("all", asked[1])
+    local last = 0
+    for i = 2, #asked do
+      local from = tonumber(asked[i]:match "^bytes=(%d+)%-$")
+      assert.is_true(from > last, asked[i])
+      last = from
+    end
+    assert.same({ #text, #text }, told[#told])
+    for i = 2, #told do assert.is_true(told[i][1] > told[i - 1][1]) end
+  end)
+
+  it("into memory goes on, too", function()
+    em:fault { path = ":download", action = "reset", after_answer = 500000, times = 2 }
+    assert.is_true(text == client.files:download(made()))
+    assert.equal(3, #ranges())
   end)
 
   it("that fails leaves no file", function()
     em:fault { path = ":download", action = "reset", after_answer = 500000, always = true }
     local path = directory .. "/never.mp4"
-    local _, err = client.files:download { file = made(), to = path }
+    local _, err = client.files:download { file = made(), to = path,
+      config = { http_options = { retry_options = false } } }
     assert.equal("incomplete", err.kind)
     assert.is_nil(io.open(path))
+    assert.same({}, names_like(path))
+  end)
+
+  it("that gets no further is given up", function()
+    em:fault { path = ":download", action = "reset", after_answer = 500000 }
+    em:fault { path = ":download", action = "close", always = true }
+    local path = directory .. "/stuck.mp4"
+    local _, err = client.files:download { file = made(), to = path }
+    assert.is_truthy(err)
+    assert.same({}, names_like(path))
+  end)
+
+  it("ends with an error of its on_progress", function()
+    local path = directory .. "/told.mp4"
+    local _, err = client.files:download { file = made(), to = path, on_progress = function() error "enough" end }
+    assert.equal("cancelled", err.kind)
+    assert.truthy(err.message:find("enough", 1, true))
     assert.same({}, names_like(path))
   end)
 

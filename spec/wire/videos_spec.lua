@@ -317,6 +317,21 @@ describe("videos", function()
       failure("invalid", client.operations:wait { operation = { name = NAME } })
     end)
 
+    it("and tell what each look shows", function()
+      server:script { json { name = NAME, metadata = { percent = 10 } },
+        json { name = NAME, metadata = { percent = 60 } }, MADE }
+      pauses_of(client.tasks)
+      local told = {}
+      assert(client.operations:wait { operation = NAME, on_progress = function(operation)
+        told[#told + 1] = operation.done and "done" or operation.metadata.percent
+      end })
+      assert.same({ 10, 60, "done" }, told)
+      server:script { json { name = NAME } }
+      local err = failure("cancelled",
+        client.operations:wait { operation = NAME, on_progress = function() error "no" end })
+      assert.truthy(err.message:find("on_progress, the function, failed", 1, true), err.message)
+    end)
+
     it("until a look at them fails", function()
       server:script { json { name = NAME }, { status = 403, body = { json = { error = { code = 403, message = "No.",
         status = "PERMISSION_DENIED" } } } } }
