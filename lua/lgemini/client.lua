@@ -4,7 +4,6 @@ local errors = require "lgemini.errors"
 local http = require "lgemini.http"
 local limits = require "lgemini.limits"
 local options = require "lgemini.options"
-local pace = require "lgemini.pace"
 local retry = require "lgemini.retry"
 local watch = require "lgemini.watch"
 
@@ -79,14 +78,16 @@ local LATER = { live = true, aio = true }
 local methods = {}
 
 function Client.__index(self, name)
-  if SERVICES[name] then
+  local method = methods[name]
+  if method then
+    return method
+  elseif SERVICES[name] then
     local service = require(SERVICES[name]).new(self)
     rawset(self, name, service)
     return service
   elseif LATER[name] then
     errors.misuse(("client.%s is not in this version of lgemini (%s)"):format(name, client._VERSION))
   end
-  return methods[name]
 end
 
 -- Without this a client would show its key to whoever prints it.
@@ -310,7 +311,7 @@ end
 --- Whether a token of OAuth opens the door, not an API key.
 ---@return boolean
 function methods.takes_token(self)
-  return self.vertex ~= nil and self.vertex.project ~= nil and self.api_key ~= false
+  return self.vertex and self.vertex.project ~= nil and self.api_key ~= false
 end
 
 --- Forgets the token that the service did not take: whether another one may do.
@@ -343,8 +344,15 @@ function methods.key(self, call)
   if not given then
     return auth("there is no API key: Client{ api_key = ... } was not given, and neither GOOGLE_API_KEY nor "
       .. "GEMINI_API_KEY is set", "get one at https://aistudio.google.com/apikey")
+  elseif given == self.checked then
+    return self.checked_key
   end
-  return check_key(given)
+  local key, err = check_key(given)
+  if not key then
+    return nil, err
+  end
+  self.checked, self.checked_key = given, key
+  return key
 end
 
 -- URLs -----------------------------------------------------------------------------------------
@@ -582,20 +590,31 @@ function client.new(given)
     watch = watch.new(given, core.now),
     product = ("lgemini/%s gl-lua/%s"):format(client._VERSION, _VERSION:match "%d.*"),
     random = chance,
+    addresses = {}, -- see plan.lua
+    vertex = false, -- of vertex.lua, where it is Vertex AI's
+    pace = false,
+    problem = false, -- what is wrong with what was given
+    checked = false, -- the key that was looked at last, and what it is without blanks around it
+    checked_key = false,
+    last_url = false, -- see http.lua, and last_headers
+    last_is_local = false,
+    last_headers = false,
   }, Client)
   local function check(value, problem)
-    self.problem = self.problem or problem
+    self.problem = self.problem or problem or false
     return value
   end
   if given.vertexai ~= nil or given.project or given.location or given.access_token or given.credentials
     or getenv "GOOGLE_GENAI_USE_ENTERPRISE" or getenv "GOOGLE_GENAI_USE_VERTEXAI" then
-    self.vertex = check(require("lgemini.vertex").new(given, getenv))
+    self.vertex = check(require("lgemini.vertex").new(given, getenv)) or false
   end
   self.limits = check(limits.new(given.limits))
   local inline = check(options.count(given.inline_limit, "inline_limit")) or INLINE_LIMIT
   self.inline_limit = math.min(inline, INLINE_MAX)
   tasks.share = core.loop.share(check(options.count(given.max_concurrent, "max_concurrent")) or MAX_CONCURRENT)
-  self.pace = options.table(given.rate, "rate") and check(pace.new(given.rate))
+  if options.table(given.rate, "rate") then
+    self.pace = check(require("lgemini.pace").new(given.rate)) or false
+  end
   self.options = check(defaults(self)) or {}
   self.options = self.problem and self.options or check(merge(self, self.options, given.http_options or {}))
   return self

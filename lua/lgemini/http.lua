@@ -103,6 +103,19 @@ local function take_key(call, request)
   return call.key
 end
 
+-- Whether the URL is of this machine. Most are the last one again; a secret one is not kept.
+local function is_local(client, request)
+  local url = request.url
+  if client.last_url == url then
+    return client.last_is_local
+  end
+  local answer = client:is_loopback(url)
+  if not request.no_key then
+    client.last_url, client.last_is_local = url, answer
+  end
+  return answer
+end
+
 local function exchange_for(call, request, key, bulk)
   local options, ceilings = call.options, call.client.limits
   return {
@@ -114,7 +127,7 @@ local function exchange_for(call, request, key, bulk)
     length = request.length,
     hash = request.hash,
     hash_offset = request.hash_offset,
-    proxy = options.proxy or (call.client:is_loopback(request.url) and "" or nil),
+    proxy = options.proxy or (is_local(call.client, request) and "" or nil),
     ca_file = options.ca_file,
     ca_path = options.ca_path,
     cert_file = not request.foreign and options.cert_file or nil,

@@ -2,10 +2,9 @@
 
 local answer = require "lgemini.answer"
 local endpoints = require "lgemini.endpoints"
-local errors = require "lgemini.errors"
-local http = require "lgemini.http"
 local options = require "lgemini.options"
 local parts = require "lgemini.parts"
+local plans = require "lgemini.plan"
 local request = require "lgemini.request"
 local schema = require "lgemini.schema"
 
@@ -22,9 +21,7 @@ end
 
 local rows = endpoints.models
 
-local JSON = { ["Content-Type"] = "application/json" }
-
--- What not every program needs loads on first use: attach, operations, pager, service, stream.
+-- What not every program needs loads on first use: catalog, making, stream, tools.
 
 local function known_config(row)
   local config = schema.known(row.config)
@@ -55,137 +52,6 @@ local function known_question()
   return question
 end
 
--- Requests -------------------------------------------------------------------------------------
-
----@class lgemini.models.Plan  a request with contents, before it is sent
----@field model string
----@field turns table[]
----@field found lgemini.parts.Found
----@field items lgemini.attach.Item[]
----@field instance table  in place of turns, where media is made
----@field place string|nil  what messages call the instance
----@field embed function|nil  for local media in it
----@field body table
-
-local function make_body(self, call, row, args, plan)
-  local tree, err = request.tree(row, {
-    model = plan.model,
-    contents = plan.turns,
-    instance = plan.instance,
-    place = plan.place,
-    embed = plan.embed,
-    config = args.config,
-    extra_body = call.options.extra_body,
-    vertex = self.client.vertex,
-  })
-  if not tree then
-    return nil, err
-  end
-  local body = self.client.core.body.new()
-  local ok
-  ok, err = request.emit(tree, body)
-  if not ok then
-    return nil, err
-  end
-  return body
-end
-
-local function fit(self, plan)
-  local length, limit = plan.body:length(), self.client.inline_limit
-  if length <= limit then
-    return false
-  end
-  return require("lgemini.attach").fit(plan.items, length, limit)
-end
-
--- Everything that can be known before anything is sent.
-local function make_plan(self, call, row, args, coerce)
-  local plan, err = {}
-  plan.model, err = endpoints.name("models", args.model, "model", self.client.vertex)
-  if not plan.model then
-    return nil, err
-  end
-  plan.turns, plan.found = coerce(args.contents)
-  if not plan.turns then
-    return nil, plan.found
-  end
-  local found = plan.found
-  local has_media = next(found.locals) ~= nil or next(found.files) ~= nil
-  plan.items = {}
-  if has_media then
-    plan.items, err = require("lgemini.attach").look(self.client, found)
-    if not plan.items then
-      return nil, err
-    end
-  end
-  plan.body, err = make_body(self, call, row, args, plan)
-  if not plan.body then
-    return nil, err
-  end
-  local fits
-  fits, err = fit(self, plan)
-  if fits == nil then
-    return nil, err
-  end
-  plan.due = has_media and require("lgemini.attach").is_due(plan.items, found)
-  return plan
-end
-
-local function to_request(self, call, row, plan)
-  local path, err = endpoints.path(row, { model = plan.model }, self.client.vertex)
-  if not path then
-    return nil, err
-  end
-  local query
-  query, err = endpoints.query(row)
-  if not query then
-    return nil, err
-  end
-  return {
-    verb = row.verb,
-    url = self.client:url(call.options, row, path, query),
-    headers = JSON,
-    body = plan.body,
-    raw = row.stream,
-    starts = row.starts,
-    about = { model = plan.model:gsub("^models/", ""), takes_media = true },
-  }
-end
-
--- Uploads what has to be uploaded, then makes the request: request, facts.
-local function deliver(self, call, row, args, plan, facts)
-  if plan.due then
-    local uploads, err = require("lgemini.attach").deliver(call, plan.items, plan.found, args)
-    if not uploads then
-      return nil, err
-    end
-    facts.uploads = uploads
-    plan.body, err = make_body(self, call, row, args, plan)
-    if not plan.body then
-      return nil, err
-    end
-  end
-  return to_request(self, call, row, plan)
-end
-
--- For when the service says that a file is gone which was uploaded for this very request, or long before it: the file
--- is uploaded again and the request is sent once more. -> function(err) -> request | nil, err
-local function healer(self, call, row, args, plan, facts)
-  local healed = false
-  return function(err)
-    local ours = false
-    for _, file in ipairs(facts.uploads or {}) do
-      ours = ours or file.name == err.file
-    end
-    if healed or not ours or err.kind ~= "file_expired" then
-      return nil
-    end
-    healed = true
-    require("lgemini.attach").forget(self.client, err.file)
-    return deliver(self, call, row, args, plan, facts)
-  end
-end
-
 local function facts_of(args)
   local config = args.config or {}
   local mime_type = config.response_mime_type
@@ -195,54 +61,12 @@ local function facts_of(args)
   return { uploads = {}, json = mime_type == request.JSON, enum = mime_type == "text/x.enum" }
 end
 
--- The decoded answer of a call that is not a stream.
-local function ask(call, sent, facts)
-  local decoded, err, got = http.ask(call, sent)
-  if decoded == nil then
-    return nil, err
-  elseif answer.is_error(decoded) then
-    return nil, http.refused(call, sent, got)
-  end
-  facts.transport = http.transport(call, sent, got.headers, got.facts)
-  return decoded
-end
-
--- The turns as they are sent stand in facts.turns.
-local function ask_with_contents(self, call, row, args, coerce, facts)
-  local plan, err = make_plan(self, call, row, args, coerce)
-  if not plan then
-    return nil, err
-  end
-  facts.turns = plan.turns
-  if plan.due and not call.options.timeout.total then
-    call.deadline = nil -- uploads are guarded by the idle clock
-  end
-  local sent
-  sent, err = deliver(self, call, row, args, plan, facts)
-  if not sent then
-    return nil, err
-  end
-  if plan.due and not call.options.timeout.total then
-    call.deadline = self.client.tasks.now() + options.TOTAL
-  end
-  local decoded
-  decoded, err = ask(call, sent, facts)
-  if decoded == nil then
-    local again, problem = healer(self, call, row, args, plan, facts)(err)
-    if not again then
-      return nil, problem or err
-    end
-    return ask(call, again, facts)
-  end
-  return decoded
-end
-
 local function count_or_embed(self, row, args, coerce)
   local call, err = self.client:call(args.config, options.TOTAL)
   if not call then
     return nil, err
   end
-  return ask_with_contents(self, call, row, args, coerce, {})
+  return plans.ask(self.client, call, row, args, coerce, {})
 end
 
 -- Questions ------------------------------------------------------------------------------------
@@ -280,7 +104,7 @@ function models.ask(self, args, coerce)
   local runner = runner_of(self, call, args)
   while true do
     local facts = facts_of(args)
-    local decoded, problem = ask_with_contents(self, call, rows.generate_content, args, coerce, facts)
+    local decoded, problem = plans.ask(self.client, call, rows.generate_content, args, coerce, facts)
     if decoded == nil then
       return nil, problem
     end
@@ -314,15 +138,15 @@ function models.open(self, args, coerce, done)
   local row, facts, sent, plan = rows.generate_content_stream, facts_of(args), nil, nil
   local call, err = self.client:call(args.config, false)
   if call then
-    plan, err = make_plan(self, call, row, args, coerce)
+    plan, err = plans.make(self.client, call, row, args, coerce)
   end
   if plan and not plan.due then
-    sent, err = to_request(self, call, row, plan)
+    sent, err = plans.request(self.client, call, row, plan)
   end
   local prepare = plan and plan.due and function()
-    return deliver(self, call, row, args, plan, facts)
+    return plans.deliver(self.client, call, row, args, plan, facts)
   end or nil
-  local heal = prepare and healer(self, call, row, args, plan, facts)
+  local heal = prepare and plans.healer(self.client, call, row, args, plan, facts)
   local runner = plan and runner_of(self, call, args)
   -- What the stream goes on with when an answer has come: request, facts; nil, err; nil alone at the end.
   local function follow(response)
@@ -338,12 +162,12 @@ function models.open(self, args, coerce, done)
     end
     local again = facts_of(args)
     again.uploads, again.calls = facts.uploads, runner.history
-    local next_plan, problem = make_plan(self, call, row, args, function() return turns, NOTHING end)
+    local next_plan, problem = plans.make(self.client, call, row, args, function() return turns, NOTHING end)
     if not next_plan then
       return nil, problem
     end
     plan = next_plan
-    local request_again, refusal = to_request(self, call, row, plan)
+    local request_again, refusal = plans.request(self.client, call, row, plan)
     return request_again, request_again and again or refusal
   end
   return require("lgemini.stream").new(call, sent, err, prepare, facts, heal, (runner or done) and follow)
@@ -411,27 +235,7 @@ function Models:embed_content(args)
   return answer.convert(decoded, row.answer)
 end
 
--- Images and videos --------------------------------------------------------------------------------
-
-local function make_media_request(self, call, row, args, plan)
-  local err
-  plan.model, err = endpoints.name("models", args.model, "model", self.client.vertex)
-  if not plan.model then
-    return nil, err
-  end
-  plan.body, err = make_body(self, call, row, args, plan)
-  if not plan.body then
-    return nil, err
-  end
-  local fits
-  plan.items = {}
-  fits, err = fit(self, plan)
-  if fits == nil then
-    err.hint = "make the image or video smaller, or raise inline_limit of Client{} (the service takes 100 MB)"
-    return nil, err
-  end
-  return to_request(self, call, row, plan)
-end
+-- Images, videos and what models there are: on first use --------------------------------------------
 
 --- Images out of a text, by models that only make images. Google retires these; others draw when generate_content
 --- asks them to.
@@ -440,37 +244,7 @@ end
 ---@return lgemini.Error|nil err
 function Models:generate_images(args)
   options.check_self(self, Models, "models.generate_images")
-  local row = rows.generate_images
-  args = options.arguments(args, nil, { model = true, prompt = true, config = known_config(row), contents = "prompt" },
-    "generate_images")
-  local call, err = self.client:call(args.config, options.TOTAL)
-  if not call then
-    return nil, err
-  end
-  local sent
-  sent, err = make_media_request(self, call, row, args, { instance = { prompt = args.prompt } })
-  if not sent then
-    return nil, err
-  end
-  local decoded
-  decoded, err = ask(call, sent, {})
-  if decoded == nil then
-    return nil, err
-  end
-  return answer.images(decoded)
-end
-
-local function video_plan(self, args)
-  local beside = { prompt = args.prompt, image = args.image, video = args.video }
-  options.table(args.source, "source")
-  if args.source and next(beside) ~= nil then
-    return nil, errors.new { kind = "invalid", message = "prompt, image and video stand in source, or in its place" }
-  end
-  return {
-    instance = args.source or beside,
-    place = args.source and "source",
-    embed = function(value, field, place) return require("lgemini.attach").embed(self.client, value, field, place) end,
-  }
+  return require("lgemini.making").images(self.client, args)
 end
 
 --- Starts to make videos out of a text, an image or a video. client.operations:wait waits for them, and
@@ -481,27 +255,8 @@ end
 ---@return lgemini.Error|nil err
 function Models:generate_videos(args)
   options.check_self(self, Models, "models.generate_videos")
-  local row = rows.generate_videos
-  local source = { prompt = true, image = true, video = true }
-  args = options.arguments(args, nil, { model = true, prompt = true, image = true, video = true, source = source,
-    config = known_config(row), contents = "prompt", file = "image = { file = ... }" }, "generate_videos")
-  local call, err = self.client:call(args.config, options.TOTAL)
-  if not call then
-    return nil, err
-  end
-  local plan, sent
-  plan, err = video_plan(self, args)
-  if not plan then
-    return nil, err
-  end
-  sent, err = make_media_request(self, call, row, args, plan)
-  if not sent then
-    return nil, err
-  end
-  return require("lgemini.operations").ask(call, sent)
+  return require("lgemini.making").videos(self.client, args)
 end
-
-local GET = { model = true, config = { http_options = options.HTTP } }
 
 --- What is known of a model.
 ---@param args string|table  its name; or model, config
@@ -509,26 +264,8 @@ local GET = { model = true, config = { http_options = options.HTTP } }
 ---@return lgemini.Error|nil err
 function Models:get(args)
   options.check_self(self, Models, "models.get")
-  args = options.arguments(args, "model", GET, "models:get")
-  local call, err = self.client:call(args.config, options.TOTAL)
-  if not call then
-    return nil, err
-  end
-  local path
-  path, err = endpoints.path(rows.get, args, self.client.vertex)
-  if not path then
-    return nil, err
-  end
-  local decoded
-  decoded, err = ask(call, { verb = "GET", url = self.client:url(call.options, rows.get, path, ""),
-    about = { model = path:gsub("^models/", "") } }, {})
-  if decoded == nil then
-    return nil, err
-  end
-  return answer.convert(decoded, rows.get.answer)
+  return require("lgemini.catalog").get(self.client, args)
 end
-
-local UPDATE = { model = true, config = known_config(rows.update) }
 
 --- Changes how a tuned model is called.
 ---@param args table  model (tunedModels/...); config: display_name, description
@@ -536,10 +273,7 @@ local UPDATE = { model = true, config = known_config(rows.update) }
 ---@return lgemini.Error|nil err
 function Models:update(args)
   options.check_self(self, Models, "models.update")
-  args = options.arguments(args, nil, UPDATE, "models:update")
-  local service = require "lgemini.service"
-  return service.ask(self.client, { row = rows.update, args = args,
-    tree = function() return service.config(args.config, rows.update.request) end })
+  return require("lgemini.catalog").update(self.client, args)
 end
 
 --- Deletes a tuned model.
@@ -548,8 +282,7 @@ end
 ---@return lgemini.Error|nil err
 function Models:delete(args)
   options.check_self(self, Models, "models.delete")
-  args = options.arguments(args, "model", GET, "models:delete")
-  return require("lgemini.service").ask(self.client, { row = rows.delete, args = args })
+  return require("lgemini.catalog").delete(self.client, args)
 end
 
 --- An iterator over the models: `for model in client.models:list{} do`.
@@ -557,12 +290,7 @@ end
 ---@return lgemini.Pager
 function Models:list(args)
   options.check_self(self, Models, "models.list")
-  local known = { config = schema.known(rows.list.config) }
-  known.config.http_options = options.HTTP
-  known.config.page_token = true
-  args = options.arguments(args, nil, known, "models:list")
-  local tuned = args.config and args.config.query_base == false
-  return require("lgemini.pager").new(self.client, tuned and rows.list_tuned or rows.list, args)
+  return require("lgemini.catalog").list(self.client, args)
 end
 
 return models

@@ -1,0 +1,289 @@
+--- Requests with contents: what is sent for them, and what has to be uploaded before. What loads on first use: attach.
+
+local answer = require "lgemini.answer"
+local endpoints = require "lgemini.endpoints"
+local http = require "lgemini.http"
+local options = require "lgemini.options"
+local request = require "lgemini.request"
+
+local plans = {}
+
+local JSON = { ["Content-Type"] = "application/json" }
+
+---@class lgemini.Plan  a request with contents, before it is sent
+---@field model string
+---@field address lgemini.plans.Address
+---@field turns table[]
+---@field found lgemini.parts.Found
+---@field items lgemini.attach.Item[]
+---@field instance table  in place of turns, where media is made
+---@field place string|nil  what messages call the instance
+---@field embed function|nil  for local media in it
+---@field body table
+---@field due boolean|nil  something has to be uploaded before
+
+---@class lgemini.plans.Address  where a call goes
+---@field given any  the model as the caller named it
+---@field options table  of the call
+---@field model string  its full name
+---@field url string|nil  once it was asked for
+---@field about table  for hints of errors
+
+-- Most calls of a program differ in their contents only: the last address of each row is kept.
+local function address(client, call, row, given)
+  local last = client.addresses[row]
+  if last and last.given == given and last.options == call.options then
+    return last
+  end
+  local model, err = endpoints.name("models", given, "model", client.vertex)
+  if not model then
+    return nil, err
+  end
+  local made = { given = given, options = call.options, model = model,
+    about = { model = model:gsub("^models/", ""), takes_media = true } }
+  if type(given) == "string" then -- a table may be another one tomorrow
+    client.addresses[row] = made
+  end
+  return made
+end
+
+local function url_of(client, call, row, found)
+  local path, err = endpoints.path(row, { model = found.model }, client.vertex)
+  if not path then
+    return nil, err
+  end
+  local query
+  query, err = endpoints.query(row)
+  if not query then
+    return nil, err
+  end
+  found.url = client:url(call.options, row, path, query)
+  return found.url
+end
+
+local function make_body(client, call, row, args, plan)
+  local tree, err = request.tree(row, {
+    model = plan.model,
+    contents = plan.turns,
+    instance = plan.instance,
+    place = plan.place,
+    embed = plan.embed,
+    config = args.config,
+    extra_body = call.options.extra_body,
+    vertex = client.vertex,
+  })
+  if not tree then
+    return nil, err
+  end
+  local body = client.core.body.new()
+  local ok
+  ok, err = request.emit(tree, body)
+  if not ok then
+    return nil, err
+  end
+  return body
+end
+
+local function fit(client, plan)
+  local length, limit = plan.body:length(), client.inline_limit
+  if length <= limit then
+    return false
+  end
+  return require("lgemini.attach").fit(plan.items, length, limit)
+end
+
+local NONE = {}
+
+--- Everything that can be known before anything is sent.
+---@param client lgemini.Client
+---@param call lgemini.Call
+---@param row lgemini.endpoints.Row
+---@param args table  model, contents, config
+---@param coerce function  contents -> turns, found | nil, err
+---@return lgemini.Plan|nil
+---@return lgemini.Error|nil err
+function plans.make(client, call, row, args, coerce)
+  local plan, err = { items = NONE }
+  plan.address, err = address(client, call, row, args.model)
+  if not plan.address then
+    return nil, err
+  end
+  plan.model = plan.address.model
+  plan.turns, plan.found = coerce(args.contents)
+  if not plan.turns then
+    return nil, plan.found
+  end
+  local found = plan.found
+  local has_media = next(found.locals) ~= nil or next(found.files) ~= nil
+  if has_media then
+    plan.items, err = require("lgemini.attach").look(client, found)
+    if not plan.items then
+      return nil, err
+    end
+  end
+  plan.body, err = make_body(client, call, row, args, plan)
+  if not plan.body then
+    return nil, err
+  end
+  local fits
+  fits, err = fit(client, plan)
+  if fits == nil then
+    return nil, err
+  end
+  plan.due = has_media and require("lgemini.attach").is_due(plan.items, found)
+  return plan
+end
+
+--- The same for models that make media: an instance stands in place of the contents.
+---@param client lgemini.Client
+---@param call lgemini.Call
+---@param row lgemini.endpoints.Row
+---@param args table  model, config
+---@param plan table  instance; place, embed
+---@return lgemini.Request|nil
+---@return lgemini.Error|nil err
+function plans.of_instance(client, call, row, args, plan)
+  local err
+  plan.address, err = address(client, call, row, args.model)
+  if not plan.address then
+    return nil, err
+  end
+  plan.model, plan.items = plan.address.model, NONE
+  plan.body, err = make_body(client, call, row, args, plan)
+  if not plan.body then
+    return nil, err
+  end
+  local fits
+  fits, err = fit(client, plan)
+  if fits == nil then
+    err.hint = "make the image or video smaller, or raise inline_limit of Client{} (the service takes 100 MB)"
+    return nil, err
+  end
+  return plans.request(client, call, row, plan)
+end
+
+--- A plan as a request.
+---@param client lgemini.Client
+---@param call lgemini.Call
+---@param row lgemini.endpoints.Row
+---@param plan lgemini.Plan
+---@return lgemini.Request|nil
+---@return lgemini.Error|nil err
+function plans.request(client, call, row, plan)
+  local found = plan.address
+  if not found.url then
+    local url, err = url_of(client, call, row, found)
+    if not url then
+      return nil, err
+    end
+  end
+  return {
+    verb = row.verb,
+    url = found.url,
+    headers = JSON,
+    body = plan.body,
+    raw = row.stream,
+    starts = row.starts,
+    about = found.about,
+  }
+end
+
+--- Uploads what has to be uploaded, then makes the request.
+---@param client lgemini.Client
+---@param call lgemini.Call
+---@param row lgemini.endpoints.Row
+---@param args table
+---@param plan lgemini.Plan
+---@param facts table  gets `uploads`
+---@return lgemini.Request|nil
+---@return lgemini.Error|nil err
+function plans.deliver(client, call, row, args, plan, facts)
+  if plan.due then
+    local uploads, err = require("lgemini.attach").deliver(call, plan.items, plan.found, args)
+    if not uploads then
+      return nil, err
+    end
+    facts.uploads = uploads
+    plan.body, err = make_body(client, call, row, args, plan)
+    if not plan.body then
+      return nil, err
+    end
+  end
+  return plans.request(client, call, row, plan)
+end
+
+--- For when the service says that a file is gone which was uploaded for this very request, or long before it: the file
+--- is uploaded again and the request is sent once more.
+---@return fun(err: lgemini.Error): lgemini.Request|nil, lgemini.Error|nil
+function plans.healer(client, call, row, args, plan, facts)
+  local healed = false
+  return function(err)
+    local ours = false
+    for _, file in ipairs(facts.uploads or {}) do
+      ours = ours or file.name == err.file
+    end
+    if healed or not ours or err.kind ~= "file_expired" then
+      return nil
+    end
+    healed = true
+    require("lgemini.attach").forget(client, err.file)
+    return plans.deliver(client, call, row, args, plan, facts)
+  end
+end
+
+--- The decoded answer of a request that is not a stream.
+---@param call lgemini.Call
+---@param sent lgemini.Request
+---@param facts table  gets `transport`
+---@return any|nil
+---@return lgemini.Error|nil err
+function plans.send(call, sent, facts)
+  local decoded, err, got = http.ask(call, sent)
+  if decoded == nil then
+    return nil, err
+  elseif answer.is_error(decoded) then
+    return nil, http.refused(call, sent, got)
+  end
+  facts.transport = http.transport(call, sent, got.headers, got.facts)
+  return decoded
+end
+
+--- A whole call, up to its decoded answer.
+---@param client lgemini.Client
+---@param call lgemini.Call
+---@param row lgemini.endpoints.Row
+---@param args table
+---@param coerce function
+---@param facts table  gets `turns`, as they are sent
+---@return any|nil
+---@return lgemini.Error|nil err
+function plans.ask(client, call, row, args, coerce, facts)
+  local plan, err = plans.make(client, call, row, args, coerce)
+  if not plan then
+    return nil, err
+  end
+  facts.turns = plan.turns
+  if plan.due and not call.options.timeout.total then
+    call.deadline = nil -- uploads are guarded by the idle clock
+  end
+  local sent
+  sent, err = plans.deliver(client, call, row, args, plan, facts)
+  if not sent then
+    return nil, err
+  end
+  if plan.due and not call.options.timeout.total then
+    call.deadline = client.tasks.now() + options.TOTAL
+  end
+  local decoded
+  decoded, err = plans.send(call, sent, facts)
+  if decoded == nil then
+    local again, problem = plans.healer(client, call, row, args, plan, facts)(err)
+    if not again then
+      return nil, problem or err
+    end
+    return plans.send(call, again, facts)
+  end
+  return decoded
+end
+
+return plans
