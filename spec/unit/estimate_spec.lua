@@ -59,6 +59,7 @@ local WORKED_OUT = {
     ["demo.webm"] = { { video = 774, audio = 66 }, 840, 580, 900, 0.0002982 },
     ["demo.avi"] = { { video = 774, audio = 67 }, 841, 580, 900, 0.0002992 },
     ["paper.pdf"] = { { document = 258 }, 258, 258, 258, 0.0000774 },
+    ["packed.pdf"] = { { document = 258 }, 258, 258, 258, 0.0000774 },
   },
   [THREE] = {
     ["slide.png"] = SLIDE3, ["slide.jpg"] = SLIDE3, ["slide.webp"] = SLIDE3, ["slide.gif"] = SLIDE3,
@@ -73,6 +74,7 @@ local WORKED_OUT = {
     ["demo.webm"] = { { video = 210, audio = 66 }, 276, 186, 306, 0.000414 },
     ["demo.avi"] = { { video = 210, audio = 67 }, 277, 186, 306, 0.0004155 },
     ["paper.pdf"] = { { document = 560 }, 560, 560, 560, 0.00084 },
+    ["packed.pdf"] = { { document = 560 }, 560, 560, 560, 0.00084 },
   },
 }
 

@@ -75,6 +75,7 @@ local REAL = {
   ["demo.webm"] = { kind = "video", seconds = 2.032, audio_seconds = 2.032 },
   ["demo.avi"] = { kind = "video", seconds = 2.1, audio_seconds = 2.088 },
   ["paper.pdf"] = { kind = "document", pages = 1 },
+  ["packed.pdf"] = { kind = "document", pages = 1 },
 }
 
 describe("the facts of", function()
@@ -442,9 +443,88 @@ describe("PDF", function()
     assert.equal(5, assert(facts_of(new)).pages)
   end)
 
-  it("whose tables are compressed, go in circles, or lead nowhere", function()
-    refused("%PDF-1.5\n1 0 obj\n<< /Type /XRef >>\nendobj\nstartxref\n9\n%%EOF", "keeps its list of pages compressed")
-    refused((written({ ROOT, "<< /Count 1 >>" }, nil, "/XRefStm 9 ")), "keeps its list of pages compressed")
+  -- The same with the table in a stream: each entry has a type, and an offset or the number of a stream. `packed` are
+  -- the objects that stand in object 8.
+  local function streamed(objects, packed, extra)
+    local text, entries = "%PDF-1.5\n", {}
+    for number = 1, 9 do
+      if packed[number] then
+        entries[number] = "\2\0\8\0"
+      elseif objects[number] then
+        entries[number] = "\1" .. be(2, #text) .. "\0"
+        text = text .. number .. " 0 obj\n" .. objects[number] .. "\nendobj\n"
+      else
+        entries[number] = "\0\0\0\0"
+      end
+    end
+    local bytes = table.concat(entries)
+    return text .. ("10 0 obj\n<< /Type /XRef %s/W [1 2 1] /Index [1 9] /Root 1 0 R /Length %d >>\nstream\n%s\n"
+      .. "endstream\nendobj\nstartxref\n%d\n%%%%EOF\n"):format(extra or "", #bytes, bytes, #text)
+  end
+  -- A stream with the objects 1 and 2.
+  local function holder(one, two, extra)
+    local front = ("1 0 2 %d "):format(#one)
+    return ("<< /Type /ObjStm /N 2 /First %d /Length %d %s>>\nstream\n%s%s%s\nendstream"):format(#front,
+      #front + #one + #two, extra or "", front, one, two)
+  end
+
+  it("may have its table in a stream, and its objects in others", function()
+    assert.equal(3, assert(facts_of(streamed({ ROOT, "<< /Count 3 >>" }, {}))).pages)
+    local in_stream = { true, true }
+    assert.equal(4, assert(facts_of(streamed({ [8] = holder(ROOT, "<< /Count 4 >>") }, in_stream))).pages)
+    -- the length of the stream in an object of its own, and the count in another
+    local indirect = holder(ROOT, "<< /Count 6 0 R >>"):gsub("/Length %d+", "/Length 5 0 R")
+    local length = tostring(#holder(ROOT, "<< /Count 6 0 R >>"):match "stream\n(.*)\nendstream")
+    assert.equal(5, assert(facts_of(streamed({ [5] = length, [6] = "5", [8] = indirect }, in_stream))).pages)
+  end)
+
+  it("for old readers and new ones has two tables in one place", function()
+    local new = streamed({ ROOT, "<< /Count 6 >>" }, {})
+    local _, at = new:find "endobj\n10 0 obj"
+    local text, n = new:gsub("startxref.*", ""), #new:gsub("startxref.*", "")
+    text = text .. ("xref\n0 1\n0000000000 65535 f \ntrailer\n<< /Root 1 0 R /XRefStm %d >>\nstartxref\n%d\n%%%%EOF\n")
+      :format(at - #"10 0 obj", n)
+    assert.equal(6, assert(facts_of(text)).pages)
+  end)
+
+  it("whose rows differ from those above or from what is left of them is put together", function()
+    -- entries of type 1: the first as it is, the second by the row above, the third by the byte to the left
+    local at1, at2 = #"%PDF-1.5\n", #"%PDF-1.5\n" + #("1 0 obj\n" .. ROOT .. "\nendobj\n")
+    local rows = "\0\1\0" .. string.char(at1) .. "\0" .. "\2\0\0" .. string.char(at2 - at1) .. "\0"
+      .. "\1\1\255" .. string.char(0, 0)
+    local text = "%PDF-1.5\n1 0 obj\n" .. ROOT .. "\nendobj\n2 0 obj\n<< /Count 9 >>\nendobj\n"
+    local tail = ("10 0 obj\n<< /Type /XRef /W [1 2 1] /Size 4 /Index [1 3] /Root 1 0 R /Length %d /DecodeParms "
+      .. "<< /Predictor %s /Columns 4 >> >>\nstream\n%s\nendstream\nendobj\nstartxref\n%d\n%%%%EOF\n")
+    assert.equal(9, assert(facts_of(text .. tail:format(#rows, "12", rows, #text))).pages)
+    refused(text .. tail:format(#rows, "2", rows, #text), "has a table of objects that is not read here (predictor 2)")
+    rows = rows:gsub("^%z", "\4")
+    refused(text .. tail:format(#rows, "15", rows, #text), "has a table of objects that is not read here (filter 4)")
+  end)
+
+  it("whose packed objects cannot be had is none", function()
+    local in_stream = { true, true }
+    local function with(extra, dictionary)
+      return streamed({ [8] = holder(ROOT, "<< /Count 4 >>", extra) }, in_stream, dictionary)
+    end
+    refused(with("/Filter /LZWDecode "), "has a list of objects that is not read here (LZWDecode)")
+    refused(with("/Filter [/ASCII85Decode /FlateDecode] "),
+      "has a list of objects that is not read here (ASCII85Decode)")
+    refused(with("/Filter [/FlateDecode] "), "has a list of objects that is broken")
+    refused(with("", "/Encrypt 7 0 R "), "is encrypted")
+    refused(streamed({ [8] = "<< /N 2 >>" }, in_stream), "has no list of objects where its table says")
+    -- streams in streams, and in themselves
+    in_stream[8] = true
+    refused(streamed({}, in_stream), "has no object 8 where its table says")
+    in_stream[8] = nil
+    refused(streamed({ [8] = holder(ROOT, "<< /Count 4 >>"):gsub("1 0 2", "3 0 2") }, in_stream), "has no object 1")
+    local long = holder(ROOT, "<< /Count 4 >>"):gsub("/Length %d+", "/Length 9000000")
+    refused(streamed({ [8] = long }, in_stream), "has more than 8388608 bytes of packed lists of objects")
+  end)
+
+  it("whose tables go in circles, or lead nowhere, is none", function()
+    refused("%PDF-1.5\n1 0 obj\n<< /Type /XRef >>\nendobj\nstartxref\n9\n%%EOF",
+      "has no table of objects where it says")
+    refused((written({ ROOT, "<< /Count 1 >>" }, nil, "/XRefStm 9 ")), "has no table of objects where it says")
     local text, at = written({ ROOT, "<< /Count 1 >>" }, nil, "/Prev 00000 ")
     refused((text:gsub("/Prev 00000", ("/Prev %05d"):format(at))), "has tables of objects without an end")
     refused("%PDF-1.4\nnothing", "does not say where its table of objects is")

@@ -49,6 +49,7 @@ local REAL = {
   ["demo.avi"] = "video/avi",
   ["broken.mp4"] = "video/mp4",
   ["paper.pdf"] = "application/pdf",
+  ["packed.pdf"] = "application/pdf",
 }
 
 describe("media.sniff", function()

@@ -96,8 +96,8 @@ local LUA_ARROWS = {
   tools = "request",
   client = "auth_tokens batches caches chats core file_search_stores files http interactions loop map models "
     .. "operations pace reuse tasks tunings vertex watch",
-  binary = "", media_boxes = "binary", media_image = "binary", media_matroska = "binary", media_pdf = "",
-  media_riff = "binary", media_sound = "binary",
+  binary = "", inflate = "", media_boxes = "binary", media_image = "binary", media_matroska = "binary",
+  media_pdf = "binary inflate", media_riff = "binary", media_sound = "binary",
   media_facts = "binary media_boxes media_image media_matroska media_pdf media_riff media_sound",
   prices = "", tokens = "prices",
   estimate = "attach binary core endpoints media_facts prices request tokens tools",
