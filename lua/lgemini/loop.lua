@@ -9,7 +9,7 @@
 -- no use without it.
 
 local errors = require "lgemini.errors"
-local tasks = require "lgemini.task"
+local inside = require "lgemini.inside"
 local timers = require "lgemini.timers"
 
 ---@class lgemini.Loop
@@ -146,15 +146,15 @@ function loop:abandon(waiter)
     exchange:close()
   end
   for _, task in ipairs(owned or {}) do
-    tasks.kill(task)
+    require("lgemini.task").kill(task)
   end
 end
 
 -- The task whose coroutine runs; nil outside of tasks. Raises where waiting would hold up a step: inside a task, but
 -- not where it could yield. Nobody will look at the exchange then.
 local function current(self, hook, exchange)
-  local task = tasks.inside()
-  if not task or task.loop == self and tasks.can_yield() then
+  local task = inside.task()
+  if not task or task.loop == self and inside.can_yield() then
     return task
   elseif not hook then
     if exchange then
@@ -169,12 +169,12 @@ local function is_stuck(self)
   return not (has_ready(self) or self.timers:first() or next(self.waiters))
 end
 
-local turn, host_turn
+local turn
 
 -- Until the waiter is woken. An error that is thrown through it (Ctrl-C, a debug hook) ends what it waits for.
 local function suspend(self, waiter, hook)
   if waiter.coroutine then
-    return tasks.yield()
+    return inside.yield()
   end
   while waiter.waits do
     local stuck = not hook and is_stuck(self)
@@ -190,7 +190,7 @@ local function suspend(self, waiter, hook)
       end
       error(problem, 0)
     elseif hook and waiter.waits then
-      host_turn(self, hook)
+      self:host_turn(hook)
     end
   end
   self.outside = self.outside - 1
@@ -214,7 +214,7 @@ end
 function loop:wait_for(exchange, instant, user, hook)
   local waiters = self.waiters
   local other = exchange and waiters[exchange]
-  if other and other ~= tasks.inside() then
+  if other and other ~= inside.task() then
     errors.misuse "two tasks read one stream at once"
   end
   local waiter = waiter_for(self, hook, exchange)
@@ -258,128 +258,11 @@ function loop:breathe(always)
   if not finish and not always then
     return
   end
-  local task = tasks.inside()
-  if task and task.loop == self and (always or (finish and self.now() >= finish)) and tasks.can_yield() then
-    self:put_off(task)
-    tasks.yield()
+  local task = inside.task()
+  if task and task.loop == self and (always or (finish and self.now() >= finish)) and inside.can_yield() then
+    push(self.later, task)
+    inside.yield()
   end
-end
-
--- Tasks ----------------------------------------------------------------------------------------
-
---- A new task, which starts at the next step.
----@param fn function
----@return lgemini.Task
-function loop:spawn(fn, ...)
-  local task = tasks.new(self, fn, ...)
-  self.alive = self.alive + 1
-  self:put_off(task)
-  alert(self)
-  return task
-end
-
---- The task has its turn in the next step.
----@param task lgemini.Task
-function loop:put_off(task)
-  push(self.later, task)
-end
-
---- An error that nobody took, for who steps.
-function loop:report(problem)
-  push(self.problems, { problem })
-end
-
-
--- Waits until all of the tasks have ended, or one has failed.
-local function await(self, list, owned, hook)
-  local waiter = waiter_for(self, hook)
-  local join = { waiter = waiter, left = 0 }
-  waiter.join, waiter.owned = join, owned
-  for _, task in ipairs(list) do
-    if not task.done then
-      join.left = join.left + 1
-      task.joins = task.joins or {}
-      table.insert(task.joins, join)
-    end
-  end
-  if join.left == 0 then
-    forget(self, waiter)
-  else
-    suspend(self, waiter, hook)
-  end
-end
-
---- Waits until the task has ended, or the one that waits is cancelled.
----@param task lgemini.Task
-function loop:await_end(task)
-  local inside = tasks.inside()
-  while not task.done and not (inside and inside.cancelled) do
-    await(self, { task }, nil, task.hook)
-  end
-end
-
---- Waits until somebody signals the box.
----@param box table  `waiter` in it is ours
----@param hook function|nil
-function loop:await_signal(box, hook)
-  local waiter = waiter_for(self, hook)
-  box.waiter = waiter
-  suspend(self, waiter, hook)
-  box.waiter = nil
-end
-
----@param box table
-function loop:signal(box)
-  if box.waiter then
-    self:wake(box.waiter)
-  end
-end
-
---- Calls each function in a task of its own, at most `limit` at once, until all have ended. The functions return a
---- value, or nil, err; the first error ends the others where they are.
----@param functions function[]
----@param limit integer
----@param hook function|nil
----@return table|nil values  in order
----@return lgemini.Error|nil err
-function loop:all(functions, limit, hook)
-  local values, started, failure, owned = {}, 0, nil, {}
-  local function work()
-    while started < #functions and not failure do
-      started = started + 1
-      local mine = started
-      local value, err = functions[mine]()
-      values[mine] = value
-      if err then
-        failure = failure or err
-        error(failure, 0) -- wakes who waits for all
-      end
-    end
-  end
-  local inside = tasks.inside()
-  current(self, hook)
-  for i = 1, math.min(limit, #functions) do
-    owned[i] = self:spawn(work)
-    owned[i].taken = true
-  end
-  await(self, owned, owned, hook)
-  for _, task in ipairs(owned) do
-    if task.done and not task.values and not failure and not task.cancelled then
-      for _, other in ipairs(owned) do
-        tasks.kill(other)
-      end
-      error(task.failure, 0)
-    end
-  end
-  for _, task in ipairs(owned) do
-    tasks.kill(task)
-  end
-  if failure then
-    return nil, failure
-  elseif inside and inside.cancelled then
-    return nil, tasks.cancelled()
-  end
-  return values
 end
 
 -- Steps ----------------------------------------------------------------------------------------
@@ -388,8 +271,9 @@ end
 local function run_ready(self, finish)
   local ready, ran = self.ready, 0
   local count = ready.last - ready.first + 1
+  local resume = count > 0 and require("lgemini.task").resume
   while ran < count and ready.first <= ready.last do -- what a step inside this one took over is gone
-    tasks.resume(pop(ready))
+    resume(pop(ready))
     ran = ran + 1
     if finish and self.now() >= finish then
       break
@@ -471,14 +355,9 @@ function loop:turn(max_wait)
   turn(self, nil, max_wait)
 end
 
--- A round in which the host's scheduler does the waiting.
-function host_turn(self, hook)
-  hook(self:pollfd(), math.min(self:timeout() or math.huge, 60))
-end
-
 --- Begins with what was added, without waiting and without going on with tasks; whoever steps does it for a task.
 function loop:begin()
-  if not tasks.inside() then
+  if not inside.task() then
     move(self, nil, 0)
     set_alarm(self)
   end
@@ -492,94 +371,21 @@ function loop:add(exchange, lane, share)
   self.driver:add(exchange, lane, share)
 end
 
--- What the program calls ------------------------------------------------------------------------
+-- What a program asks for beside waiting is in steps.lua, which loads with the first of these.
+local LATER = { "spawn", "put_off", "report", "await_end", "await_signal", "signal", "all", "step", "pause", "run",
+  "host_turn", "timeout", "pollfd" }
 
--- The first of the errors that no task took.
-local function raise_problem(self)
-  if self.problems.first <= self.problems.last then
-    error(pop(self.problems)[1], 0)
-  end
-end
+local inner = { alert = alert, begin_step = begin_step, current = current, forget = forget, has_ready = has_ready,
+  is_stuck = is_stuck, pop = pop, push = push, set_alarm = set_alarm, suspend = suspend, turn = turn,
+  waiter_for = waiter_for }
 
-local function check_outside(name)
-  if tasks.inside() then
-    errors.misuse(("client:%s: inside a task nobody can step; client:sleep waits there"):format(name))
-  end
-end
-
--- A step without a budget has an end, too, where more and more comes.
-local LONGEST_STEP = 1
-
---- Does what there is to do now for about `budget` seconds.
----@param budget number|nil  1 when left out
----@return boolean  whether tasks are left
-function loop:step(budget)
-  check_outside "step"
-  local seconds = budget or LONGEST_STEP
-  local finish, late = self.now() + seconds, false
-  begin_step(self)
-  repeat
-    local count, now = turn(self, finish, 0, late), self.now()
-    late = now > finish - seconds / 2
-  until count == 0 or now >= finish
-  raise_problem(self)
-  return self.alive > 0
-end
-
---- The same after waiting at most that many seconds for something to come.
----@param seconds number
----@return boolean
-function loop:pause(seconds)
-  check_outside "wait"
-  self:turn(seconds)
-  raise_problem(self)
-  return self.alive > 0
-end
-
---- Steps until no task is left.
----@param hook function|nil  the client's `wait`
-function loop:run(hook)
-  check_outside "run"
-  while self.alive > 0 do
-    if not hook and is_stuck(self) then
-      errors.misuse "client:run: the tasks wait for each other"
+for _, name in ipairs(LATER) do
+  loop[name] = function(...)
+    for later, method in pairs(require("lgemini.steps").methods(inner)) do
+      loop[later] = method
     end
-    self:turn(hook and 0 or math.huge)
-    raise_problem(self)
-    if hook and self.alive > 0 then
-      host_turn(self, hook)
-    end
+    return loop[name](...)
   end
-  raise_problem(self)
-end
-
--- Seconds between two steps where no descriptor says that there is something.
-local LOOK = 0.01
-
---- Seconds until a step has something to do by itself; nil for never.
----@return number|nil
-function loop:timeout()
-  local first, wait = self.timers:first(), self.driver and self.driver:timeout()
-  if has_ready(self) or self.outside > 0 then
-    return 0
-  elseif first then
-    wait = math.min(wait or math.huge, math.max(0, first.instant - self.now()))
-  end
-  if self.driver and not self.driver:fd() and next(self.waiters) then
-    wait = math.min(wait or math.huge, LOOK)
-  end
-  return wait
-end
-
---- The descriptor that is readable when there is work, new tasks and instants included; nil where the system has no
---- such thing, and when all clients are closed.
----@return integer|nil
-function loop:pollfd()
-  if not self.foreign then
-    self.foreign = true
-    set_alarm(self)
-  end
-  return self.driver and self.driver:fd()
 end
 
 return loop

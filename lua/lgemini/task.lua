@@ -3,19 +3,16 @@
 
 local compat = require "lgemini.compat"
 local errors = require "lgemini.errors"
+local inside = require "lgemini.inside"
 
 local unpack = compat.unpack
 
-local resume, running, yield = coroutine.resume, coroutine.running, coroutine.yield
-local yieldable = rawget(coroutine, "isyieldable") -- 5.3 and later
+local resume = coroutine.resume
 local close_coroutine = rawget(coroutine, "close") -- 5.4
 
 local tasks = {}
 
-local WAIT = {} -- what a task yields when it waits in a call of the library
-
--- The task that runs now, whichever loop it is of: nothing may wait inside it but itself.
-local active
+local WAIT = inside.WAIT
 
 ---@class lgemini.Task
 ---@field done boolean       it has ended
@@ -42,57 +39,6 @@ function tasks.new(loop, fn, ...)
     place = false,
     join = false,
   }, Task)
-end
-
---- What calls in a cancelled task return.
----@return lgemini.Error
-function tasks.cancelled()
-  return errors.new { kind = "cancelled", message = "the task was cancelled" }
-end
-
--- Where it is --------------------------------------------------------------------------------
-
---- The task inside which the program is, be it in a coroutine of its own there.
----@return lgemini.Task|nil
-function tasks.inside()
-  return active
-end
-
---- Whether the program is in the coroutine of the task that runs, with no C function in between.
----@return boolean
-function tasks.can_yield()
-  return active.coroutine == running() and not active.closing and (not yieldable or yieldable())
-end
-
---- The task that runs waits in a call of the library, until the loop goes on with it.
-function tasks.yield()
-  yield(WAIT)
-end
-
---- The stream ends with the task it was opened in.
----@param stream lgemini.Stream
-function tasks.adopt(stream)
-  if active then
-    active.streams = active.streams or setmetatable({}, { __mode = "k" })
-    active.streams[stream] = true
-  end
-end
-
--- How often a cancelled task may call again before it is ended: one that tries for ever would hold up the step.
-local PATIENCE = 100
-
---- Why the task inside which the program is gets nothing more: it was cancelled.
----@return lgemini.Error|nil
-function tasks.refusal()
-  local task = active
-  if not task or not task.cancelled then
-    return nil
-  end
-  task.refused = (task.refused or 0) + 1
-  if task.refused > PATIENCE and tasks.can_yield() then
-    yield()
-  end
-  return tasks.cancelled()
 end
 
 -- Its end --------------------------------------------------------------------------------------
@@ -124,10 +70,10 @@ end
 -- again. Returns what one of them raised.
 local function close_variables(task)
   if close_coroutine and coroutine.status(task.coroutine) ~= "normal" and task.coroutine ~= coroutine.running() then
-    local before = active
-    active, task.closing = task, true
+    local before = inside.active
+    inside.active, task.closing = task, true
     local ok, problem = close_coroutine(task.coroutine)
-    active = before
+    inside.active = before
     return ok, problem
   end
   return true
@@ -179,7 +125,7 @@ function tasks.kill(task)
   task.cancelled = true
   if not task.done and coroutine.status(task.coroutine) == "suspended" then
     task.loop:abandon(task)
-    task.failure = tasks.cancelled()
+    task.failure = inside.cancelled()
     end_task(task)
   end
 end
@@ -188,7 +134,7 @@ end
 
 -- What a resumed coroutine has come to. One that yielded by itself has its next turn in the next step.
 local function settle(task, before, ok, ...)
-  active = before
+  inside.active = before
   if ok and (...) == WAIT then -- the usual case
     return
   elseif not ok then
@@ -218,8 +164,8 @@ function tasks.resume(task)
   if task.done then
     return
   end
-  local before = active
-  active = task
+  local before = inside.active
+  inside.active = task
   task.idle, task.exchange, task.owned = false, false, false
   if task.arguments then
     settle(task, before, start(task))
@@ -265,12 +211,12 @@ end
 ---@return any ...  as task:result; nil, err (kind "cancelled") where the waiting task itself is cancelled
 function Task:wait()
   check_task(self, "wait")
-  if active == self then
+  if inside.active == self then
     errors.misuse "task:wait: a task cannot wait for its own end"
   end
   self.loop:await_end(self)
   if not self.done then
-    return nil, tasks.cancelled()
+    return nil, inside.cancelled()
   end
   self.taken = true
   return self:result()

@@ -2,8 +2,8 @@
 -- of nobody else's.
 
 local errors = require "lgemini.errors"
+local inside = require "lgemini.inside"
 local loops = require "lgemini.loop"
-local task_class = require "lgemini.task"
 
 ---@class lgemini.Tasks
 ---@field now fun(): number  the clock, in seconds
@@ -46,13 +46,13 @@ end
 --- The stream ends with the task inside which it was opened.
 ---@param stream lgemini.Stream
 function tasks.adopt(_, stream)
-  task_class.adopt(stream)
+  inside.adopt(stream)
 end
 
 --- Why nothing more is to be begun: the task was cancelled, or the client is closed.
 ---@return lgemini.Error|nil
 function tasks:refusal()
-  local err = task_class.refusal()
+  local err = inside.refusal()
   if not err and self.closed then
     self.loop:breathe(true) -- a task that tries for ever would hold up the step
     err = errors.new { kind = "closed", message = "the client is closed" }
@@ -74,7 +74,7 @@ function tasks:wait(exchange, instant)
   if self.closed then
     return true
   end
-  local task = task_class.inside()
+  local task = inside.task()
   if task and task.cancelled then
     exchange:close()
     return false
@@ -95,7 +95,7 @@ end
 ---@return true|nil
 ---@return lgemini.Error|nil err  "cancelled", "closed"
 function tasks:sleep(seconds)
-  local task = task_class.inside()
+  local task = inside.task()
   if not self.closed and not (task and task.cancelled) then
     self.loop:wait_for(nil, self.now() + seconds, self, self.hook)
   end

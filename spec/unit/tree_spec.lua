@@ -62,7 +62,8 @@ local LUA_ARROWS = {
   errors = "", json = "", limits = "", media = "", options = "", ordered = "", parts = "", retry = "", schema = "",
   emit = "", wire = "core emit structured tools", bodies = "wire", request = "bodies emit wire",
   endpoints = "", poll = "", headers = "", watch = "headers", http = "headers",
-  timers = "", pace = "", map = "", task = "", loop = "task", tasks = "loop task", journal = "", reuse = "",
+  timers = "", pace = "", map = "", inside = "", task = "inside", steps = "inside task", loop = "inside steps task",
+  tasks = "inside loop", journal = "", reuse = "",
   save = "",
   answer = "core grounding save", -- base64
   grounding = "", items = "",
