@@ -2,7 +2,7 @@ std = "min" -- what Lua 5.1 to 5.4 and LuaJIT share
 read_globals = { "unpack" } -- `table.unpack or unpack`
 max_line_length = 120
 cache = false
-exclude_files = { "build" }
+exclude_files = { "build", "dist" }
 
 files["spec"].std = "min+busted"
 files["spec/lua54"].std = "lua54+busted"

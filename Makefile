@@ -73,7 +73,7 @@ $(BUILD)/flags: FORCE
 
 $(BUILD)/embedded.c: scripts/bundle.lua $(MODULES:%=lua/%)
 	@mkdir -p $(@D)
-	'$(LUA)' scripts/bundle.lua embed $@ $(MODULES:%=lua/%)
+	@'$(LUA)' scripts/bundle.lua embed $@ $(MODULES:%=lua/%)
 
 $(BUILD)/obj/embedded.o: $(BUILD)/embedded.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -107,6 +107,27 @@ build/tsan/embed: $(EMBED_SOURCES:%.c=build/tsan/%.o) $(BUILD)/obj/embedded.o
 	$(CC) $(TSAN) -rdynamic -o $@ $^ $(LIBS) $(LUA_LIBS) -lpthread
 
 .PHONY: static
+
+# One file of C and one of Lua, for projects that build everything themselves. The line that builds the module is
+# printed, and stands in the README.
+
+DIST_SOURCES = $(foreach part,core net binding,$(sort $(wildcard src/$(part)/*.c)))
+DIST_HEADERS = $(if $(LUA_INCDIR),-I"$(LUA_INCDIR)",$$(pkg-config --cflags $(LUA_PC)))
+DIST_LINE = cc -O2 -shared -fPIC $(DIST_HEADERS) dist/lgemini.c -o lgemini.so -lcurl -lcrypto -lm $(NODELETE)
+
+dist/lgemini.c: scripts/bundle.lua $(DIST_SOURCES) $(HEADERS)
+	@mkdir -p $(@D)
+	@'$(LUA)' scripts/bundle.lua c $@ $(DIST_SOURCES)
+
+dist/lgemini.lua: scripts/bundle.lua $(MODULES:%=lua/%)
+	@mkdir -p $(@D)
+	@'$(LUA)' scripts/bundle.lua lua $@ $(MODULES:%=lua/%)
+
+amalgamation: dist/lgemini.c dist/lgemini.lua
+	@echo 'lgemini.so beside lgemini.lua is made by'
+	@echo '    $(DIST_LINE)'
+
+.PHONY: amalgamation
 
 # The test build: everything under ASan and UBSan, with flags of its own. Like fuzzing and chaos it is made for Lua 5.4
 # alone, whose allocator and collector it steers.
@@ -262,7 +283,7 @@ check:
 check-asan:
 	@MAKE='$(MAKE)' LUA='$(LUA)' sh scripts/test c san
 
-check-oom check-gc check-valgrind check-clang check-rock check-runtimes:
+check-oom check-gc check-valgrind check-clang check-rock check-amalgamation check-runtimes:
 	@MAKE='$(MAKE)' LUA='$(LUA)' sh scripts/test $(@:check-%=%)
 
 env:
@@ -280,12 +301,12 @@ install: install-module static
 	install -m 644 $(BUILD)/liblgemini.a "$(DESTDIR)$(INST_STATICDIR)"
 
 clean:
-	rm -rf build
+	rm -rf build dist
 
 FORCE:
 
 .PHONY: all tests complete warnings demo test check check-asan check-oom check-gc check-valgrind check-clang check-rock \
-    check-runtimes env install install-module clean FORCE
+    check-amalgamation check-runtimes env install install-module clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:

@@ -118,8 +118,9 @@ end
 
 local getinfo = debug and debug.getinfo -- a host may leave debug out
 
--- The folder of this module as chunk names have it ("@/usr/share/lua/5.4/lgemini/").
-local OWN = getinfo and getinfo(1, "S").source:match "^(.*)errors%.lua$"
+-- The folder of this module as chunk names have it ("@/usr/share/lua/5.4/lgemini/"); where all modules are in one file,
+-- that file.
+local OWN = getinfo and (getinfo(1, "S").source:match "^(.*)errors%.lua$" or getinfo(1, "S").source)
 
 --- Raises a message that blames the first line outside lgemini: for misuse, that is a bug in the calling program.
 --- Call it in the caller's coroutine, before work moves into one of ours: its stack ends the search.

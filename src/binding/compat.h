@@ -81,13 +81,7 @@ static inline void *lgem_testudata(lua_State *L, int index, const char *name)
 #define lgem_setfuncs(L, f) luaL_setfuncs(L, f, 0)
 #define lgem_testudata luaL_testudata
 #define lgem_checkversion luaL_checkversion
-
-static inline int lgem_pcall(lua_State *L, lua_CFunction f, void *ud)
-{
-    lua_pushcfunction(L, f);
-    lua_pushlightuserdata(L, ud);
-    return lua_pcall(L, 1, 0, 0);
-}
+#define lgem_pcall(L, f, ud) (lua_pushcfunction(L, f), lua_pushlightuserdata(L, ud), lua_pcall(L, 1, 0, 0))
 
 #endif
 
