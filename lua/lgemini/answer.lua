@@ -189,6 +189,111 @@ function answer.convert(decoded, type_name)
   return out
 end
 
+-- Decoding -------------------------------------------------------------------------------------
+
+-- What tells a chunk of a stream that says nothing but a text from any other: its members of these types, of which
+-- those that are named say more.
+local ROLES = {
+  GenerateContentResponse = { "response", { prompt_feedback = true } },
+  Candidate = { "candidate", { finish_reason = true } },
+  Content = { "content", {} },
+  Part = { "part", setmetatable({ text = false }, { __index = function() return true end }) },
+}
+
+-- A type of schema.lua as the core wants it.
+local function shape_of(name)
+  local type, role = schema.type(name), ROLES[name] or {}
+  local shape = { role = role[1], echoed = ECHOED[name], metatable = metatables[name] }
+  for i, field in ipairs(type.order) do
+    local kind = field.kind == "list" and field.of or field
+    shape[i] = { wire = field.wire, field = field.field, list = field.kind == "list", type = kind.name,
+      kind = kind.kind == "upper" and "text" or kind.kind, apart = role[2] and role[2][field.field] }
+    if name == "CitationMetadata" then -- Vertex AI has another name for it
+      shape[#type.order + 1] = { wire = field.field, field = field.field, list = true, kind = kind.kind,
+        type = kind.name }
+    end
+  end
+  return shape
+end
+
+-- What the core could not show as it came: by its name on the wire, the value. Members that no type knows are shown
+-- where that is safe; what would not be sent back as it came is noted.
+local function settle(object, type_name, odd, keep)
+  local type = schema.type(type_name)
+  local brothers = setmetatable({}, { __index = function(_, name)
+    local field = type.wires[name]
+    if odd[name] ~= nil then return odd[name] end
+    return field and object[field.field]
+  end })
+  for name, value in pairs(odd) do
+    local field, key, same = type.wires[name], nil, false
+    if field then
+      key = field.field
+    elseif value ~= json.null then
+      key, same = unknown_key(name, brothers, type)
+      if key ~= nil then object[key] = value end
+    end
+    if keep and not same then schema.note_echo(object, name, key, value) end
+  end
+end
+
+local core, shapes
+
+--- Decodes what comes, byte by byte: see core.meta.lua.
+---@param type_name string|nil  nil: user data, as it came
+---@param most integer          bytes of an event, or of a body
+---@param max_depth integer     levels of arrays and objects within each other
+---@param events boolean|nil    a stream of events; else one body
+---@return lgemini.core.Answer
+function answer.decoder(type_name, most, max_depth, events)
+  if not shapes then
+    core = require("lgemini.core").answer
+    shapes = core.shapes { null = json.null, array = getmetatable(json.array {}), settle = settle, types = shape_of }
+  end
+  return core.new(shapes, type_name, most, max_depth, events or false)
+end
+
+--- JSON as the caller gets it.
+---@param text string
+---@param type_name string|nil
+---@param max_depth integer|nil
+---@return any value
+---@return table|nil err  kind, message
+function answer.decode(text, type_name, max_depth)
+  local decoder = answer.decoder(type_name, #text, max_depth or 100)
+  decoder:feed(text)
+  decoder:next()
+  local value, err = decoder:finish()
+  decoder:close()
+  if value == nil then return nil, err end
+  return value
+end
+
+--- What a value that came says of an error, if it is one: {"error": {...}} or a list of these. Not where the type of
+--- the value has such a member.
+---@param value any
+---@return any|nil
+function answer.error_in(value)
+  if json.is_array(value) then value = value[1] end
+  if type(value) == "table" then return rawget(value, "error") end
+end
+
+--- The error of an answer that came whole and makes no sense.
+---@param why string
+---@return lgemini.Error
+function answer.nonsense(why)
+  return errors.new { kind = "protocol", message = "the server's answer makes no sense: " .. why }
+end
+
+--- The value, where it is an object.
+---@param value any
+---@return table|nil
+---@return lgemini.Error|nil err  kind "protocol"
+function answer.checked(value)
+  if type(value) ~= "table" or json.is_array(value) then return nil, answer.nonsense("a JSON object was expected") end
+  return value
+end
+
 --- What a decoded body or stream event says of an error, if it is one: {"error": {...}} or a list of these.
 ---@param decoded any
 ---@return any?
@@ -705,10 +810,10 @@ local function take(fields, notes, object, except)
   end
 end
 
-local function add_content(candidate, content)
+local function add_content(candidate, content, text_taken)
   candidate.content = candidate.content or { fields = {}, notes = {} }
   take(candidate.content.fields, candidate.content.notes, content, "parts")
-  if not content.parts then return end
+  if not content.parts or text_taken then return end
   candidate.parts = candidate.parts or {}
   for _, part in ipairs(content.parts) do add_part(candidate.parts, part) end
 end
@@ -735,11 +840,11 @@ function answer.accumulator(facts)
   return setmetatable({ facts = facts, top = {}, candidates = {} }, Accumulator)
 end
 
---- Takes one chunk. Neighbouring plain texts become one part; of all else the last word counts, of
---- prompt_feedback the first.
----@param chunk lgemini.GenerateContentResponse
-function Accumulator:add(chunk)
-  self.whole = nil
+-- Of chunks that say nothing but a text, one after the other, what else the last one says counts for all of them.
+-- `last` is that one; where only the texts were taken, `skimmed` is a function that gives it.
+
+-- Takes what a chunk says, but for the text where that was taken already.
+local function add_all(self, chunk, text_taken)
   for key, value in pairs(chunk) do
     if key ~= "candidates" and not (key == "prompt_feedback" and self.top[key]) then self.top[key] = value end
   end
@@ -751,8 +856,52 @@ function Accumulator:add(chunk)
       self.candidates[index] = mine
     end
     take(mine.fields, {}, candidate, "content")
-    if candidate.content then add_content(mine, candidate.content) end
+    if candidate.content then add_content(mine, candidate.content, text_taken) end
   end
+end
+
+--- Takes in what was put off. A stream does it before it lets go of its decoder.
+function Accumulator:fold()
+  local last, skimmed = self.last, self.skimmed
+  self.last, self.skimmed = nil, nil
+  if last then add_all(self, last, true) end
+  last = skimmed and skimmed()
+  if last then add_all(self, last, true) end
+end
+
+-- A text of the first candidate, behind what it has said so far.
+local function say(self, text)
+  self.whole = nil
+  local parts = self.candidates[0].parts
+  local run = parts[#parts]
+  if not (run and run.run and not run.thought) then
+    run = new_run()
+    parts[#parts + 1] = run
+  end
+  add_piece(run, text)
+end
+
+--- Takes a text that came in a chunk that was like the one before it.
+---@param text string
+---@param skimmed function  gives that chunk; nil where it cannot
+function Accumulator:skim(text, skimmed)
+  if self.last then self:fold() end
+  self.skimmed = skimmed
+  say(self, text)
+end
+
+--- Takes one chunk. Neighbouring plain texts become one part; of all else the last word counts, of
+--- prompt_feedback the first.
+---@param chunk lgemini.GenerateContentResponse
+---@param signature integer|nil  where it says nothing but a text: the same for two that have the same members
+function Accumulator:add(chunk, signature)
+  if signature and signature == self.signature and not self.skimmed then
+    self.last = chunk
+    return say(self, chunk.candidates[1].content.parts[1].text)
+  end
+  self:fold()
+  self.whole, self.signature = nil, signature
+  add_all(self, chunk)
 end
 
 --- What has arrived so far, as one answer. The same table until the next chunk; one that was given away
@@ -760,6 +909,7 @@ end
 ---@return lgemini.GenerateContentResponse
 function Accumulator:response()
   if self.whole then return self.whole end
+  self:fold()
   local whole, sorted = {}, {}
   for key, value in pairs(self.top) do whole[key] = value end
   for _, candidate in pairs(self.candidates) do sorted[#sorted + 1] = candidate end

@@ -204,6 +204,68 @@ function EventParser:finish() end
 
 function EventParser:close() end
 
+-- Answers --------------------------------------------------------------------------------------
+
+core.answer = {}
+
+---@class lgemini.core.Shape  a type of answers; its fields in the list
+---@field role "response"|"candidate"|"content"|"part"|nil  of an answer that is made of texts
+---@field echoed boolean|nil    what it cannot show as it came is settled, here and below
+---@field metatable table|nil   of its objects
+---@field [integer] { wire: string, field: string, kind: string, list: boolean, type: string|nil, apart: boolean|nil }
+--- kind of it or of its items; type of objects; apart: with it, a chunk says more than its text
+
+---@class lgemini.core.Shapes
+
+--- What the decoder knows of types. They are asked for when it first meets them.
+---@param setup { null: any, array: table, types: (fun(name: string): lgemini.core.Shape), settle: function }  null and
+--- the metatable of arrays in user data; settle(object, type, odd, echoed) is called at the end of an object where odd
+--- (name on the wire -> value) is not empty: members that no type knows and, where they may be sent back, those of
+--- another JSON type than the API gives, which are not shown, or shown as something else
+---@return lgemini.core.Shapes
+function core.answer.shapes(setup) end
+
+---@class lgemini.core.Answer
+local Answer = {}
+
+---@param shapes lgemini.core.Shapes
+---@param type string|nil     nil: all is user data
+---@param most integer        bytes of an event, or of the body
+---@param max_depth integer   levels of arrays and objects within each other
+---@param events boolean      a stream of events; else one body of JSON
+---@return lgemini.core.Answer
+function core.answer.new(shapes, type, most, max_depth, events) end
+
+--- From now on it takes what comes to the exchange, which nobody else must read. It ends with the exchange.
+---@param exchange lgemini.core.Exchange
+function Answer:attach(exchange) end
+
+--- Gives bytes to one that is not attached, when all earlier ones have been taken.
+---@param bytes string  kept until they are read; not a number
+function Answer:feed(bytes) end
+
+---@class lgemini.core.AnswerFailure: lgemini.core.Failure
+---@field head string  how the text began, at most 512 bytes
+
+--- The next event's value; of a body nil until it is finished.
+---@param texts boolean|nil  an event that differs from the one before in nothing but its text (and digits) is that text
+---@return any|nil value  nil: more bytes are needed
+---@return integer|lgemini.core.AnswerFailure|nil signature  of a chunk that says nothing but one text: the same for all
+--- that have the same members; with nil: "protocol" (no JSON), "invalid" (no base64), "limit", "incomplete"
+function Answer:next(texts) end
+
+--- After the last byte, until nothing comes: what is left.
+---@return any|nil value
+---@return integer|lgemini.core.AnswerFailure|nil signature  as of next
+---@return "event"|"tail"|"body"|nil what  an event that no blank line closed, bare text, the body
+function Answer:finish() end
+
+--- The last event that was given as a text alone, or that those are compared with.
+---@return string|nil json
+function Answer:skimmed() end
+
+function Answer:close() end
+
 -- SHA-256 ------------------------------------------------------------------------------------
 
 --- Signs a text with an RSA key in PEM, as a service account does (RS256).

@@ -210,12 +210,11 @@ local function error_object(value)
   return value
 end
 
--- { api = true, code = integer|nil, status =, message =, details = } of a JSON body, or nil where it is none.
-local function read_json(body, nested)
-  if not body:find "^%s*[{%[]" then
-    return nil
-  end
-  local object = error_object((json.decode(body)))
+local read_json
+
+-- { api = true, code = integer|nil, status =, message =, details = } of what a JSON body says, or nil.
+local function read_value(value, nested)
+  local object = error_object(value)
   if not object then
     return nil
   end
@@ -237,6 +236,11 @@ local function read_json(body, nested)
     end
   end
   return found
+end
+
+-- The same of a body, or nil where it is no JSON.
+function read_json(body, nested)
+  return body:find "^%s*[{%[]" and read_value(json.decode(body), nested) or nil
 end
 
 local ENTITIES = { amp = "&", lt = "<", gt = ">", quot = '"', nbsp = " ", ["#39"] = "'", ["#x27"] = "'" }
@@ -263,6 +267,12 @@ end
 
 local function is_html(body, content_type)
   return content_type:find("text/html", 1, true) or body:find "^%s*<!?[%a]" ~= nil
+end
+
+-- What an answer says of an error: as an object in it, as a page, as text.
+local function find_error(given, body)
+  local found = given.said ~= nil and read_value({ error = given.said }, MAX_NESTED) or read_json(body, MAX_NESTED)
+  return found or { html = is_html(body, (given.headers or {})["content-type"] or "") }
 end
 
 -- The detail of a google.rpc type, such as "RetryInfo".
@@ -530,6 +540,7 @@ end
 ---@field code integer|nil
 ---@field headers table<string, string>|nil  by lower-case name
 ---@field body string|nil
+---@field said any                 in place of the body: what its "error" is
 ---@field model string|nil         what the call is about, for the hint
 ---@field file string|nil          the same: the name of a file object
 ---@field mime_types string[]|nil  those the service takes, for the hint
@@ -538,13 +549,13 @@ end
 ---@field now number|nil           seconds since 1970, for dates in headers
 
 --- The error that an HTTP answer means, whatever its body looks like: the API's error object, a list that holds one,
---- JSON without one, HTML, text, nothing. Also for an error object inside a stream (`body` is the event, `code` nil
---- or 200: then the object's own code counts).
+--- JSON without one, HTML, text, nothing. Also for an error object inside a stream or an answer (`said` is it, `code`
+--- nil or 200: then the object's own code counts).
 ---@param given lgemini.HttpAnswer
 ---@return lgemini.Error
 function errors.from_http(given)
-  local headers, body = given.headers or {}, given.body or ""
-  local found = read_json(body, MAX_NESTED) or { html = is_html(body, headers["content-type"] or "") }
+  local body = given.body or ""
+  local found = find_error(given, body)
   if not found.message then
     body = errors.redact(body, given.secrets)
     found.message = found.html and read_html(body) or fold(body:sub(1, MAX_PAGE))

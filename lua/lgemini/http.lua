@@ -267,6 +267,7 @@ local function refused(call, request, answer)
     code = answer.code,
     headers = answer.headers,
     body = answer.body,
+    said = answer.said,
     model = about.model,
     file = about.file,
     mime_types = about.takes_media and require("lgemini.media").DOCUMENTED or nil,

@@ -1,4 +1,4 @@
---- An answer that arrives in chunks: exchange + event parser + answer -> iterator.
+--- An answer that arrives in chunks: exchange + decoder of its events -> iterator.
 --
 -- A stream that was cut never looks like one that ended: it fails as `incomplete`, with what had arrived
 -- in err.partial (reference section 2.3).
@@ -6,7 +6,6 @@
 local answer = require "lgemini.answer"
 local errors = require "lgemini.errors"
 local http = require "lgemini.http"
-local json = require "lgemini.json"
 local limits = require "lgemini.limits"
 local options = require "lgemini.options"
 
@@ -35,9 +34,9 @@ local function begin(self)
   end
 end
 
--- How the events of a stream are read: what an event is for the caller, whether it is the one that says that the answer
--- is whole, and how the events become one answer. Another service has another form.
-local GENERATE = { chunk = answer.generate, accumulator = answer.accumulator }
+-- How the events of a stream are read: the type of one, what it is for the caller, whether it is the one that says that
+-- the answer is whole, and how the events become one answer. Another service has another form.
+local GENERATE = { type = "GenerateContentResponse", chunk = answer.checked, accumulator = answer.accumulator }
 
 function GENERATE.finished(chunk)
   for _, candidate in ipairs(chunk.candidates) do
@@ -88,9 +87,12 @@ end
 local function let_go(self, err)
   local exchange = self.exchange
   self.exchange = nil
-  if self.parser then
-    self.parser:close()
-    self.parser = nil
+  if self.decoder then
+    if self.accumulator.skimmed then
+      self.accumulator:fold()
+    end
+    self.decoder:close()
+    self.decoder = nil
   end
   if exchange then
     http.close(self.call, self.sent, exchange, err)
@@ -173,68 +175,69 @@ local function open(self)
     return nil, protocol(self, "the server's answer is a web page",
       "is there a login page or a proxy between here and the service?")
   end
-  self.parser = self.call.client.core.sse.new(self.call.client.limits.max_event)
+  local limits_set = self.call.client.limits
+  self.decoder = answer.decoder(self.form.type, limits_set.max_event, limits_set.max_depth, true)
+  self.decoder:attach(self.exchange)
   return true
-end
-
--- What the parser met.
-local function failed(err)
-  return errors.new { kind = err.kind, message = err.message, hint = limits.hint(err.message) }
-end
-
--- The next event: data; "cut" of an event at the end that no blank line closed, "tail" of bare text there;
--- nil at the end, nil, err when the stream broke.
-local function next_data(self)
-  local exchange, parser = self.exchange, self.parser
-  self.call.client.tasks:breathe() -- a peer that is ahead of us would keep us here
-  if self.closed then
-    return nil, closed(self)
-  end
-  while true do
-    local data, err = exchange:event(parser)
-    if data then
-      return data
-    elseif err then
-      return nil, failed(err)
-    end
-    local done, why = exchange:done()
-    if done == nil then
-      if not self.call.client.tasks:wait(exchange) then
-        return nil, closed(self)
-      end
-    elseif not done then
-      return nil, http.failed(self.call, self.sent, why)
-    else
-      local rest, what = parser:finish()
-      if rest == nil and what then
-        return nil, failed(what)
-      end
-      return rest, what
-    end
-  end
 end
 
 local function start_of(text)
   return #text > 100 and text:sub(1, 100) .. "..." or text
 end
 
--- An event's data as a chunk; false where it says nothing; nil, err.
-local function to_chunk(self, data, what)
-  if data == "" or data == "[DONE]" then
-    return false
+-- What the decoder met. cut: it was the last of the stream, and nothing says that it is whole.
+local function unreadable(self, err, cut)
+  if err.kind == "limit" then
+    return limits.exceeded(err.message)
+  elseif err.kind == "invalid" then
+    return answer.nonsense(err.message)
+  elseif cut then
+    return incomplete(self, "the stream was cut in the middle of an event")
   end
-  local decoded, problem, too_deep = json.decode(data, self.call.client.limits.max_depth)
-  if decoded == nil and what then
-    return nil, incomplete(self, "the stream was cut in the middle of an event")
-  elseif too_deep then
-    return nil, limits.exceeded("an event: " .. problem .. " (max_depth)")
-  elseif decoded == nil then
-    data = errors.redact(data, { self.call.key }) -- before it is cut: half a key is one too many
-    return nil, protocol(self, ("an event is not JSON (%s): %s"):format(problem, start_of(data)))
-  elseif answer.is_error(decoded) then
-    return nil, http.refused(self.call, self.sent, { body = data, headers = self.headers })
+  local head = errors.redact(err.head, { self.call.key }) -- before it is cut: half a key is one too many
+  return protocol(self, ("an event is not JSON (%s): %s"):format(err.message, start_of(head)))
+end
+
+-- What comes next: a value, and its signature where it says nothing but a text; a text, where only those are wanted and
+-- it is one; nil at the end; nil, err.
+local function next_value(self, texts)
+  local exchange, decoder, tasks = self.exchange, self.decoder, self.call.client.tasks
+  tasks:breathe() -- a peer that is ahead of us would keep us here
+  if self.closed then
+    return nil, closed(self)
   end
-  return self.form.chunk(decoded)
+  while true do
+    local value, more = decoder:next(texts)
+    if value ~= nil then
+      return value, more
+    elseif more then
+      return nil, unreadable(self, more)
+    end
+    local done, why = exchange:done()
+    if done == nil then
+      if not tasks:wait(exchange) then
+        return nil, closed(self)
+      end
+    elseif not done then
+      return nil, http.failed(self.call, self.sent, why)
+    else
+      local what
+      value, more, what = decoder:finish()
+      if value == nil and more then
+        return nil, unreadable(self, more, what)
+      end
+      return value, more
+    end
+  end
+end
+
+-- A value as a chunk; nil, err.
+local function to_chunk(self, value)
+  local said = answer.error_in(value)
+  if said ~= nil then
+    return nil, http.refused(self.call, self.sent, { said = said, headers = self.headers })
+  end
+  return self.form.chunk(value)
 end
 
 -- True where another answer follows; nil at the end; nil, err.
@@ -261,38 +264,37 @@ local function finish(self)
   return true
 end
 
-local read
-
--- The next chunk; nil at the end; nil, err.
-function read(self)
-  if not self.parser then
+-- The next chunk, or text where only those are wanted and nothing else came; nil at the end; nil, err.
+local function read(self, texts)
+  if not self.decoder then
     local ok, err = open(self)
     if not ok then
       return nil, err
     end
   end
-  while true do
-    local data, what = next_data(self)
-    if not data then
-      if what then
-        return nil, what
+  local value, more = next_value(self, texts)
+  if type(value) == "string" and texts then
+    self.accumulator:skim(value, self.skimmed)
+  elseif value ~= nil then
+    if not more then
+      value, more = to_chunk(self, value)
+      if not value then
+        return nil, more
       end
-      local more, problem = finish(self)
-      if not more then
-        return nil, problem
-      end
-      return read(self)
+      self.finished = self.finished or self.form.finished(value)
     end
-    local chunk, err = to_chunk(self, data, what)
-    if chunk then
-      self.finished = self.finished or self.form.finished(chunk)
-      self.accumulator:add(chunk)
-      self.delivered = self.delivered + 1
-      return chunk
-    elseif err then
-      return nil, err
+    self.accumulator:add(value, more)
+  elseif more then
+    return nil, more
+  else
+    more, value = finish(self)
+    if not more then
+      return nil, value
     end
+    return read(self, texts)
   end
+  self.delivered = self.delivered + 1
+  return value
 end
 
 -- Closed by somebody, with its client, or by an error that was thrown while it was waited for. What had come by then
@@ -301,18 +303,15 @@ local function is_closed(self)
   return self.closed or self.call.client.tasks.closed or (self.exchange and self.exchange:phase() == "closed")
 end
 
---- The next chunk.
----@return lgemini.GenerateContentResponse|nil chunk  nil at the end
----@return lgemini.Error|nil err                      again and again after a failure
-function methods.next(self)
-  options.check_object(self, Stream, "stream.next")
+-- The next chunk, or text.
+local function advance(self, texts)
   while not self.failure do
     if self.ended then
       return nil
     elseif is_closed(self) then
       return nil, closed(self)
     end
-    local chunk, err = read(self)
+    local chunk, err = read(self, texts)
     if chunk or not err then
       return chunk
     end
@@ -330,6 +329,14 @@ function methods.next(self)
     end
   end
   return nil, self.failure
+end
+
+--- The next chunk.
+---@return lgemini.GenerateContentResponse|nil chunk  nil at the end
+---@return lgemini.Error|nil err                      again and again after a failure
+function methods.next(self)
+  options.check_object(self, Stream, "stream.next")
+  return advance(self)
 end
 
 --- The iterator of a `for`: `chunk, stream`; raises the error where the stream fails.
@@ -350,14 +357,18 @@ end
 --- Only the texts, without thoughts and without empty ones: `for text in stream:texts() do`.
 function methods.texts(self)
   options.check_object(self, Stream, "stream.texts")
+  self.skimmed = self.skimmed or function() -- the last event of those that gave their text alone
+    local event = self.decoder:skimmed()
+    return event and answer.decode(event, self.form.type)
+  end
   return function()
     local text
     repeat
-      local chunk, err = self:next()
+      local chunk, err = advance(self, true)
       if err then
         error(err, 0)
       end
-      text = chunk and chunk.text
+      text = type(chunk) == "table" and chunk.text or chunk
     until text ~= ""
     return text
   end, nil, nil, self

@@ -252,6 +252,14 @@ static void test_broken_is_sticky(void)
     gem_json_reset(&json);
     gem_json_feed(&json, "{}", 2);
     CHECK(gem_json_next(&json, &err) == GEM_JSON_OBJECT);
+    gem_json_reset(&json);
+    gem_json_feed(&json, "\"\\x", 3); /* nothing is left of an escape */
+    CHECK(gem_json_next(&json, &err) == GEM_JSON_BROKEN);
+    gem_json_reset(&json);
+    gem_json_feed(&json, "\"abc", 4);
+    CHECK(gem_json_next(&json, &err) == GEM_JSON_MORE);
+    gem_json_feed(&json, "\"", 1);
+    CHECK(gem_json_next(&json, &err) == GEM_JSON_STRING && json.len == 3);
     gem_json_free(&json);
 }
 

@@ -49,6 +49,7 @@ local C_ARROWS = {
   body = "base64 buf err file mem",
   sse = "buf err mem",
   json = "buf err mem",
+  skim = "buf mem",
   upload = "buf err mem",
   poller = "err mem",
   exchange = "body buf err mem poller sha256",

@@ -68,6 +68,39 @@ describe("a stream", function()
     stream:close()
   end)
 
+  it("has the same response in the end, whether chunks or texts or both were asked for", function()
+    local function response_of(read)
+      local stream = open()
+      read(stream)
+      assert.is_nil(stream:next())
+      return stream.response
+    end
+    local wanted = response_of(function(stream) for _ in stream do end end)
+    local ways = {
+      function(stream) for _ in stream:texts() do end end,
+      function(stream)
+        local next_text = stream:texts()
+        repeat local chunk = next_text() and stream:next() until not chunk
+      end,
+      function(stream)
+        local said = ""
+        for text in stream:texts() do
+          said = said .. text
+          assert.equal(said, stream.response.text)
+          assert.is_true(stream.response.usage_metadata.total_token_count > 0)
+        end
+      end,
+    }
+    for _, way in ipairs(ways) do
+      local got = response_of(way)
+      assert.equal(wanted.text, got.text)
+      assert.equal(#wanted.parts, #got.parts)
+      assert.equal(wanted.finish_reason, got.finish_reason)
+      assert.same(wanted.usage_metadata, got.usage_metadata)
+      assert.equal(wanted.model_version, got.model_version)
+    end
+  end)
+
   it("gives plain texts", function()
     local texts = {}
     for text in open():texts() do

@@ -14,10 +14,10 @@
 #define WANTS_TEXT "a text without NUL bytes expected"
 
 static const char *const names[LGEM_KINDS] = {"body", "exchange", "loop", "sse", "upload",
-                                                "sha256", "encoder", "decoder"};
+                                                "sha256", "encoder", "decoder", "shapes", "answer"};
 static const char *const types[LGEM_KINDS] = {
     "lgemini.body", "lgemini.exchange", "lgemini.loop", "lgemini.sse", "lgemini.upload", "lgemini.sha256",
-    "lgemini.encoder", "lgemini.decoder"};
+    "lgemini.encoder", "lgemini.decoder", "lgemini.shapes", "lgemini.answer"};
 
 static const char state_key = 0; /* its address is the key */
 
@@ -322,5 +322,7 @@ int luaopen_lgemini_core(lua_State *L)
     lua_setfield(L, -2, "exchange");
     lgem_open_loop(L);
     lua_setfield(L, -2, "loop");
+    lgem_open_answer(L);
+    lua_setfield(L, -2, "answer");
     return 1;
 }

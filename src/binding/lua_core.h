@@ -13,7 +13,8 @@
 #include "../core/mem.h"
 #include "compat.h"
 
-enum lgem_kind { LGEM_BODY, LGEM_EXCHANGE, LGEM_LOOP, LGEM_SSE, LGEM_UPLOAD, LGEM_SHA256, LGEM_ENCODER, LGEM_DECODER, LGEM_KINDS };
+enum lgem_kind { LGEM_BODY, LGEM_EXCHANGE, LGEM_LOOP, LGEM_SSE, LGEM_UPLOAD, LGEM_SHA256, LGEM_ENCODER, LGEM_DECODER,
+                 LGEM_SHAPES, LGEM_ANSWER, LGEM_KINDS };
 
 /* One for each Lua state, anchored in its registry. Objects keep its address: finalisers all run before Lua frees
  * any memory, so it outlives them. */
@@ -89,5 +90,6 @@ void lgem_open_sha256(lua_State *L);
 int lgem_sign_rs256(lua_State *L);
 void lgem_open_exchange(lua_State *L);
 void lgem_open_loop(lua_State *L);
+void lgem_open_answer(lua_State *L);
 
 #endif

@@ -49,6 +49,7 @@ void gem_json_reset(struct gem_json *json)
     json->expect = EXPECT_VALUE;
     json->open = OPEN_NONE;
     json->broken = 0;
+    json->escape_len = 0;
     json->pieces = false;
 }
 
@@ -57,6 +58,11 @@ void gem_json_feed(struct gem_json *json, const char *bytes, size_t n)
     json->before += (uint64_t)(json->end - json->start);
     json->at = json->start = bytes;
     json->end = n > 0 ? bytes + n : bytes;
+}
+
+size_t gem_json_place(const struct gem_json *json)
+{
+    return (size_t)(json->at - json->start);
 }
 
 /* ---- what is wrong ---- */
@@ -108,8 +114,9 @@ static enum gem_json_token nest(struct gem_json *json, const char *at, bool arra
 {
     unsigned level = json->depth;
     if (level == json->max_depth) {
-        wrong(json, at, "nested too deeply");
-        json->err.kind = GEM_LIMIT;
+        json->broken = 1;
+        gem_err_set(&json->err, GEM_LIMIT, 0, "JSON nested deeper than %u levels at character %llu (max_depth)", level,
+                    (unsigned long long)(json->before + (uint64_t)(at - json->start)) + 1);
         return GEM_JSON_BROKEN;
     }
     unsigned char bit = (unsigned char)(1u << level % 8);

@@ -79,6 +79,9 @@ void gem_json_feed(struct gem_json *json, const char *bytes, size_t n);
 /* The next token; err is written where it is GEM_JSON_BROKEN. */
 enum gem_json_token gem_json_next(struct gem_json *json, struct gem_err *err);
 
+/* How many of the bytes fed last have been read. */
+size_t gem_json_place(const struct gem_json *json);
+
 /* Reads over the value that must come next, as far as bytes are there: GEM_JSON_NULL in its place when it ended,
  * GEM_JSON_MORE (call gem_json_skip again), GEM_JSON_CLOSE where none came but the end of an array, or GEM_JSON_BROKEN. */
 enum gem_json_token gem_json_skip(struct gem_json *json, struct gem_err *err);

@@ -637,6 +637,16 @@ void gem_exchange_consume(struct gem_exchange *ex, size_t n)
         want_resume(ex);
 }
 
+void gem_exchange_take(struct gem_exchange *ex, struct gem_buf *into)
+{
+    struct gem_buf full = ex->inbox;
+    ex->inbox = *into;
+    ex->inbox.max = full.max;
+    full.max = into->max;
+    *into = full;
+    gem_exchange_consume(ex, 0);
+}
+
 bool gem_exchange_wants(const struct gem_exchange *ex, int64_t *offset, int64_t *n)
 {
     int64_t left = ex->length - ex->sent, readers;

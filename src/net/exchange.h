@@ -164,6 +164,10 @@ void gem_exchange_time_out(struct gem_exchange *ex, const char *name);
 /* Lets go of n read bytes of the inbox; the peer goes on when half the room is free. */
 void gem_exchange_consume(struct gem_exchange *ex, size_t n);
 
+/* Moves the whole inbox into the buffer, which is empty and of the same allocator, by exchanging their blocks. As
+ * gem_exchange_consume otherwise. */
+void gem_exchange_take(struct gem_exchange *ex, struct gem_buf *into);
+
 /* Whether a reader's bytes are missing, and where (body offset) and how many at most: no more than its segment has. */
 bool gem_exchange_wants(const struct gem_exchange *ex, int64_t *offset, int64_t *n);
 

@@ -1,0 +1,234 @@
+-- The decoder as Lua sees it: every split, what goes on while it is at work, and its end. What it makes of the API's
+-- types is in spec/unit/answer_spec.lua.
+local answer = require "lgemini.answer"
+local collect = require "spec.support.collect"
+local core = require "lgemini.core"
+local json = require "lgemini.json"
+
+local TYPE = "GenerateContentResponse"
+
+local CHUNK = [[{"candidates": [{"content": {"parts": [{"text": "f\u00fcnf \"%s\""}],"role": "model"},"index": 0}],]]
+  .. [["usageMetadata": {"promptTokenCount": 5,"totalTokenCount": %d},"modelVersion": "g"}]]
+
+local function event(text, count)
+  return "data: " .. CHUNK:format(text, count) .. "\r\n\r\n"
+end
+
+-- What a stream gives when it is fed in pieces of that size: values, and signatures in the same places.
+local function read(text, size, type_name, texts)
+  local decoder, values, signatures = answer.decoder(type_name, 100000, 100, true), {}, {}
+  for at = 1, #text, size do
+    decoder:feed(text:sub(at, at + size - 1))
+    local value, signature = decoder:next(texts)
+    while value ~= nil do
+      values[#values + 1] = value
+      signatures[#values] = signature
+      value, signature = decoder:next(texts)
+    end
+    assert.is_nil(signature)
+  end
+  local value, _, what = decoder:finish()
+  decoder:close()
+  return values, signatures, value, what
+end
+
+local function text_of(chunk)
+  return type(chunk) == "string" and chunk or chunk.candidates[1].content.parts[1].text
+end
+
+describe("a decoder of answers", function()
+  it("makes the same values however the stream is cut", function()
+    local stream = event("a", 1) .. ": no\n\ndata: [DONE]\n\ndata:\n\n" .. event("b\\n", 22)
+      .. 'data: {"candidates": [{"finishReason": "STOP","avgLogprobs": -1.5e-3}],"a": [true,null,[]]}\n\n'
+    local whole = read(stream, #stream, TYPE)
+    assert.equal(3, #whole)
+    assert.equal('fünf "a"', text_of(whole[1]))
+    assert.equal('fünf "b\n"', text_of(whole[2]))
+    assert.same({ true, json.null, {} }, whole[3].a)
+    assert.equal(-0.0015, whole[3].candidates[1].avg_logprobs)
+    for size = 1, #stream, 1 do
+      local values = read(stream, size, TYPE)
+      assert.same(whole, values)
+      assert.equal(getmetatable(whole[1]), getmetatable(values[1]))
+    end
+  end)
+
+  it("reads user data as json.decode does", function()
+    for _, text in ipairs {
+      '{"a":[1,2.5,-0,1e3,"x",null,true,false,{},[]],"b":{"c":{"d":[[[]]]}},"":"","\\u0041\\ud83d\\ude00":"\\/\\b"}',
+      "[]", "{}", "5", '"x"', "true", "null", "-1.25", " [ 1 , 2 ] ", '{"a":1,"a":{"b":2}}', "9007199254740993", "0.1",
+    } do
+      local value = assert(answer.decode(text))
+      assert.same({ assert(json.decode(text)) }, { value })
+      assert.equal(json.is_array(json.decode(text)), json.is_array(value))
+    end
+  end)
+
+  it("says what is no JSON, and how it began", function()
+    for text, message in pairs {
+      ["{"] = "a name or } expected",
+      ['{"candidates":[}'] = "a value or ] expected",
+      ["nonsense"] = "a value expected",
+      ['{"a":"\\x"}'] = "a bad escape in a string",
+      ["{} {}"] = "the end expected",
+    } do
+      for size = 1, 30 do
+        local decoder = answer.decoder(TYPE, 1000, 100, true)
+        local stream, err, value = "data: " .. text .. "\n\n", nil, nil
+        for at = 1, #stream, size do
+          decoder:feed(stream:sub(at, at + size - 1))
+          value, err = decoder:next()
+        end
+        assert.is_nil(value)
+        assert.matches(message, err.message, 1, true)
+        assert.equal(text, err.head)
+        decoder:feed(event("next", 1))
+        assert.equal('fünf "next"', text_of(decoder:next()))
+        decoder:close()
+      end
+    end
+  end)
+
+  it("has ceilings for the size and the depth of what comes", function()
+    local decoder = answer.decoder(TYPE, 100, 10, true)
+    decoder:feed("data: " .. ("x"):rep(101))
+    local value, err = decoder:next()
+    assert.is_nil(value)
+    assert.equal("limit", err.kind)
+    assert.matches("max_event", err.message)
+    decoder:close()
+    value, err = answer.decode(("["):rep(11) .. ("]"):rep(11), nil, 10)
+    assert.is_nil(value)
+    assert.equal("limit", err.kind)
+    assert.matches("deeper than 10 levels at character 11 %(max_depth%)", err.message)
+    assert.is_table(answer.decode(("["):rep(1000) .. ("]"):rep(1000), nil, 1000))
+    decoder = answer.decoder(nil, 10, 10)
+    decoder:feed "[1,2,3,4,5,6]"
+    value, err = decoder:next()
+    assert.is_nil(value)
+    assert.equal("limit", err.kind)
+    assert.matches("max_answer", err.message)
+    decoder:close()
+  end)
+
+  it("decodes base64 as it comes", function()
+    local bytes = {}
+    for i = 1, 3000 do bytes[i] = string.char(i * 7 % 256) end
+    local data = table.concat(bytes)
+    local stream = ('data: {"candidates":[{"content":{"parts":[{"inlineData":{"data":"%s"}}]}}]}\n\n')
+      :format(core.base64.encode(data))
+    for _, size in ipairs { 1, 7, 64, 1000, #stream } do
+      local value = read(stream, size, TYPE)[1]
+      assert.equal(data, value.candidates[1].content.parts[1].inline_data.data)
+    end
+    local value, err = answer.decode('{"parts":[{"inlineData":{"data":"a*b"}}]}', "Content")
+    assert.is_nil(value)
+    assert.equal("invalid", err.kind)
+  end)
+
+  it("tells chunks that say nothing but a text, by the members that they have", function()
+    local same = event("a", 1) .. event("b", 2)
+    local _, signatures = read(same, #same, TYPE)
+    assert.is_number(signatures[1])
+    assert.equal(signatures[1], signatures[2])
+    for _, other in ipairs {
+      '{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}]}',
+      '{"candidates":[{"content":{"parts":[{"text":"a"}]},"index":1}]}',
+      '{"candidates":[{"content":{"parts":[{"text":"a","thought":true}]}}]}',
+      '{"candidates":[{"content":{"parts":[{"text":"a"},{"text":"b"}]}}]}',
+      '{"candidates":[{"content":{"parts":[{"text":"a"}]}},{"content":{}}]}',
+      '{"candidates":[{"content":{"parts":[{"text":"a","new":1}]}}]}',
+      '{"candidates":[{"content":{"parts":[{"text":"a"}]}}],"promptFeedback":{}}',
+      '{"candidates":[{"content":{"parts":[]}}]}', '{"candidates":[]}', '{"error":{}}', "[]", "5",
+    } do
+      local stream = "data: " .. other .. "\n\n"
+      local values, none = read(stream, #stream, TYPE)
+      assert.equal(1, #values)
+      assert.is_nil(none[1], other)
+    end
+    local stream = 'data: {"candidates":[{"content":{"parts":[{"text":"a"}]}}]}\n\n'
+    local _, fewer = read(stream, #stream, TYPE)
+    assert.is_number(fewer[1])
+    assert.not_equal(signatures[1], fewer[1])
+  end)
+
+  it("gives texts alone where nothing else is new", function()
+    local stream = event("a", 1) .. event("b\\n", 2) .. event("", 30)
+      .. 'data: {"candidates":[{"finishReason":"STOP"}]}\n\n' .. event("c", 31)
+    for _, size in ipairs { #stream, 300, 100, 11, 1 } do
+      local values = read(stream, size, TYPE, true)
+      local texts = {}
+      for i, value in ipairs(values) do
+        texts[i] = value.candidates and not value.candidates[1].content and "-" or text_of(value)
+      end
+      assert.same({ 'fünf "a"', 'fünf "b\n"', 'fünf ""', "-", 'fünf "c"' }, texts)
+      assert.is_table(values[1])
+      if size == #stream then
+        assert.is_string(values[2])
+        assert.is_string(values[3])
+        assert.is_table(values[4])
+        assert.is_string(values[5])
+      end
+    end
+  end)
+
+  it("keeps the last event that it gave as a text, until others were seen", function()
+    local decoder = answer.decoder(TYPE, 10000, 100, true)
+    assert.is_nil(decoder:skimmed())
+    decoder:feed(event("a", 1) .. event("b", 2) .. event("c", 3):gsub('"modelVersion": "g"', '"responseId": "r"'))
+    assert.is_table(decoder:next(true))
+    assert.is_string(decoder:next(true))
+    assert.is_table(decoder:next(true))
+    assert.equal(CHUNK:format("b", 2), decoder:skimmed())
+    decoder:close()
+  end)
+
+  it("takes all that it must from what a caller does meanwhile", function()
+    local decoder = answer.decoder(TYPE, 10000, 100, true)
+    decoder:feed(event("a", 1))
+    assert.error_matches(function() decoder:feed "x" end, "there are bytes to be read")
+    decoder:close()
+    decoder:close()
+    assert.error_matches(function() decoder:next() end, "attempt to use a closed answer")
+    assert.error_matches(function() answer.decoder("NoSuchType", 10, 10) end, "no such type: NoSuchType")
+    assert.error_matches(function() core.answer.new({}, nil, 1, 1, true) end, "lgemini.shapes expected")
+    assert.error_matches(function() core.answer.shapes {} end, "null")
+  end)
+
+  it("is closed at its end where a function of the program closes it in the middle", function()
+    local before = core.alive().answer
+    local decoder
+    local setup = { null = json.null, array = {}, settle = function() decoder:close() end,
+      types = function() return { { wire = "a", field = "a", kind = "text", list = false } } end }
+    decoder = core.answer.new(core.answer.shapes(setup), "T", 1000, 10, false)
+    decoder:feed '{"b":1}'
+    decoder:next()
+    assert.equal(before, core.alive().answer)
+    assert.error_matches(function() decoder:finish() end, "closed")
+  end)
+
+  it("cannot go on after an error that was thrown through it", function()
+    local before = core.alive().answer
+    local setup = { null = json.null, array = {}, settle = function() error "thrown" end,
+      types = function() return {} end }
+    local decoder = core.answer.new(core.answer.shapes(setup), "T", 1000, 10, false)
+    decoder:feed '{"b":1}'
+    assert.error_matches(function() decoder:next() end, "thrown")
+    assert.error_matches(function() decoder:next() end, "could not be")
+    decoder:close()
+    decoder, setup = nil, nil -- luacheck: ignore
+    collect()
+    assert.equal(before, core.alive().answer)
+  end)
+
+  it("costs time in proportion to what comes, not to how it is cut", function()
+    local decoder = answer.decoder(TYPE, 10000000, 100, true)
+    local stream = event(("x"):rep(200000), 1)
+    for at = 1, #stream, 100 do
+      decoder:feed(stream:sub(at, at + 99))
+      local value = decoder:next()
+      if value then assert.equal(200000 + #'fünf ""', #text_of(value)) end
+    end
+    decoder:close()
+  end)
+end)

@@ -1,0 +1,70 @@
+/* Tokens of JSON -> the Lua value that the caller gets, in one pass and by the shape of its type: names in snake_case,
+ * integers as integers, base64 as bytes, nulls left out, user data as it came. It may stop after any byte.
+ *
+ * On the stack, above `base`: an object is itself and a table of what it cannot show as it came (false while there is
+ * none), a list or a value of user data itself; above an object, the key of the member at hand. Between two calls
+ * they lie in a user value of the builder's owner. */
+#ifndef GEM_BINDING_LUA_BUILD_H
+#define GEM_BINDING_LUA_BUILD_H
+
+#include "../core/base64.h"
+#include "../core/buf.h"
+#include "../core/json.h"
+#include "lua_shape.h"
+
+struct lgem_frame;
+
+enum lgem_built {
+    LGEM_BUILD_BROKEN = -1,
+    LGEM_BUILD_MORE,
+    LGEM_BUILD_WHOLE /* the value is at base + 1 */
+};
+
+struct lgem_builder {
+    struct gem_json json;
+    struct lgem_shapes *shapes;
+    struct lgem_shape *top;    /* of the whole; NULL: all is user data */
+    struct lgem_frame *frames;
+    int depth, room;           /* frames in use, and in the block */
+    int saved;                 /* stack slots in the user value */
+    bool whole, in_bytes;
+    struct gem_base64_decoder base64;
+    struct gem_buf bytes;
+    /* Of the answer as far as it came: for lgem_signature. */
+    int objects[LGEM_ROLES];
+    uint32_t seen[LGEM_ROLES];
+    bool apart;
+    size_t text, after;        /* where the text of a part lies in the bytes fed: behind its name, behind its end */
+};
+
+/* Of one call: where things are on the stack. */
+struct lgem_site {
+    int owner, pool, base; /* indices; slot: the owner's user value for what is on the stack */
+    int slot;
+};
+
+/* max_text: bytes of one string; max_depth: levels. mem must outlive the builder. */
+void lgem_initbuilder(struct lgem_builder *b, const struct gem_mem *mem, size_t max_text, unsigned max_depth);
+void lgem_freebuilder(struct lgem_builder *b);
+
+/* Forgets what has come of the value at hand, and begins with the next. */
+void lgem_resetbuilder(struct lgem_builder *b);
+
+/* Puts back on the stack what lgem_suspend took from it. [-0,+n,m] */
+void lgem_resume(lua_State *L, struct lgem_builder *b, const struct lgem_site *at);
+
+/* Clears the stack down to base. [-n,+0,m] */
+void lgem_suspend(lua_State *L, struct lgem_builder *b, const struct lgem_site *at);
+
+/* Takes more bytes: all of them, unless it is broken. Between resume and suspend. [-0,+n,v] */
+enum lgem_built lgem_build(lua_State *L, struct lgem_builder *b, const struct lgem_site *at, const char *bytes, size_t n,
+                           struct gem_err *err);
+
+/* No more will come of this value: WHOLE or BROKEN. */
+enum lgem_built lgem_buildend(lua_State *L, struct lgem_builder *b, const struct lgem_site *at, struct gem_err *err);
+
+/* Of a whole answer that says nothing but one text: a number which is the same for two that have the same members. Else
+ * -1: it has other parts, a finish reason, odd members, ... */
+int64_t lgem_signature(const struct lgem_builder *b);
+
+#endif
