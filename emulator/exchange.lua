@@ -86,9 +86,16 @@ function methods:leave(outcome)
   error(exchange.over, 0)
 end
 
+-- A client that left without reading what had come has reset the connection, which shows only to who reads; nobody does
+-- while an HTTP/1 exchange waits. What comes of a next request stays in the socket's buffer.
+local function look(socket)
+  if not socket:fill(1, 0) then socket:clearerr("r") end
+end
 
+--- Ends the exchange when the client has gone.
 function methods:check_alive()
   local socket = self.connection.socket
+  if socket and self.version ~= "2" and not self.blind then look(socket) end
   if not socket or self.stream.state == "closed" or (socket:eof("r") and not self.blind) then self:gone() end
 end
 
