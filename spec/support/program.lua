@@ -12,14 +12,24 @@ local LIMIT = 60 -- seconds after which a program that hangs is ended
 local UNSET = { "GOOGLE_API_KEY", "GEMINI_API_KEY", "GEMINI_MODEL", "GOOGLE_GEMINI_BASE_URL", "SSL_CERT_FILE",
   "SSL_CERT_DIR", "http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY" }
 
+-- Absolute, since some hosts take what is relative out of these paths.
+local function root()
+  local pipe = assert(io.popen("pwd", "r"))
+  local path = pipe:read "*l"
+  pipe:close()
+  return path
+end
+
 local function environment(given, lua)
   local words = { "env" }
   for _, name in ipairs(UNSET) do
     words[#words + 1] = "-u " .. name
   end
+  local here = root()
   local set = {
-    LUA_PATH = "./lua/?.lua;./lua/?/init.lua;" .. (os.getenv "LUA_PATH" or ";"),
-    LUA_CPATH = "./" .. (lua and "build/" .. lua or process.build()) .. "/?.so;" .. (os.getenv "LUA_CPATH" or ";"),
+    LUA_PATH = ("%s/lua/?.lua;%s/lua/?/init.lua;"):format(here, here) .. (os.getenv "LUA_PATH" or ";"),
+    LUA_CPATH = ("%s/%s/?.so;"):format(here, lua and "build/" .. lua or process.build())
+      .. (os.getenv "LUA_CPATH" or ";"),
   }
   for name, value in pairs(given or {}) do
     set[name] = value
