@@ -4,8 +4,6 @@ local errors = require "lgemini.errors"
 local http = require "lgemini.http"
 local limits = require "lgemini.limits"
 local options = require "lgemini.options"
-local retry = require "lgemini.retry"
-local watch = require "lgemini.watch"
 
 local client = {}
 
@@ -23,8 +21,6 @@ local INLINE_MAX = 100 * 1024 * 1024
 
 -- Exchanges at a time. Most systems give a process 1,024 descriptors.
 local MAX_CONCURRENT = 1000
-
-local TIMEOUT = { connect = true, first_byte = true, idle = true, total = true, processing = true }
 
 local KNOWN = {
   api_key = true,
@@ -65,7 +61,8 @@ local KNOWN = {
 local Client = { __name = "lgemini.Client" }
 
 -- What else loads on first use, and would hold up a frame for milliseconds.
-local FIRST_USE = { "models", "chats", "files", "stream", "attach", "media", "tools", "structured", "reuse", "map" }
+local FIRST_USE = { "models", "chats", "files", "stream", "attach", "media", "tools", "structured", "reuse", "map",
+  "steps", "retry" }
 
 local SERVICES = { chats = "lgemini.chats", models = "lgemini.models", files = "lgemini.files",
   operations = "lgemini.operations", caches = "lgemini.caches", batches = "lgemini.batches",
@@ -95,143 +92,12 @@ function Client.__tostring(self)
   return self.tasks.closed and "lgemini.Client (closed)" or "lgemini.Client"
 end
 
-local function invalid(message, ...)
-  return nil, errors.new { kind = "invalid", message = message:format(...) }
-end
-
 -- Options --------------------------------------------------------------------------------------
 
 -- Blank is unset, and a line end at the end is an accident.
 local function getenv(name)
   local value = (os.getenv(name) or ""):match "^%s*(.-)%s*$"
   return value ~= "" and value or nil
-end
-
--- Scheme, host and path of a base URL, checked; nil, err.
-local function check_base_url(url, insecure)
-  local scheme, authority = url:match "^(%a+)://([^/?#]*)"
-  scheme = scheme and scheme:lower()
-  if not (scheme == "http" or scheme == "https") or authority == "" then
-    return invalid("base_url: https://host is needed, got %s", errors.redact(url):sub(1, 100))
-  elseif url:find "[%c%s\127-\255?#\\]" or authority:find("@", 1, true) then
-    return invalid "base_url: only scheme, host, port and path are allowed"
-  elseif scheme == "http" and not insecure and not methods.is_loopback(nil, url) then
-    return invalid("base_url: plain http goes to this machine only, since it shows the API key to the network; "
-      .. "use https, or Client{ insecure = true }")
-  end
-  return (url:gsub("/+$", ""))
-end
-
-local function check_text(value, name)
-  options.string(value, name)
-  if value and value:find "%c" then
-    return invalid("%s has a control character in it", name)
-  end
-  return value
-end
-
--- Header lines that say how long a message is and what becomes of the connection.
-local OURS = { ["content-length"] = true, ["transfer-encoding"] = true, expect = true, connection = true, host = true }
-
--- The names come back in lower case: one name is one header, whoever gave it.
-local function check_headers(given)
-  local headers = {}
-  options.table(given, "http_options.headers")
-  for name, value in pairs(given or {}) do
-    if type(name) ~= "string" or type(value) ~= "string" then
-      errors.misuse "http_options.headers: names and values are strings"
-    elseif name == "" or name:find "[^%w!#$%%&'*+.^_`|~-]" then
-      return invalid "http_options.headers: a name is no header name"
-    elseif value:find "[%z\1-\8\10-\31\127]" then
-      return invalid("http_options.headers: the value of %s has a control character in it", name)
-    elseif OURS[name:lower()] then
-      return invalid("http_options.headers: %s is made by the library", name)
-    elseif headers[name:lower()] then
-      return invalid("http_options.headers: %s is there twice", name:lower())
-    end
-    headers[name:lower()] = value
-  end
-  return headers
-end
-
--- A number is the total; a table names its clocks.
-local function check_timeout(given)
-  local clocks = {}
-  if type(given) == "number" then
-    given = { total = given }
-  end
-  options.table(given, "http_options.timeout")
-  options.check(given or {}, TIMEOUT, "http_options.timeout")
-  for name, value in pairs(given or {}) do
-    local seconds, err = options.seconds(value, "http_options.timeout." .. name)
-    if not seconds then
-      return nil, err
-    end
-    clocks[name] = seconds
-  end
-  return clocks
-end
-
-local CHECKS = {
-  api_version = function(value)
-    options.string(value, "http_options.api_version")
-    if value and value:find "[^%w]" then
-      return invalid "http_options.api_version: letters and digits only, such as v1beta"
-    end
-    return value
-  end,
-  headers = check_headers,
-  timeout = check_timeout,
-  retry_options = retry.options,
-  proxy = function(value) return check_text(value, "http_options.proxy") end,
-  ca_file = function(value) return check_text(value, "http_options.ca_file") end,
-  ca_path = function(value) return check_text(value, "http_options.ca_path") end,
-  cert_file = function(value) return check_text(value, "http_options.cert_file") end,
-  key_file = function(value) return check_text(value, "http_options.key_file") end,
-  extra_body = function(value) return options.table(value, "http_options.extra_body") end,
-}
-
--- Lays what was given over the options in force. Headers and clocks are joined by name, all else is replaced.
-local function merge(self, base, given)
-  local merged = {}
-  for name, value in pairs(base) do
-    merged[name] = value
-  end
-  for name, value in pairs(given) do
-    local err
-    if name == "base_url" then
-      value, err = check_base_url(options.string(value, "http_options.base_url"), self.insecure)
-    else
-      value, err = CHECKS[name](value)
-    end
-    if err then
-      return nil, err
-    end
-    if (name == "headers" or name == "timeout") and base[name] then
-      local joined = {}
-      for _, from in ipairs { base[name], value } do
-        for key, item in pairs(from) do
-          joined[key] = item
-        end
-      end
-      value = joined
-    end
-    merged[name] = value
-  end
-  local proxy = merged.proxy
-  if proxy and proxy ~= "" and merged.base_url:lower():find "^http:" and not self.insecure
-    and not self:is_loopback(proxy:find("://", 1, true) and proxy or "http://" .. proxy) then
-    return invalid "proxy: plain http would show the API key to it; use https, or Client{ insecure = true }"
-  end
-  if given.ca_file or given.ca_path then -- libcurl with both would read the bundle for every connection
-    merged.ca_file, merged.ca_path = given.ca_file, not given.ca_file and given.ca_path or nil
-  end
-  if given.cert_file then -- the key of another certificate is of no use
-    merged.key_file = given.key_file
-  elseif merged.key_file and not merged.cert_file then
-    return invalid "http_options.key_file: it is the key of a certificate; give cert_file, too"
-  end
-  return merged
 end
 
 local function trust(core)
@@ -245,7 +111,7 @@ end
 
 local function defaults(self)
   local base = { api_version = self.vertex and "v1beta1" or "v1beta", headers = {},
-    timeout = CLOCKS, retry_options = retry.options(nil) }
+    timeout = CLOCKS }
   for name, value in pairs(trust(self.core)) do
     base[name] = value
   end
@@ -253,7 +119,7 @@ local function defaults(self)
   local variable = self.vertex and "GOOGLE_VERTEX_BASE_URL" or "GOOGLE_GEMINI_BASE_URL"
   local from_environment = getenv(variable)
   if from_environment then
-    local url, err = check_base_url(from_environment, self.insecure)
+    local url, err = require("lgemini.http_options").base_url(self, from_environment)
     if not url then
       err.message = variable .. ": " .. err.message
       return nil, err
@@ -276,7 +142,7 @@ function methods.call(self, config, total)
   local given = config and config.http_options
   if given ~= nil then
     options.check(given, options.HTTP, "config.http_options")
-    merged, err = merge(self, merged, given)
+    merged, err = require("lgemini.http_options").merge(self, merged, given)
   end
   return merged and http.call(self, merged, total), err
 end
@@ -587,7 +453,7 @@ function client.new(given)
     insecure = given.insecure,
     local_files = given.local_files,
     state_dir = options.string(given.state_dir, "state_dir"),
-    watch = watch.new(given, core.now),
+    watch = false, -- of watch.lua, where there are hooks
     product = ("lgemini/%s gl-lua/%s"):format(client._VERSION, _VERSION:match "%d.*"),
     random = chance,
     addresses = {}, -- see plan.lua
@@ -600,6 +466,9 @@ function client.new(given)
     last_is_local = false,
     last_headers = false,
   }, Client)
+  if given.on_request ~= nil or given.on_response ~= nil or given.on_retry ~= nil or given.log ~= nil then
+    self.watch = require("lgemini.watch").new(given, core.now)
+  end
   local function check(value, problem)
     self.problem = self.problem or problem or false
     return value
@@ -616,7 +485,9 @@ function client.new(given)
     self.pace = check(require("lgemini.pace").new(given.rate)) or false
   end
   self.options = check(defaults(self)) or {}
-  self.options = self.problem and self.options or check(merge(self, self.options, given.http_options or {}))
+  if given.http_options and not self.problem then
+    self.options = check(require("lgemini.http_options").merge(self, self.options, given.http_options))
+  end
   return self
 end
 

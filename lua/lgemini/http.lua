@@ -7,7 +7,6 @@ local errors = require "lgemini.errors"
 local sent_headers = require "lgemini.headers"
 local json = require "lgemini.json"
 local limits = require "lgemini.limits"
-local retry = require "lgemini.retry"
 
 local http = {}
 
@@ -355,7 +354,8 @@ function http.again(call, request, err, delivered)
     return true
   end
   local now = call.client.tasks.now()
-  local wait, why, words = retry.decide(call.options.retry_options, {
+  local retry = require "lgemini.retry"
+  local wait, why, words = retry.decide(call.options.retry_options or retry.options(), {
     attempts = request.attempts,
     waited = call.waited,
     remaining = call.deadline and call.deadline - now,

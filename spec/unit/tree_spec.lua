@@ -57,12 +57,13 @@ local C_ARROWS = {
 }
 
 -- What each module of Lua may require beside the leaves; "core" is lgemini.core.
-local LEAVES = words "compat errors json limits media options ordered parts retry schema timers"
+local LEAVES = words "compat errors json limits media options ordered parts retry schema suggest timers"
 local LUA_ARROWS = {
   compat = "",
-  errors = "", json = "", limits = "", media = "", options = "", ordered = "", parts = "", retry = "", schema = "",
+  errors = "", json = "", limits = "", media = "", options = "", ordered = "", suggest = "", parts = "", retry = "",
+  schema = "",
   emit = "", wire = "core emit structured tools", bodies = "wire", request = "bodies emit wire",
-  endpoints = "", poll = "", headers = "", watch = "headers", http = "headers",
+  endpoints = "", poll = "", headers = "", watch = "headers", http = "headers", http_options = "",
   timers = "", pace = "", map = "", inside = "", task = "inside", steps = "inside task", loop = "inside steps task",
   tasks = "inside loop", journal = "", reuse = "",
   save = "",
@@ -96,8 +97,8 @@ local LUA_ARROWS = {
   chats = "answer models request",
   structured = "",
   tools = "request",
-  client = "auth_tokens batches caches chats core file_search_stores files http interactions loop map models "
-    .. "operations pace reuse tasks tunings vertex watch",
+  client = "auth_tokens batches caches chats core file_search_stores files http http_options interactions loop map "
+    .. "models operations pace reuse tasks tunings vertex watch",
   binary = "", inflate = "", media_boxes = "binary", media_image = "binary", media_matroska = "binary",
   media_pdf = "binary inflate", media_riff = "binary", media_sound = "binary",
   media_facts = "binary media_boxes media_image media_matroska media_pdf media_riff media_sound",
