@@ -5,8 +5,8 @@ local schema = require "lgemini.schema"
 local models, files, operations = endpoints.models, endpoints.files, endpoints.operations
 
 local function each_row(visit)
-  for service, rows in pairs(endpoints) do
-    for name, row in pairs(type(rows) == "table" and rows or {}) do visit(service .. "." .. name, row) end
+  for service, rows in pairs(endpoints.services()) do
+    for name, row in pairs(rows) do visit(service .. "." .. name, row) end
   end
 end
 

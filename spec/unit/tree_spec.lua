@@ -61,9 +61,9 @@ local LEAVES = words "compat errors json limits media options ordered parts retr
 local LUA_ARROWS = {
   compat = "",
   errors = "", json = "", limits = "", media = "", options = "", ordered = "", suggest = "", parts = "", retry = "",
-  schema = "",
+  refusal = "", schema_more = "", schema = "schema_more",
   emit = "", wire = "core emit structured tools", bodies = "wire", request = "bodies emit wire",
-  endpoints = "", poll = "", headers = "", watch = "headers", http = "headers", http_options = "",
+  rows = "", endpoints = "rows", poll = "", headers = "", watch = "headers", http = "headers", http_options = "",
   timers = "", pace = "", map = "", inside = "", task = "inside", steps = "inside task", loop = "inside steps task",
   tasks = "inside loop", journal = "", reuse = "",
   save = "",

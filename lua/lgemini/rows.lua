@@ -1,0 +1,101 @@
+--- The methods of the API as rows, but those of client.models: see endpoints.lua.
+
+local rows = {}
+
+---@type table<string, lgemini.endpoints.Row>
+rows.files = {
+  get = { verb = "GET", path = "{name:files}", answer = "File" },
+  list = { verb = "GET", path = "files", config = "ListConfig", answer = "ListFilesResponse", items = "files" },
+  delete = { verb = "DELETE", path = "{name:files}" },
+  download = { verb = "GET", path = "{name:files}:download", query = { alt = "media" } },
+  upload = { verb = "POST", path = "files", upload = true, config = "UploadFileConfig", request = "FileEnvelope",
+    answer = "FileEnvelope" },
+  register = { verb = "POST", path = "files:register", request = "RegisterFilesRequest",
+    answer = "RegisterFilesResponse" },
+}
+
+---@type table<string, lgemini.endpoints.Row>
+rows.caches = {
+  create = { verb = "POST", path = "cachedContents", config = "CreateCachedContentConfig", answer = "CachedContent",
+    starts = true,
+    vertex = true },
+  get = { verb = "GET", path = "{name:caches}", answer = "CachedContent",
+    vertex = true },
+  update = { verb = "PATCH", path = "{name:caches}", config = "UpdateCachedContentConfig", answer = "CachedContent",
+    vertex = true },
+  delete = { verb = "DELETE", path = "{name:caches}",
+    vertex = true },
+  list = { verb = "GET", path = "cachedContents", config = "ListConfig", answer = "ListCachedContentsResponse",
+    items = "cached_contents",
+    vertex = true },
+}
+
+---@type table<string, lgemini.endpoints.Row>
+rows.batches = {
+  create = { verb = "POST", path = "{model:models}:batchGenerateContent", config = "CreateBatchConfig",
+    answer = "BatchOperation", starts = true },
+  create_embeddings = { verb = "POST", path = "{model:models}:asyncBatchEmbedContent", config = "CreateBatchConfig",
+    answer = "BatchOperation", starts = true },
+  get = { verb = "GET", path = "{name:batches}", answer = "BatchOperation" },
+  cancel = { verb = "POST", path = "{name:batches}:cancel", request = "Empty" },
+  delete = { verb = "DELETE", path = "{name:batches}" },
+  list = { verb = "GET", path = "batches", config = "ListConfig", answer = "ListBatchesResponse",
+    items = "operations" },
+}
+
+---@type table<string, lgemini.endpoints.Row>
+rows.tunings = {
+  tune = { verb = "POST", path = "tunedModels", config = "TuneConfig", request = "TuneRequest",
+    answer = "TuneOperation", starts = true },
+  get = { verb = "GET", path = "{name:tunings}", answer = "TunedModel" },
+  delete = { verb = "DELETE", path = "{name:tunings}" },
+  list = { verb = "GET", path = "tunedModels", config = "ListConfig", answer = "ListTuningJobsResponse",
+    items = "tuned_models" },
+}
+
+---@type table<string, lgemini.endpoints.Row>
+rows.file_search_stores = {
+  create = { verb = "POST", path = "fileSearchStores", config = "CreateFileSearchStoreConfig",
+    request = "CreateFileSearchStoreConfig", answer = "FileSearchStore", starts = true },
+  get = { verb = "GET", path = "{name:stores}", answer = "FileSearchStore" },
+  delete = { verb = "DELETE", path = "{name:stores}", config = "DeleteConfig" },
+  list = { verb = "GET", path = "fileSearchStores", config = "ListConfig", answer = "ListFileSearchStoresResponse",
+    items = "file_search_stores" },
+  upload_to_file_search_store = { verb = "POST", path = "{file_search_store_name:stores}:uploadToFileSearchStore",
+    upload = true, config = "UploadToFileSearchStoreConfig", request = "UploadToFileSearchStoreConfig",
+    answer = "Operation" },
+  import_file = { verb = "POST", path = "{file_search_store_name:stores}:importFile", config = "ImportFileConfig",
+    request = "ImportFileRequest", answer = "Operation", starts = true },
+  download_media = { verb = "GET", path = "{media:media}", query = { alt = "media" } },
+}
+
+---@type table<string, lgemini.endpoints.Row>
+rows.documents = {
+  get = { verb = "GET", path = "{name:documents}", answer = "Document" },
+  delete = { verb = "DELETE", path = "{name:documents}", config = "DeleteConfig" },
+  list = { verb = "GET", path = "{parent:stores}/documents", config = "ListConfig", answer = "ListDocumentsResponse",
+    items = "documents" },
+}
+
+---@type table<string, lgemini.endpoints.Row>
+rows.auth_tokens = {
+  create = { verb = "POST", path = "auth_tokens", config = "CreateAuthTokenConfig", answer = "AuthToken",
+    version = "v1alpha", starts = true },
+}
+
+-- Whether create and get stream, they are told.
+---@type table<string, lgemini.endpoints.Row>
+rows.interactions = {
+  create = { verb = "POST", path = "interactions", request = "CreateInteractionRequest" },
+  get = { verb = "GET", path = "interactions/{id:interactions}", config = "GetInteractionQuery" },
+  cancel = { verb = "POST", path = "interactions/{id:interactions}/cancel" },
+  delete = { verb = "DELETE", path = "interactions/{id:interactions}" },
+}
+
+---@type table<string, lgemini.endpoints.Row>
+rows.operations = {
+  get = { verb = "GET", path = "{operation:operations}", answer = "Operation",
+    vertex = "{operation:operations}" },
+}
+
+return rows
