@@ -10,6 +10,7 @@ local options = require "lgemini.options"
 local parts = require "lgemini.parts"
 local request = require "lgemini.request"
 local schema = require "lgemini.schema"
+local shape_of = require "lgemini.shape"
 local upload = require "lgemini.upload"
 
 local batch_source = {}
@@ -79,7 +80,7 @@ local function metadata_of(entry)
 end
 
 local function of_list(list, model, kind)
-  local shape, n = parts.shape(list)
+  local shape, n = shape_of(list)
   if not shape then
     return invalid("src%s", n)
   elseif shape ~= "list" then

@@ -203,7 +203,7 @@ local function add_part(sum, part, entry, rules, common, place)
     if type(blob) ~= "table" or type(blob.data) ~= "string" or type(blob.mime_type) ~= "string" then
       return invalid("%s.inline_data: { mime_type = text, data = bytes } is needed", place)
     elseif media.looks_like_base64(blob.data) then
-      return nil, errors.new { kind = "invalid", hint = parts.BASE64_HINT,
+      return nil, errors.new { kind = "invalid", hint = require("lgemini.part").BASE64_HINT,
         message = place .. ".inline_data.data is raw bytes; this is base64" }
     end
     return add_media(sum, blob, part, rules, common, place)

@@ -4,8 +4,8 @@
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
 local ordered = require "lgemini.ordered"
-local parts = require "lgemini.parts"
 local schema = require "lgemini.schema"
+local shape_of = require "lgemini.shape"
 
 local structured = {}
 
@@ -129,7 +129,7 @@ end
 
 function walk(value, place, root, depth)
   if type(value) == "boolean" then return value end
-  if type(value) ~= "table" or json.is_array(value) or parts.shape(value) == "list" then
+  if type(value) ~= "table" or json.is_array(value) or shape_of(value) == "list" then
     if depth == 1 then return value end -- the encoder knows what to say of it
     return invalid(place, (": a schema is a table with named members, not %s"):format(
       type(value) == "table" and "a list" or in_words(value)))

@@ -8,6 +8,7 @@ local options = require "lgemini.options"
 local ordered = require "lgemini.ordered"
 local parts = require "lgemini.parts"
 local schema = require "lgemini.schema"
+local shape_of = require "lgemini.shape"
 
 local wire = {}
 
@@ -120,7 +121,7 @@ function any(walk, value)
   if value == NULL then return "null" end
   if kind ~= "table" then wrong_type(walk, "a value of JSON", value) end
   if emit.is_binary(value) then return value end
-  local shape, n = parts.shape(value)
+  local shape, n = shape_of(value)
   if not shape then return invalid(walk, n) end
   if shape == "list" or (shape == "empty" and json.is_array(value)) then
     return any_array(walk, value, n or 0)
@@ -178,7 +179,7 @@ function encoders.bytes(walk, value)
   if emit.is_binary(value) then return value end
   if type(value) ~= "string" then wrong_type(walk, "string of raw bytes", value) end
   if not walk.wire and require("lgemini.media").looks_like_base64(value) then
-    return invalid(walk, " is raw bytes; this is base64", parts.BASE64_HINT)
+    return invalid(walk, " is raw bytes; this is base64", require("lgemini.part").BASE64_HINT)
   end
   return emit.bytes(value)
 end
@@ -192,7 +193,7 @@ end
 
 function encoders.list(walk, value, kind)
   if type(value) ~= "table" then wrong_type(walk, "list", value) end
-  local shape, n = parts.shape(value)
+  local shape, n = shape_of(value)
   if not shape then return invalid(walk, n) end
   if shape == "object" then return invalid(walk, " must be a list", "put { } around the one item") end
   local out = json.array {}
@@ -206,7 +207,7 @@ end
 
 function encoders.map(walk, value, kind)
   if type(value) ~= "table" then wrong_type(walk, "table", value) end
-  local shape, problem = parts.shape(value)
+  local shape, problem = shape_of(value)
   if not shape then return invalid(walk, problem) end
   if shape == "list" then return invalid(walk, " must have named keys: it is an object") end
   local out = {}

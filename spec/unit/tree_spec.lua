@@ -57,10 +57,12 @@ local C_ARROWS = {
 }
 
 -- What each module of Lua may require beside the leaves; "core" is lgemini.core.
-local LEAVES = words "compat errors json limits media options ordered parts retry schema suggest timers"
+local LEAVES = words("compat errors json limits media options ordered part parts refusal retry schema shape suggest "
+  .. "timers")
 local LUA_ARROWS = {
   compat = "",
-  errors = "", json = "", limits = "", media = "", options = "", ordered = "", suggest = "", parts = "", retry = "",
+  errors = "", json = "", limits = "", media = "", options = "", ordered = "", suggest = "",
+  shape = "", part = "", parts = "", retry = "",
   refusal = "", schema_more = "", schema = "schema_more",
   emit = "", wire = "core emit structured tools", bodies = "wire", request = "bodies emit wire",
   rows = "", endpoints = "rows", poll = "", headers = "", watch = "headers", http = "headers", http_options = "",
