@@ -48,6 +48,7 @@ end
 
 -- Tracks --------------------------------------------------------------------------------------------------------
 
+local MAX_TRACKS = 100
 local UNKNOWN = { [4294967295] = true, [2 ^ 64] = true } -- all bits set; 64 of them as a float
 
 -- A number whose width the version of its box decides.
@@ -57,51 +58,159 @@ local function wide(src, version, at)
   return not UNKNOWN[value] and value or 0
 end
 
+local function word(src, at)
+  return be(src:need(at, 4), 1, 4)
+end
+
 -- Timescale and duration of a movie (mvhd) or a track's media (mdhd): two dates stand in front.
 local function clock(src, at)
   local version
   version, at = full(src, at)
   at = at + (version == 1 and 16 or 8)
-  return be(src:need(at, 4), 1, 4), wide(src, version, at + 4)
+  return word(src, at), wide(src, version, at + 4)
 end
 
--- The duration of a track in the movie's time: two dates, a number and a gap stand in front.
-local function track_duration(src, at)
+-- Number and duration of a track (tkhd), the latter in the movie's time: two dates stand in front, a gap between.
+local function track_header(src, at)
   local version
   version, at = full(src, at)
-  return wide(src, version, at + (version == 1 and 24 or 16))
+  at = at + (version == 1 and 16 or 8)
+  return word(src, at), wide(src, version, at + 8)
 end
 
--- The kind of a track ("vide", "soun", ...) and its seconds.
+---@class lgemini.boxes.Track
+---@field id integer
+---@field kind string     "vide", "soun", ...
+---@field seconds number  0 where it is not said
+---@field scale number    units of its own time in a second
+---@field each number     units of a sample in a fragment where these say nothing else
+---@field last number     its duration in these, with the fragments that were looked at
+
 local function track(src, from, to, scale)
-  local kind, seconds, own_scale, own = nil, 0, 0, 0
+  local one = { seconds = 0, scale = 0, each = 0, last = 0 }
   for name, at, stop in boxes(src, from, to) do
     if name == "tkhd" then
-      seconds = scale > 0 and track_duration(src, at) / scale or 0
+      local duration
+      one.id, duration = track_header(src, at)
+      one.seconds = scale > 0 and duration / scale or 0
     elseif name == "mdia" then
       for inner, inner_at in boxes(src, at, stop) do
         if inner == "mdhd" then
-          own_scale, own = clock(src, inner_at)
+          one.scale, one.last = clock(src, inner_at)
         elseif inner == "hdlr" then
-          kind = src:need(inner_at + 8, 4)
+          one.kind = src:need(inner_at + 8, 4)
         end
       end
     end
   end
-  if seconds == 0 and own_scale > 0 then
-    seconds = own / own_scale
+  if one.seconds == 0 and one.scale > 0 then
+    one.seconds = one.last / one.scale
   end
-  return kind, seconds
+  return one
 end
 
--- What the index of a fragmented file says of its whole length.
-local function fragments(src, from, to, scale)
-  local at = find(src, from, to, "mehd")
-  if at and scale > 0 then
-    local version
-    version, at = full(src, at)
-    return wide(src, version, at) / scale
+-- Fragments -----------------------------------------------------------------------------------------------------
+-- A file that was written while it was recorded has an index without times, and more of it with each piece.
+
+local function by_id(tracks, id)
+  for _, one in ipairs(tracks) do
+    if one.id == id then
+      return one
+    end
   end
+end
+
+-- Whether a flag is set.
+local function has(flags, bit)
+  return math.floor(flags / bit) % 2 == 1
+end
+
+-- The units that the samples of a run take: those that are said of each, or as many as `each`.
+local function run(src, at, each)
+  local flags, count = word(src, at) % 16777216, word(src, at + 4)
+  if not has(flags, 256) then
+    return count * each
+  end
+  at = at + 8 + (has(flags, 1) and 4 or 0) + (has(flags, 4) and 4 or 0)
+  local size, sum = 4, 0
+  for bit = 9, 11 do
+    size = size + (has(flags, 2 ^ bit) and 4 or 0)
+  end
+  for _ = 1, count do
+    src:step()
+    sum = sum + word(src, at)
+    at = at + size
+  end
+  return sum
+end
+
+-- A piece of one track: sets where it ends.
+local function fragment(src, from, to, tracks)
+  local one, each, start, sum = nil, 0, nil, 0
+  for name, at in boxes(src, from, to) do
+    if name == "tfhd" then
+      local flags = word(src, at) % 16777216
+      one = by_id(tracks, word(src, at + 4))
+      each = has(flags, 8) and word(src, at + 8 + (has(flags, 1) and 8 or 0) + (has(flags, 2) and 4 or 0))
+        or one and one.each or 0
+    elseif name == "tfdt" then
+      local version
+      version, at = full(src, at)
+      start = wide(src, version, at)
+    elseif name == "trun" then
+      sum = sum + run(src, at, each)
+    end
+  end
+  if one then
+    one.last = math.max(one.last, (start or one.last) + sum)
+  end
+end
+
+-- The times of tracks by their fragments, which are looked for in the whole file.
+local function add_fragments(src, tracks)
+  for name, from, to in boxes(src, 0, src.size) do
+    if name == "moof" then
+      for inner, at, stop in boxes(src, from, to) do
+        if inner == "traf" then
+          fragment(src, at, stop, tracks)
+        end
+      end
+    end
+  end
+  for _, one in ipairs(tracks) do
+    if one.scale > 0 then
+      one.seconds = math.max(one.seconds, one.last / one.scale)
+    end
+  end
+end
+
+-- What the index says ahead of fragments: how long all of it is, if it does, and how long samples are.
+local function announcement(src, from, to, scale, tracks)
+  local whole
+  for name, at in boxes(src, from, to) do
+    if name == "mehd" and scale > 0 then
+      local version
+      version, at = full(src, at)
+      whole = wide(src, version, at) / scale
+    elseif name == "trex" then
+      local one = by_id(tracks, word(src, at + 4))
+      if one then
+        one.each = word(src, at + 12)
+      end
+    end
+  end
+  return whole
+end
+
+-- The longest track of a kind; nil where there is none.
+local function longest(tracks, kind)
+  local seconds
+  for _, one in ipairs(tracks) do
+    if one.kind == kind then
+      seconds = math.max(seconds or 0, one.seconds)
+    end
+  end
+  return seconds
 end
 
 ---@param src lgemini.Bytes
@@ -115,21 +224,24 @@ function media_boxes.movie(src)
   if not header then
     src:broken("has an index without a header")
   end
-  local scale = clock(src, header)
-  local video, sound, whole
+  local scale, tracks = clock(src, header), {}
   for name, at, stop in boxes(src, from, to) do
     if name == "trak" then
-      local kind, seconds = track(src, at, stop, scale)
-      if kind == "vide" then
-        video = math.max(video or 0, seconds)
-      elseif kind == "soun" then
-        sound = math.max(sound or 0, seconds)
+      if #tracks == MAX_TRACKS then
+        src:broken("has more than %d tracks", MAX_TRACKS)
       end
-    elseif name == "mvex" then
-      whole = fragments(src, at, stop, scale)
+      tracks[#tracks + 1] = track(src, at, stop, scale)
     end
   end
-  video, sound = video == 0 and whole or video, sound == 0 and whole or sound
+  local extended, extended_end = find(src, from, to, "mvex")
+  local whole = extended and announcement(src, extended, extended_end, scale, tracks)
+  if extended and not whole then
+    add_fragments(src, tracks)
+  end
+  local video, sound = longest(tracks, "vide"), longest(tracks, "soun")
+  if whole then
+    video, sound = video and math.max(video, whole), sound and math.max(sound, whole)
+  end
   return { kind = video and "video" or "audio", seconds = video, audio_seconds = sound }
 end
 

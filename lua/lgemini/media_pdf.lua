@@ -16,8 +16,13 @@ local MAX_PACKED = 8388608 -- bytes of all streams that are unpacked, before and
 -- Objects by themselves -----------------------------------------------------------------------------------------
 
 ---@class lgemini.pdf.Object
----@field text string        its dictionary, or all of it where it is none
+---@field text string        its dictionary, or all of it where it is none; space is one blank in it
 ---@field data integer|nil   where the bytes of a stream begin
+
+-- A text with one blank for any space. What comes out is searched with patterns, which take long for much of it.
+local function squeezed(text)
+  return (text:gsub("%s+", " "))
+end
 
 -- The object that begins at an offset. `number` is nil where any will do.
 local function object_at(src, at, number)
@@ -31,9 +36,9 @@ local function object_at(src, at, number)
     local stop, data = text:match(">>%s*()stream\r?\n()", from)
     local last = text:find("endobj", from, true)
     if stop and not (last and last < stop) then
-      return { text = text:sub(from, stop - 1), data = at + data - 1 }
+      return { text = squeezed(text:sub(from, stop - 1)), data = at + data - 1 }
     elseif last then
-      return { text = text:sub(from, last - 1) }
+      return { text = squeezed(text:sub(from, last - 1)) }
     elseif #text < n or n >= LONGEST then
       src:broken("ends within its object %s", found)
     end
@@ -125,7 +130,7 @@ local function text_table(src, at)
   if not from then
     src:broken "has a table of objects without a trailer"
   end
-  return { trailer = text:sub(from, to), find = function(number)
+  return { trailer = squeezed(text:sub(from, to)), find = function(number)
     for _, section in ipairs(sections) do
       if number >= section.first and number < section.first + section.count then
         local offset, kind = src:read(section.at + 20 * (number - section.first), 20):match "^(%d+) %d+ (%a)"
@@ -251,15 +256,19 @@ local function text_in_stream(src, all, stream, number)
     src:broken("is encrypted")
   end
   local bytes = unpacked(src, holder, length, all.budget)
-  local from
-  for id, offset in bytes:sub(1, first):gmatch "(%d+)%s+(%d+)" do
-    if from then
-      return bytes:sub(from, first + tonumber(offset))
+  local from, at = nil, 1
+  while at <= first do
+    local id, offset, rest = bytes:match("^%s*(%d+)%s+(%d+)()", at)
+    if not id then
+      break
+    elseif from then
+      return squeezed(bytes:sub(from, first + tonumber(offset)))
     elseif tonumber(id) == number then
       from = first + tonumber(offset) + 1
     end
+    at = rest
   end
-  return from and bytes:sub(from) or src:broken("has no object %d", number)
+  return from and squeezed(bytes:sub(from)) or src:broken("has no object %d", number)
 end
 
 local function text_of(src, all, number)

@@ -23,18 +23,27 @@ end
 
 -- Sound ---------------------------------------------------------------------------------------------------------
 
---- The bytes of the sound over those of a second. RF64 has its size in a chunk in front.
+-- Codecs whose samples have all the same size: PCM, floats, A-law, mu-law, and what says it elsewhere.
+local EVEN = { [1] = true, [3] = true, [6] = true, [7] = true, [65534] = true }
+
+--- The bytes of the sound over those of a second, or where it is packed the samples over those of a second. RF64 has
+--- its size in a chunk in front.
 ---@param src lgemini.Bytes
 ---@return lgemini.MediaFacts
 function media_riff.wav(src)
-  local rate, long
+  local codec, hertz, rate, samples, long
   for name, at, size in chunks(src, 12, le) do
     if name == "ds64" then
       long = le(src:need(at + 8, 8), 1, 8)
     elseif name == "fmt " then
-      rate = le(src:need(at + 8, 4), 1, 4)
+      local format = src:need(at, 12)
+      codec, hertz, rate = le(format, 1, 2), le(format, 5, 4), le(format, 9, 4)
+    elseif name == "fact" then
+      samples = le(src:need(at, 4), 1, 4)
     elseif name == "data" then
-      if not rate or rate == 0 then
+      if codec and not EVEN[codec] then
+        return { kind = "audio", audio_seconds = hertz > 0 and (samples or 0) / hertz or 0 }
+      elseif not rate or rate == 0 then
         src:broken("does not say how many bytes a second has")
       end
       size = size == 4294967295 and long or size

@@ -10,6 +10,8 @@ local be, le = binary.be, binary.le
 local media_sound = {}
 
 local BLOCK = 65536
+-- How far the next frame is looked for at first, and then: mostly it is near.
+local STRIDES = { 256, 4096, BLOCK }
 
 local function seconds_of(seconds)
   return { kind = "audio", audio_seconds = seconds }
@@ -35,9 +37,8 @@ local function is_tag(bytes)
   return bytes:find "^TAG" or bytes:find "^APETAGEX" or bytes:find "^LYRICS" or bytes:find "^ID3"
 end
 
--- The next frame that another follows (or the end), at most a block away; nil where there is none.
-local function next_frame(src, from, frame)
-  local block = src:read(from, BLOCK)
+-- The offset of the first frame in a block that another follows, or the end.
+local function frame_in(src, from, block, frame)
   local at = block:find("\255", 1, true)
   while at do
     src:step()
@@ -47,6 +48,17 @@ local function next_frame(src, from, frame)
       return from + at - 1
     end
     at = block:find("\255", at + 1, true)
+  end
+end
+
+-- The same from an offset on, at most a block away; nil where there is none.
+local function next_frame(src, from, frame)
+  for _, stride in ipairs(STRIDES) do
+    local block = src:read(from, stride)
+    local found = frame_in(src, from, block, frame)
+    if found or #block < stride then
+      return found
+    end
   end
 end
 

@@ -194,6 +194,10 @@ describe("sounds", function()
     assert.equal(1.5, seconds("RIFF\0\0\0\0WAVE" .. FORMAT .. chunk("data", sound, 4294967295)))
     assert.equal(1.5, seconds("RF64\255\255\255\255WAVE" .. DS64 .. FORMAT
       .. chunk("data", sound .. "more", 4294967295)))
+    -- packed: 16,000 samples, whatever the bytes a second
+    local adpcm = chunk("fmt ", le(2, 2) .. le(2, 1) .. le(4, 8000) .. le(4, 4000) .. le(2, 256) .. le(2, 4))
+    assert.equal(2, seconds("RIFF\0\0\0\0WAVE" .. adpcm .. chunk("fact", le(4, 16000)) .. chunk("data", sound)))
+    refused("RIFF\0\0\0\0WAVE" .. adpcm .. chunk("data", sound), "does not say how long it is")
     refused("RIFF\0\0\0\0WAVE" .. FORMAT, "has no sound in it")
     refused("RIFF\0\0\0\0WAVE" .. chunk("data", sound), "does not say how many bytes a second has")
     refused("RIFF\0\0\0\0WAVE" .. FORMAT .. chunk("data", ""), "does not say how long it is")
@@ -326,13 +330,50 @@ describe("MP4 and its kin", function()
     local tracks = track("vide", 0) .. track("soun", 0)
     assert.same({ kind = "video", seconds = 7, audio_seconds = 7 },
       (facts_of(movie(mvhd(1000, 0), tracks, box("mvex", box("mehd", "\0\0\0\0" .. be(4, 7000)))))))
-    refused(movie(mvhd(1000, 0), tracks, box("mvex", box("trex", "\0\0\0\0"))), "does not say how long it is")
+    -- and no less than that where the first of them are in the index itself
+    assert.same({ kind = "video", seconds = 7 }, (facts_of(movie(mvhd(1000, 900), track("vide", 900),
+      box("mvex", box("mehd", "\0\0\0\0" .. be(4, 7000)))))))
+    refused(movie(mvhd(1000, 0), tracks, box("mvex", box("trex", ("\0"):rep(24)))), "does not say how long it is")
+  end)
+
+  it("have the times of their fragments one by one, where the index does not say it", function()
+    local function word(...)
+      local out = {}
+      for i, value in ipairs { ... } do out[i] = be(4, value) end
+      return table.concat(out)
+    end
+    -- a track of 25 units a second, whose samples take 1 where nothing else is said
+    local trex = box("mvex", box("trex", word(0, 1, 1, 1, 0, 0)))
+    local front = movie(mvhd(1000, 0), track("vide", 0, false, 25, 0), trex)
+    local function moof(...) return box("moof", box("traf", ...)) .. box("mdat", "picture") end
+    local function seconds(...) return assert(facts_of(front .. table.concat { ... })).seconds end
+    -- runs: flags, count, and what these say
+    local plain = box("trun", word(0, 50))
+    assert.equal(2, seconds(moof(box("tfhd", word(0, 1)), plain)))
+    assert.equal(4, seconds(moof(box("tfhd", word(0, 1)), plain), moof(box("tfhd", word(0, 1)), plain)))
+    -- its own length of a sample, behind an offset of eight bytes and a number
+    assert.equal(6, seconds(moof(box("tfhd", word(11, 1, 0, 0, 1, 3)), plain)))
+    -- a length, a size and flags of each, behind an offset and the flags of the first
+    assert.equal(30 / 25, seconds(moof(box("tfhd", word(0, 1)), box("trun", word(0x705, 2, 9, 9, 10, 9, 9, 20, 9, 9)))))
+    -- from a time on: the last piece counts, wherever it stands
+    local late = moof(box("tfhd", word(0, 1)), box("tfdt", word(0, 200)), plain)
+    assert.equal(10, seconds(late))
+    assert.equal(10, seconds(late, moof(box("tfhd", word(0, 1)), box("tfdt", word(0, 100)), plain)))
+    assert.equal(10, seconds(moof(box("tfhd", word(0, 1)), box("tfdt", "\1\0\0\0" .. be(8, 200)), plain)))
+    -- of another track
+    refused(front .. moof(box("tfhd", word(0, 7)), plain), "does not say how long it is")
+    -- behind what the index has
+    local some = movie(mvhd(1000, 800), track("vide", 800, false, 25, 20), trex)
+    assert.equal(70 / 25, assert(facts_of(some .. moof(box("tfhd", word(0, 1)), plain))).seconds)
+    local endless = front .. moof(box("tfhd", word(0, 1)), box("trun", word(0x100, 1e9, 1)))
+    refused(endless, "ends early, at byte " .. #endless)
   end)
 
   it("that are broken", function()
     refused(FTYP .. box("mdat", "pictures"), "has no index (moov box)")
     refused(movie(track("vide", 0)), "has an index without a header")
     refused(movie(mvhd(1000, 0)), "does not say how long it is")
+    refused(movie(mvhd(1000, 0), track("text", 1):rep(101)), "has more than 100 tracks")
     refused(FTYP .. "\0\0\0\7junk", "is broken at byte 24")
     refused(FTYP .. "\0\0\4\0moovmore", "ends within its moov box")
     refused(FTYP .. box("moov", "\0\0\4\0mvhd"), "ends within its mvhd box")
@@ -594,6 +635,25 @@ describe("a file that is cut or changed", function()
         check(changed, name)
       end
     end
+  end)
+
+  it("is not read again and again where frames and junk take turns", function()
+    local mp3 = "\255\251\144\0" .. ("\0"):rep(413)
+    check((mp3 .. mp3 .. "junk"):rep(300), "mp3")
+    check(mp3 .. mp3 .. ("\255\251\144\0"):rep(20000), "mp3")
+    check(("\255\241\96\64\1\0\252\0\255\241\96\64\1\0\252\0x"):rep(3000), "aac")
+  end)
+
+  -- Each took hours where a pattern was tried at every byte, or in every way.
+  it("that is all space, or all digits, is done in time", function()
+    local space, digits = (" "):rep(300000), ("1"):rep(300000)
+    refused("%PDF-1.5\n1 0 obj\n<< /W [1 1 1] /Size 1 /Length 4 /Filter" .. space .. "x /Filter" .. space
+      .. "/LZWDecode >>\nstream\n1234\nendstream\nendobj\nstartxref\n9\n%%EOF",
+      "has a list of objects that is not read here (LZWDecode)")
+    local holder = "%PDF-1.5\n1 0 obj\n<< /N 2 /First 250000 /Length 300000 >>\nstream\n" .. digits
+      .. "\nendstream\nendobj\n"
+    refused(holder .. "3 0 obj\n<< /W [1 1 0] /Index [1 2] /Root 2 0 R /Length 4 >>\nstream\n\1\9\2\1\nendstream\n"
+      .. "endobj\nstartxref\n" .. #holder .. "\n%%EOF", "has no object 2")
   end)
 
   it("is given up after two million parts", function()
