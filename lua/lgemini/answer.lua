@@ -1,116 +1,20 @@
 --- What came -> what the caller gets.
 --
--- One pass over decoded JSON, by the types of schema.lua: names become snake_case, 64-bit integers
--- numbers, base64 bytes; nulls are dropped, user data is left alone, and members that no type knows are
--- kept. What a member of a content cannot show as it came is noted (schema.note_echo), so that
--- request.lua sends back the very same. A member of another JSON type than the API gives is not shown:
--- callers never meet a number where a table is promised.
+-- The core decodes in one pass, by the types of schema.lua: names become snake_case, 64-bit integers numbers,
+-- base64 bytes; nulls are dropped, user data is left alone, and members that no type knows are kept. What a
+-- member of a content cannot show as it came is noted (schema.note_echo), so that wire.lua sends back the very
+-- same. A member or item of another JSON type than the API gives is not shown: callers never meet a number where
+-- a table is promised.
 
-local compat = require "lgemini.compat"
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
 local schema = require "lgemini.schema"
 
 local answer = {}
 
--- Conversion -----------------------------------------------------------------------------------
+-- Decoding -------------------------------------------------------------------------------------
 
-local NOT_FINITE = { NaN = 0 / 0, Infinity = math.huge, ["-Infinity"] = -math.huge }
-
--- Whole numbers beyond this are not exact as doubles.
-local EXACT = 2 ^ 53
-local to_integer = compat.tointeger -- nil before 5.3
-
--- A 64-bit integer written as text: an integer where Lua has one for it, else the text as it is.
-local function int64(text)
-  if not text:find("^%-?%d+$") then return nil end
-  local number = tonumber(text)
-  if to_integer then return to_integer(number) or text end
-  return (number > -EXACT and number < EXACT) and number or text
-end
-
--- Would encoding the bytes give the text again that they were decoded from? Beside that the decoder takes the URL-safe
--- alphabet, no padding, and stray bits at the end. No patterns: it may be megabytes.
-local function canonical(text, bytes)
-  local last = #bytes - (#bytes - 1) % 3
-  return #text == math.floor((#bytes + 2) / 3) * 4 and not text:find("-", 1, true) and not text:find("_", 1, true)
-    and text:sub(-4) == require("lgemini.core").base64.encode(bytes:sub(last))
-end
-
--- Each converter: value, kind, walk -> what is shown (nil: nothing), is it sent back as it came?
--- It gets values that are not of the Lua type kind.json, which need no conversion.
-local converters = {}
-local convert
-
-function converters.any(value)
-  return value, true
-end
-
-function converters.struct(value)
-  if type(value) ~= "table" or json.is_array(value) then return nil end
-  return value, true
-end
-
-local function nothing() end
-
-converters.text, converters.upper, converters.boolean = nothing, nothing, nothing
-
-function converters.number(value)
-  return type(value) == "string" and (NOT_FINITE[value] or tonumber(value)) or nil
-end
-
-function converters.int64(value)
-  return type(value) == "string" and int64(value) or nil
-end
-
--- Unlike one of 64 bits it is a number or nothing: callers compare it.
-function converters.integer(value)
-  local number = converters.int64(value)
-  return type(number) == "number" and number or nil
-end
-
-function converters.bytes(value, _, walk)
-  if type(value) ~= "string" then return nil end
-  local bytes, err = require("lgemini.core").base64.decode(value)
-  if not bytes then
-    walk.problem = walk.problem or err.message
-    return nil
-  end
-  return bytes, not walk.keep or canonical(value, bytes)
-end
-
--- Whether a list shows as it came: scalars of the type that they should be.
-local function is_of(list, kind)
-  if kind.kind == "object" then return false end
-  for _, item in ipairs(list) do
-    if kind.kind ~= "any" and type(item) ~= kind.json then return false end
-  end
-  return true
-end
-
-function converters.list(value, kind, walk)
-  if not json.is_array(value) then return nil end
-  if is_of(value, kind.of) then return value, true end
-  local out, faithful = {}, true
-  for _, item in ipairs(value) do
-    local shown, same = convert(item, kind.of, walk)
-    if shown ~= nil then out[#out + 1] = shown end
-    faithful = faithful and same
-  end
-  return out, faithful
-end
-
-function converters.map(value, kind, walk)
-  if type(value) ~= "table" or json.is_array(value) then return nil end
-  local out, faithful = {}, true
-  for key, item in pairs(value) do
-    local shown, same = convert(item, kind.of, walk)
-    out[key], faithful = shown, faithful and same
-  end
-  return out, faithful
-end
-
--- Metatables of converted objects, by the name of their type; filled below.
+-- Metatables of objects, by the name of their type; filled below.
 local metatables = {}
 -- Names that no member from the wire may take, since they are ours.
 local reserved = {}
@@ -127,69 +31,8 @@ local function unknown_key(name, brothers, type)
   return key, camel == name
 end
 
--- Key, what is shown, is it sent back as it came?
-local function member(name, value, field, walk, type, brothers)
-  if name == "citations" and type.name == "CitationMetadata" then field = type.fields.citations end -- of Vertex AI
-  if value == json.null then return field and field.field end
-  if field then return field.field, convert(value, field, walk) end
-  local key, same = unknown_key(name, brothers, type)
-  return key, value, same
-end
-
 -- What may be sent back.
 local ECHOED = { Content = true, Part = true, Image = true, Video = true }
-
-local function convert_object(value, of, walk)
-  local kept, wires = walk.keep, of.wires
-  walk.keep = kept or ECHOED[of.name]
-  local out, notes = {}, nil
-  for name, item in pairs(value) do
-    local field = wires[name]
-    if field and type(item) == field.json then
-      out[field.field] = item
-    else
-      local key, shown, same = member(name, item, field, walk, of, value)
-      if key ~= nil then out[key] = shown end
-      if not same and walk.keep then
-        notes = notes or {}
-        notes[name] = { key = key }
-      end
-    end
-  end
-  if notes then
-    for name, note in pairs(notes) do schema.note_echo(out, name, note.key, value[name]) end
-  end
-  walk.keep = kept
-  return setmetatable(out, metatables[of.name])
-end
-
-function converters.object(value, kind, walk)
-  if type(value) ~= "table" or json.is_array(value) then return nil end
-  return convert_object(value, schema.type(kind.name), walk), true
-end
-
-function convert(value, kind, walk)
-  if type(value) == kind.json then return value, true end
-  return converters[kind.kind](value, kind, walk)
-end
-
---- A decoded JSON object as the caller gets it. The decoded value is used up: user data in it is handed
---- on, not copied.
----@param decoded any
----@param type_name string
----@return table?
----@return lgemini.Error?  kind "protocol": not an object, or bytes that are not base64
-function answer.convert(decoded, type_name)
-  local walk = { keep = false }
-  local out = converters.object(decoded, { name = type_name }, walk)
-  local problem = walk.problem or (not out and "a JSON object was expected")
-  if problem then
-    return nil, errors.new { kind = "protocol", message = "the server's answer makes no sense: " .. problem }
-  end
-  return out
-end
-
--- Decoding -------------------------------------------------------------------------------------
 
 -- What tells a chunk of a stream that says nothing but a text from any other: its members of these types, of which
 -- those that are named say more.
@@ -200,6 +43,9 @@ local ROLES = {
   Part = { "part", setmetatable({ text = false }, { __index = function() return true end }) },
 }
 
+-- Kinds of schema.lua that answers do not tell apart from others.
+local KINDS = { upper = "text", map = "struct" }
+
 -- A type of schema.lua as the core wants it.
 local function shape_of(name)
   local type, role = schema.type(name), ROLES[name] or {}
@@ -207,7 +53,7 @@ local function shape_of(name)
   for i, field in ipairs(type.order) do
     local kind = field.kind == "list" and field.of or field
     shape[i] = { wire = field.wire, field = field.field, list = field.kind == "list", type = kind.name,
-      kind = kind.kind == "upper" and "text" or kind.kind, apart = role[2] and role[2][field.field] }
+      kind = KINDS[kind.kind] or kind.kind, apart = role[2] and role[2][field.field] }
     if name == "CitationMetadata" then -- Vertex AI has another name for it
       shape[#type.order + 1] = { wire = field.field, field = field.field, list = true, kind = kind.kind,
         type = kind.name }
@@ -292,15 +138,6 @@ end
 function answer.checked(value)
   if type(value) ~= "table" or json.is_array(value) then return nil, answer.nonsense("a JSON object was expected") end
   return value
-end
-
---- What a decoded body or stream event says of an error, if it is one: {"error": {...}} or a list of these.
----@param decoded any
----@return any?
-function answer.is_error(decoded)
-  if json.is_array(decoded) then decoded = decoded[1] end
-  local said = type(decoded) == "table" and decoded.error or nil
-  return said ~= json.null and said or nil
 end
 
 -- Parts ----------------------------------------------------------------------------------------
@@ -389,13 +226,10 @@ metatables.Video.__index.save = save_of("video_bytes", "video:save",
 ---@field response table?  of a video: generated_videos, rai_media_filtered_count, rai_media_filtered_reasons
 ---@field error { code: integer, message: string?, details: any }?  code is a number of gRPC
 
---- A decoded operation as the caller gets it: what it made stands in `response` itself.
----@param decoded any
----@return lgemini.Operation?
----@return lgemini.Error?
-function answer.operation(decoded)
-  local operation, err = answer.convert(decoded, "Operation")
-  if not operation then return nil, err end
+--- An operation as the caller gets it: what it made stands in `response` itself.
+---@param operation table  of that type
+---@return lgemini.Operation
+function answer.operation(operation)
   local response = operation.response
   operation.response = response and response.generate_video_response or response
   for i, video in ipairs(response and response.videos or {}) do -- as Vertex AI has it
@@ -406,27 +240,21 @@ function answer.operation(decoded)
   return operation
 end
 
---- Decoded predictions of Vertex AI as the answer to embed_content.
----@param decoded any
----@return table?
----@return lgemini.Error?
-function answer.predicted_embeddings(decoded)
-  local list = {}
-  for i, prediction in ipairs(type(decoded) == "table" and type(decoded.predictions) == "table" and decoded.predictions
-    or {}) do
-    list[i] = type(prediction) == "table" and prediction.embeddings or {}
+--- Predictions of Vertex AI as the answer to embed_content.
+---@param value table  of type PredictedEmbeddings
+---@return table
+function answer.predicted_embeddings(value)
+  local embeddings = {}
+  for i, prediction in ipairs(value.predictions or {}) do
+    embeddings[i] = prediction.embeddings or {}
   end
-  return answer.convert({ embeddings = json.array(list) }, "EmbedContentResponse")
+  return { embeddings = embeddings }
 end
 
---- Decoded predictions as the caller gets them: `generated_images[1].image`, which on the wire is one with
---- what is said of it.
----@param decoded any
----@return table?
----@return lgemini.Error?
-function answer.images(decoded)
-  local response, err = answer.convert(decoded, "GenerateImagesResponse")
-  if not response then return nil, err end
+--- Predictions as the caller gets them: `generated_images[1].image`, which on the wire is one with what is said of it.
+---@param response table  of type GenerateImagesResponse
+---@return table
+function answer.images(response)
   for _, made in ipairs(response.generated_images or {}) do
     made.image = setmetatable({ image_bytes = made.image_bytes, mime_type = made.mime_type }, metatables.Image)
     made.image_bytes, made.mime_type = nil, nil
@@ -740,17 +568,12 @@ reserved.GenerateContentResponse = {}
 for name in pairs(get) do reserved.GenerateContentResponse[name] = true end
 for name in pairs(methods) do reserved.GenerateContentResponse[name] = true end
 
---- A decoded GenerateContentResponse, whole or one chunk of a stream, as the caller gets it.
----@param decoded any
----@param facts { uploads: table[]?, transport: table?, json: boolean? }?  what did not come in the body:
---- kept as it is, so that it can be filled later. json: the request asked for application/json
----@return lgemini.GenerateContentResponse?
----@return lgemini.Error?
-function answer.generate(decoded, facts)
-  local response, err = answer.convert(decoded, "GenerateContentResponse")
-  if not response then return nil, err end
+--- Adds to a response what did not come in its body.
+---@param response lgemini.GenerateContentResponse
+---@param facts { uploads: table[]?, transport: table?, json: boolean?, enum: boolean?, calls: table[]? }  kept as it
+--- is, so that it can be filled later. json: the request asked for application/json
+function answer.add_facts(response, facts)
   beside[response] = facts
-  return response
 end
 
 -- Streams --------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ local answer = require "lgemini.answer"
 local batch_source = require "lgemini.batch_source"
 local endpoints = require "lgemini.endpoints"
 local errors = require "lgemini.errors"
-local json = require "lgemini.json"
+local http = require "lgemini.http"
 local lines = require "lgemini.lines"
 local options = require "lgemini.options"
 local pager = require "lgemini.pager"
@@ -220,12 +220,7 @@ function Batches:wait(args)
     if not sent then
       return nil, problem
     end
-    local decoded
-    decoded, problem = service.send(within, sent)
-    if decoded == nil then
-      return nil, problem
-    end
-    return to_job(answer.convert(decoded, rows.get.answer))
+    return to_job(http.ask(within, sent, rows.get.answer))
   end
   local job
   job, err = look(args.name, call)
@@ -252,21 +247,31 @@ local function is_text(value)
   return type(value) == "string" and value ~= ""
 end
 
--- What a line of the results, or an inlined response as it came, says: key, response, err.
-local function result_of(line, number)
-  if type(line) ~= "table" or json.is_array(line) then
-    line = {}
+-- A line of the results, as the type that it is of; raises where it is no JSON.
+local function decoded_line(text, number, max_depth)
+  local line, err = answer.decode(text, "BatchLine", max_depth)
+  if line == nil then
+    error(errors.new { kind = err.kind == "limit" and "limit" or "protocol",
+      message = ("line %d of the results is not JSON: %s"):format(number, err.message) }, 0)
+  elseif not answer.checked(line) then
+    return {}
+  elseif line.response and rawget(line.response, "embedding") then
+    return answer.decode(text, "BatchEmbeddingLine", max_depth)
   end
+  return line
+end
+
+-- What a line of the results says: key, response, err.
+local function result_of(text, number, max_depth)
+  local line = decoded_line(text, number, max_depth)
   local metadata = type(line.metadata) == "table" and line.metadata or {}
   local key = is_text(line.key) and line.key or is_text(metadata.key) and metadata.key or tostring(number)
-  if type(line.error) == "table" then
+  if line.error then
     return key, nil, errors.from_status(line.error)
-  elseif type(line.response) ~= "table" then
+  elseif not line.response then
     return key, nil, errors.new { kind = "protocol", message = "there is neither a response nor an error" }
-  elseif line.response.embedding then
-    return key, answer.convert(line.response, "SingleEmbedContentResponse")
   end
-  return key, answer.generate(line.response)
+  return key, line.response
 end
 
 -- Those that came with the batch; they are converted already.
@@ -338,16 +343,17 @@ function Batches:results(args)
   if not file then
     return nil, err
   end
-  local next_value, number = lines.values(file, self.client.limits.max_event), 0
+  local limits = self.client.limits
+  local next_line, count = lines.of(file, limits.max_event), 0
   return function()
-    local line, problem = next_value()
+    local line, problem = next_line()
     if problem then
       error(problem, 0)
-    elseif line == nil then
+    elseif not line then
       return nil
     end
-    number = number + 1
-    return result_of(line, number)
+    count = count + 1
+    return result_of(line, count, limits.max_depth)
   end
 end
 

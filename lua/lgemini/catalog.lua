@@ -1,7 +1,7 @@
 --- What models there are, for client.models: loaded on first use.
 
-local answer = require "lgemini.answer"
 local endpoints = require "lgemini.endpoints"
+local http = require "lgemini.http"
 local options = require "lgemini.options"
 local schema = require "lgemini.schema"
 local service = require "lgemini.service"
@@ -24,13 +24,10 @@ function catalog.get(client, args)
   if not path then
     return nil, err
   end
-  local decoded
-  decoded, err = service.send(call, { verb = "GET", url = client:url(call.options, rows.get, path, ""),
-    about = { model = path:gsub("^models/", "") } })
-  if decoded == nil then
-    return nil, err
-  end
-  return answer.convert(decoded, rows.get.answer)
+  local model
+  model, err = http.ask(call, { verb = "GET", url = client:url(call.options, rows.get, path, ""),
+    about = { model = path:gsub("^models/", "") } }, rows.get.answer)
+  return model, err
 end
 
 function catalog.update(client, args)

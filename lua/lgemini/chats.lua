@@ -392,14 +392,15 @@ function Chat:save()
   return written and table.concat(out.pieces), problem
 end
 
--- A saved history as entries, marked as what came from elsewhere: no name in it means a file of this machine.
-local function read_history(saved)
+-- A saved history, which is given as it stands there and as turns, as entries, marked as what came from elsewhere: no
+-- name in it means a file of this machine.
+local function read_history(saved, turns)
   local entries, contents = {}, {}
-  for i, item in ipairs(json.is_array(saved.history) and saved.history or {}) do
-    local content, err = answer.convert(type(item) == "table" and item.content or nil, "Content")
-    if not content then
-      return invalid(("this is no saved chat: history[%d]: %s"):format(i, err.message))
+  for i, item in ipairs(saved.history) do
+    if type(item) ~= "table" or type(item.content) ~= "table" or json.is_array(item.content) then
+      return invalid(("this is no saved chat: history[%d].content: an object was expected"):format(i))
     end
+    local content = turns[i].content
     entries[i], contents[i] = { content = content, good = item.good == true }, content
   end
   local ok, err = check_roles(contents)
@@ -422,12 +423,12 @@ function Chats:load(args)
   if options.string(args.saved, "saved") == nil then
     errors.misuse "chats:load: the text that chat:save gave is needed"
   end
-  local saved, problem = json.decode(args.saved)
-  if type(saved) ~= "table" or saved.format ~= FORMAT or type(saved.model) ~= "string"
-    or type(saved.config) ~= "table" then
-    return invalid("this is no saved chat" .. (problem and ": " .. problem or ""))
+  local saved, problem = answer.decode(args.saved, "SavedChat")
+  if not answer.checked(saved) or saved.format ~= FORMAT or not saved.model or not saved.config
+    or not json.is_array(saved.history) then
+    return invalid("this is no saved chat" .. (problem and ": " .. problem.message or ""))
   end
-  local entries, err = read_history(saved)
+  local entries, err = read_history(saved, answer.decode(args.saved, "SavedHistory").history)
   if not entries then
     return nil, err
   end

@@ -39,7 +39,7 @@ endpoints.models = {
     config = "CountTokensConfig", answer = "CountTokensResponse",
     vertex = true },
   embed_content = { verb = "POST", path = "{model:models}:batchEmbedContents", body = "embed",
-    config = "EmbedContentConfig", answer = "EmbedContentResponse",
+    config = "EmbedContentConfig", answer = "EmbedContentResponse", vertex_answer = "PredictedEmbeddings",
     vertex = "{model:models}:predict" },
   generate_images = { verb = "POST", path = "{model:models}:predict", body = "images",
     config = "GenerateImagesConfig", answer = "GenerateImagesResponse",

@@ -5,7 +5,6 @@
 
 local errors = require "lgemini.errors"
 local sent_headers = require "lgemini.headers"
-local json = require "lgemini.json"
 local limits = require "lgemini.limits"
 
 local http = {}
@@ -451,22 +450,17 @@ function http.transport(call, request, headers, facts)
   }
 end
 
---- An answer's body as JSON.
----@param call lgemini.Call
----@param answer lgemini.Answer
----@return any|nil
----@return lgemini.Error|nil err  kind "protocol", or "limit" where it is nested too deep
-function http.json(call, answer)
-  local decoded, problem, too_deep = json.decode(answer.body, call.client.limits.max_depth)
-  if decoded ~= nil then
-    return decoded
-  elseif too_deep then
-    return nil, limits.exceeded("the server's answer: " .. problem .. " (max_depth)")
+-- Why a body could not be decoded.
+local function undecoded(call, answer, problem)
+  if problem.kind == "limit" then
+    return limits.exceeded("the server's answer: " .. problem.message)
+  elseif problem.kind == "invalid" then
+    return require("lgemini.answer").nonsense(problem.message)
   end
   local html = (answer.headers["content-type"] or ""):find("html", 1, true)
   local what = answer.body == "" and "is empty" or html and "is a web page"
-    or "is not JSON: " .. errors.redact(problem, { call.key })
-  return nil, errors.new {
+    or "is not JSON: " .. errors.redact(problem.message, { call.key })
+  return errors.new {
     kind = "protocol",
     message = "the server's answer " .. what,
     hint = html and "is there a login page or a proxy between here and the service?" or nil,
@@ -475,24 +469,48 @@ function http.json(call, answer)
   }
 end
 
---- Sends a request and brings what its answer says in JSON.
+--- What the body of an answer says. An error in it is the call's, but one of an object that has a name, which is a
+--- member of it.
 ---@param call lgemini.Call
 ---@param request lgemini.Request
----@return any|nil
+---@param answer lgemini.Answer
+---@param type_name string|nil  of schema.lua: an object is expected; nil: anything, as it came
+---@return any|nil value
+---@return lgemini.Error|nil err
+function http.value(call, request, answer, type_name)
+  local decoding = require "lgemini.answer" -- not before the first answer comes
+  local value, problem = decoding.decode(answer.body, type_name, call.client.limits.max_depth)
+  if value == nil then
+    return nil, undecoded(call, answer, problem)
+  end
+  local said = decoding.error_in(value)
+  if said ~= nil and not (value.name or value.id) then
+    return nil, refused(call, request, { said = said, code = answer.code, headers = answer.headers })
+  elseif type_name then
+    return decoding.checked(value)
+  end
+  return value
+end
+
+--- Sends a request and brings what its answer says.
+---@param call lgemini.Call
+---@param request lgemini.Request
+---@param type_name string|nil  as for http.value
+---@return any|nil value
 ---@return lgemini.Error|nil err
 ---@return lgemini.Answer|nil answer
-function http.ask(call, request)
+function http.ask(call, request, type_name)
   local answer, err = http.send(call, request)
   if not answer then
     return nil, err
   end
-  local decoded
-  decoded, err = http.json(call, answer)
-  local pace, usage = call.client.pace, type(decoded) == "table" and decoded.usageMetadata
+  local value
+  value, err = http.value(call, request, answer, type_name)
+  local pace, usage = call.client.pace, type(value) == "table" and type_name and rawget(value, "usage_metadata")
   if pace and type(usage) == "table" then
-    pace:spent(call.client.tasks.now(), tonumber(usage.totalTokenCount) or 0)
+    pace:spent(call.client.tasks.now(), usage.total_token_count or 0)
   end
-  return decoded, err, answer
+  return value, err, answer
 end
 
 return http

@@ -50,11 +50,11 @@ local function fields_of(args, type_name)
 end
 
 local function to_answer(call, sent)
-  local decoded, err = service.send(call, sent)
-  if decoded == nil then
+  local value, err = http.ask(call, sent)
+  if value == nil then
     return nil, err
   end
-  return interaction.of(decoded)
+  return interaction.of(value)
 end
 
 -- A stream, or the answer.

@@ -1,7 +1,6 @@
 --- Files of one JSON value a line: requests on their way to a batch, and its results. Neither is ever held as a whole.
 
 local errors = require "lgemini.errors"
-local json = require "lgemini.json"
 
 local lines = {}
 
@@ -80,29 +79,21 @@ local function next_line(reader)
   end
 end
 
---- The values in a file, line by line: next() -> value | nil at the end | nil, err.
----@param file file*
+--- The lines of a file that are not blank: next() -> text | nil at the end | nil, err.
+---@param file file*    is closed at the end
 ---@param most integer  bytes of a line
----@return fun(): any|nil, lgemini.Error|nil
-function lines.values(file, most)
-  local reader, number, ended = { file = file, rest = "", most = most }, 0, nil
+---@return fun(): string|nil, lgemini.Error|nil
+function lines.of(file, most)
+  local reader, ended = { file = file, rest = "", most = most }, false
   return function()
     while not ended do
       local text, err = next_line(reader)
-      number = number + 1
       if not text then
         ended = true
         file:close()
         return nil, err
       elseif text:find "%S" then
-        local value, problem = json.decode(text)
-        if value ~= nil then
-          return value
-        end
-        ended = true
-        file:close()
-        return nil, errors.new { kind = "protocol",
-          message = ("line %d of the results is not JSON: %s"):format(number, problem) }
+        return text
       end
     end
   end

@@ -30,12 +30,12 @@ function making.images(client, args)
   if not sent then
     return nil, err
   end
-  local decoded
-  decoded, err = plans.send(call, sent, {})
-  if decoded == nil then
+  local value
+  value, err = plans.send(call, sent, row.answer, {})
+  if not value then
     return nil, err
   end
-  return answer.images(decoded)
+  return answer.images(value)
 end
 
 local function video_plan(client, args)

@@ -104,15 +104,12 @@ function models.ask(self, args, coerce)
   local runner = runner_of(self, call, args)
   while true do
     local facts = facts_of(args)
-    local decoded, problem = plans.ask(self.client, call, rows.generate_content, args, coerce, facts)
-    if decoded == nil then
+    local response, problem = plans.ask(self.client, call, rows.generate_content, args, coerce, facts)
+    if not response then
       return nil, problem
     end
     facts.calls = runner and runner.history
-    local response, nonsense = answer.generate(decoded, facts)
-    if not response then
-      return nil, nonsense
-    end
+    answer.add_facts(response, facts)
     local turns, cancelled
     if runner then
       turns, cancelled = runner:go_on(response, facts.turns)
@@ -210,11 +207,7 @@ function Models:count_tokens(args)
   options.check_self(self, Models, "models.count_tokens")
   local row = rows.count_tokens
   args = options.arguments(args, nil, known_for(row), "count_tokens")
-  local decoded, err = count_or_embed(self, row, args, parts.contents)
-  if decoded == nil then
-    return nil, err
-  end
-  return answer.convert(decoded, row.answer)
+  return count_or_embed(self, row, args, parts.contents)
 end
 
 --- The embedding of each item of contents.
@@ -225,14 +218,11 @@ function Models:embed_content(args)
   options.check_self(self, Models, "models.embed_content")
   local row = rows.embed_content
   args = options.arguments(args, nil, known_for(row), "embed_content")
-  local decoded, err = count_or_embed(self, row, args, parts.each)
-  if decoded == nil then
-    return nil, err
+  local value, err = count_or_embed(self, row, args, parts.each)
+  if value and self.client.vertex then
+    return answer.predicted_embeddings(value)
   end
-  if self.client.vertex then
-    return answer.predicted_embeddings(decoded)
-  end
-  return answer.convert(decoded, row.answer)
+  return value, err
 end
 
 -- Images, videos and what models there are: on first use --------------------------------------------

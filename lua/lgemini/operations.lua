@@ -26,16 +26,16 @@ local rows = endpoints.operations
 -- Seconds between two looks at an operation, at most: a video takes minutes.
 local LAST_POLL = 10
 
---- What a decoded answer says of an operation, which may have an error of its own.
----@param decoded any
+--- What an answer says of an operation, which may have an error of its own.
+---@param value table  of type Operation
 ---@return lgemini.Operation|nil
 ---@return lgemini.Error|nil err
-function operations.of(decoded)
-  local operation, err = answer.operation(decoded)
-  if operation and operation.name then
+function operations.of(value)
+  local operation = answer.operation(value)
+  if operation.name then
     return operation
   end
-  return nil, err or errors.new { kind = "protocol", message = "the server's answer names no operation" }
+  return nil, errors.new { kind = "protocol", message = "the server's answer names no operation" }
 end
 
 --- Sends a request that is answered with an operation.
@@ -44,16 +44,11 @@ end
 ---@return lgemini.Operation|nil
 ---@return lgemini.Error|nil err
 function operations.ask(call, request)
-  local decoded, err, got = http.ask(call, request)
-  if decoded == nil then
+  local value, err = http.ask(call, request, "Operation")
+  if not value then
     return nil, err
   end
-  local operation
-  operation, err = operations.of(decoded)
-  if not operation and answer.is_error(decoded) then
-    return nil, http.refused(call, request, got)
-  end
-  return operation, err
+  return operations.of(value)
 end
 
 -- An operation may stand for its name.

@@ -1,6 +1,5 @@
 --- Lists: an iterator over the items of all pages, fetched one by one when they are needed.
 
-local answer = require "lgemini.answer"
 local endpoints = require "lgemini.endpoints"
 local errors = require "lgemini.errors"
 local http = require "lgemini.http"
@@ -57,12 +56,10 @@ local function fetch(self)
   if not query then
     return nil, err
   end
-  local decoded
-  decoded, err = http.ask(call, { verb = row.verb, url = self.client:url(call.options, row, path, query) })
-  if decoded == nil then
-    return nil, err
-  end
-  return answer.convert(decoded, self.client.vertex and row.vertex_answer or row.answer)
+  local page
+  page, err = http.ask(call, { verb = row.verb, url = self.client:url(call.options, row, path, query) },
+    self.client.vertex and row.vertex_answer or row.answer)
+  return page, err
 end
 
 --- The items of the next page, which may be none; nil after the last page.

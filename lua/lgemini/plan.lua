@@ -1,6 +1,5 @@
 --- Requests with contents: what is sent for them, and what has to be uploaded before. What loads on first use: attach.
 
-local answer = require "lgemini.answer"
 local endpoints = require "lgemini.endpoints"
 local http = require "lgemini.http"
 local options = require "lgemini.options"
@@ -231,31 +230,30 @@ function plans.healer(client, call, row, args, plan, facts)
   end
 end
 
---- The decoded answer of a request that is not a stream.
+--- The answer to a request that is not a stream.
 ---@param call lgemini.Call
 ---@param sent lgemini.Request
+---@param type_name string
 ---@param facts table  gets `transport`
----@return any|nil
+---@return table|nil
 ---@return lgemini.Error|nil err
-function plans.send(call, sent, facts)
-  local decoded, err, got = http.ask(call, sent)
-  if decoded == nil then
+function plans.send(call, sent, type_name, facts)
+  local value, err, got = http.ask(call, sent, type_name)
+  if not value then
     return nil, err
-  elseif answer.is_error(decoded) then
-    return nil, http.refused(call, sent, got)
   end
   facts.transport = http.transport(call, sent, got.headers, got.facts)
-  return decoded
+  return value
 end
 
---- A whole call, up to its decoded answer.
+--- A whole call, up to its answer.
 ---@param client lgemini.Client
 ---@param call lgemini.Call
 ---@param row lgemini.endpoints.Row
 ---@param args table
 ---@param coerce function
 ---@param facts table  gets `turns`, as they are sent
----@return any|nil
+---@return table|nil
 ---@return lgemini.Error|nil err
 function plans.ask(client, call, row, args, coerce, facts)
   local plan, err = plans.make(client, call, row, args, coerce)
@@ -274,16 +272,17 @@ function plans.ask(client, call, row, args, coerce, facts)
   if plan.due and not call.options.timeout.total then
     call.deadline = client.tasks.now() + options.TOTAL
   end
-  local decoded
-  decoded, err = plans.send(call, sent, facts)
-  if decoded == nil then
+  local type_name = client.vertex and row.vertex_answer or row.answer
+  local value
+  value, err = plans.send(call, sent, type_name, facts)
+  if not value then
     local again, problem = plans.healer(client, call, row, args, plan, facts)(err)
     if not again then
       return nil, problem or err
     end
-    return plans.send(call, again, facts)
+    return plans.send(call, again, type_name, facts)
   end
-  return decoded
+  return value
 end
 
 return plans

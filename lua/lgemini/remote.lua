@@ -1,6 +1,5 @@
 --- Files as the service has them: looked at, waited for, told by their content, deleted (reference section 6).
 
-local answer = require "lgemini.answer"
 local endpoints = require "lgemini.endpoints"
 local errors = require "lgemini.errors"
 local http = require "lgemini.http"
@@ -41,13 +40,10 @@ function remote.get(call, name)
   if not path then
     return nil, err
   end
-  local decoded
-  decoded, err = http.ask(call, { verb = "GET", url = call.client:url(call.options, rows.get, path, ""),
-    about = { file = path } })
-  if decoded == nil then
-    return nil, err
-  end
-  return answer.convert(decoded, "File")
+  local file
+  file, err = http.ask(call, { verb = "GET", url = call.client:url(call.options, rows.get, path, ""),
+    about = { file = path } }, rows.get.answer)
+  return file, err
 end
 
 --- Deletes a file.
@@ -135,8 +131,8 @@ function remote.find(call, digest, mime_type)
   local client, found, token = call.client, nil, nil
   for _ = 1, LOST_PAGES do
     local query = endpoints.query(rows.list, { page_size = 100, page_token = token })
-    local page = http.ask(call, { verb = "GET", url = client:url(call.options, rows.list, rows.list.path, query) })
-    page = page and answer.convert(page, rows.list.answer) or {}
+    local page = http.ask(call, { verb = "GET", url = client:url(call.options, rows.list, rows.list.path, query) },
+      rows.list.answer) or {}
     for _, file in ipairs(page.files or {}) do
       local newer = not found or tostring(file.create_time) > tostring(found.create_time)
       if file.mime_type == mime_type and remote.digest(client.core, file) == digest and newer then

@@ -38,6 +38,8 @@ return {
   EmbedContentConfig = EMBEDDING,
   EmbedContentResponse = "embeddings:[ContentEmbedding] usage_metadata:UsageMetadata",
   ContentEmbedding = "values:[number]",
+  PredictedEmbeddings = "predictions:[PredictedEmbedding]",
+  PredictedEmbedding = "embeddings:ContentEmbedding",
 
   -- models -------------------------------------------------------------------------------------
   Model = [[name base_model_id version display_name description input_token_limit:integer
@@ -75,6 +77,11 @@ return {
   GeneratedImage = [[image_bytes=bytesBase64Encoded:bytes mime_type rai_filtered_reason content_type
     safety_attributes:SafetyAttributes]],
   SafetyAttributes = "categories:[string] scores:[number]",
+
+  -- a chat that was saved ----------------------------------------------------------------------
+  SavedChat = "format model config:struct history:any",
+  SavedHistory = "history:[SavedTurn]",
+  SavedTurn = "content:Content good:boolean",
 
   -- files, status, operations ------------------------------------------------------------------
   File = [[name display_name mime_type size_bytes:int64 create_time update_time expiration_time
@@ -114,6 +121,8 @@ return {
   InlinedResponse = "response:GenerateContentResponse error:Status metadata:struct",
   InlinedEmbedContentResponses = "inlined_responses:[InlinedEmbedContentResponse]",
   InlinedEmbedContentResponse = "response:SingleEmbedContentResponse error:Status metadata:struct",
+  BatchLine = "key metadata:any error:Status response:GenerateContentResponse",
+  BatchEmbeddingLine = "key metadata:any error:Status response:SingleEmbedContentResponse",
   SingleEmbedContentResponse = "embedding:ContentEmbedding usage_metadata:UsageMetadata",
   ListBatchesResponse = "operations:[BatchOperation] next_page_token",
 

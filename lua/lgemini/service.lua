@@ -1,7 +1,6 @@
 --- What services share: the call of a row of endpoints.lua, from its arguments to what came. Local media in it is sent
 --- inline or uploaded first, as in generate_content.
 
-local answer = require "lgemini.answer"
 local attach = require "lgemini.attach"
 local endpoints = require "lgemini.endpoints"
 local errors = require "lgemini.errors"
@@ -125,22 +124,7 @@ function service.request(call, plan)
   return sent
 end
 
---- Sends a request and brings what its answer says; an error in it is the call's.
----@param call lgemini.Call
----@param sent lgemini.Request
----@return any|nil decoded
----@return lgemini.Error|nil err
-function service.send(call, sent)
-  local decoded, err, got = http.ask(call, sent)
-  if decoded == nil then
-    return nil, err
-  elseif answer.is_error(decoded) and not (decoded.name or decoded.id) then -- of an object it is a member
-    return nil, http.refused(call, sent, got)
-  end
-  return decoded
-end
-
---- Makes the call: what came, converted to the row's answer; true where the row has none.
+--- Makes the call: what came, as the row's answer; true where the row has none.
 ---@param client lgemini.Client
 ---@param plan lgemini.service.Plan
 ---@return table|true|nil
@@ -160,12 +144,9 @@ function service.ask(client, plan)
     got, err = http.send(call, sent)
     return got and true, err
   end
-  local decoded
-  decoded, err = service.send(call, sent)
-  if decoded == nil then
-    return nil, err
-  end
-  return answer.convert(decoded, plan.row.answer)
+  local value
+  value, err = http.ask(call, sent, plan.row.answer)
+  return value, err
 end
 
 --- A config as a tree, without http_options.

@@ -1,7 +1,6 @@
 --- Uploads: what is sent is compared with what the service then has, is not sent twice, and can be taken up by another
 -- process (reference section 6).
 
-local answer = require "lgemini.answer"
 local endpoints = require "lgemini.endpoints"
 local errors = require "lgemini.errors"
 local http = require "lgemini.http"
@@ -46,10 +45,9 @@ end
 
 -- The file in the last answer; where it got lost, the service is asked for it by name, or by what is in it.
 local function final_file(up, answered)
-  local decoded, err = http.json(up.call, answered)
-  local object = type(decoded) == "table" and decoded.file
-  if type(object) == "table" and type(object.name) == "string" then
-    return answer.convert(object, "File")
+  local envelope, err = http.value(up.call, {}, answered, "FileEnvelope")
+  if envelope and envelope.file and envelope.file.name then
+    return envelope.file
   elseif up.meta.name then
     return remote.get(up.call, up.meta.name)
   end
@@ -298,7 +296,7 @@ function upload.to(call, args, target)
   if not ok then
     return nil, err
   end
-  return http.json(call, answered)
+  return http.value(call, {}, answered, "Operation")
 end
 
 --- Uploads within a call that is under way; see Files:upload.

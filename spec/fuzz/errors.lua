@@ -5,7 +5,6 @@
 
 local errors = require "lgemini.errors"
 local answer = require "lgemini.answer"
-local json = require "lgemini.json"
 
 local KEY = "AIzaFuzz-0123456789_abcdef"
 local SECRETS = { KEY, nil, "k3y+with%magic[chars]", "/upload?upload_id=Secret%2f(1)" }
@@ -65,9 +64,8 @@ end
 
 -- The status of an operation that failed.
 local function check_status(body)
-  local decoded = json.decode(body)
-  local status = decoded ~= nil and answer.convert(decoded, "Status")
-  if not status then return end
+  local status = answer.decode(body, "Status")
+  if not answer.checked(status) then return end
   local err = errors.from_status(status)
   assert(errors.is(err) and KINDS[err.kind] and #err.message <= MAX_MESSAGE)
   is_line(tostring(err))

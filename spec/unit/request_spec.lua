@@ -7,6 +7,10 @@ local request = require "lgemini.request"
 
 local rows = endpoints.models
 
+local function response_of(text)
+  return assert(answer.decode(text, "GenerateContentResponse"))
+end
+
 -- A body that keeps what it is given: text as it is, { base64 = bytes }, { file = path }.
 local function new_body()
   local body = { segments = {} }
@@ -593,8 +597,8 @@ describe("the body of generateVideos", function()
   end)
 
   it("sends a video of an answer back as it came", function()
-    local made = answer.operation(json.decode [[{"name":"o","response":{"generateVideoResponse":{"generatedSamples":[
-      {"video":{"uri":"u","encoding":"video/mp4","newField":{"a":null},"none":null,"file":"x"}}]}}}]])
+    local made = answer.operation(answer.decode([[{"name":"o","response":{"generateVideoResponse":{"generatedSamples":
+      [{"video":{"uri":"u","encoding":"video/mp4","newField":{"a":null},"none":null,"file":"x"}}]}}}]], "Operation"))
     assert.equal('{"instances":[{"video":{"encoding":"video/mp4","file":"x","newField":{"a":null},"none":null,'
       .. '"uri":"u"}}]}',
       (written(assert(tree { video = made.response.generated_videos[1].video }))))
@@ -624,7 +628,7 @@ end)
 describe("what came from the wire", function()
   -- The content of an answer as it goes back, decoded; and the content as it came.
   local function echo(text, change)
-    local response = assert(answer.generate(json.decode('{"candidates":[{"content":' .. text .. "}]}")))
+    local response = response_of('{"candidates":[{"content":' .. text .. "}]}")
     local content = response.candidates[1].content
     if change then change(content) end
     return json.decode((encoded({ contents = (parts.contents { content }) }, "GenerateContentRequest"))).contents[1],
@@ -652,7 +656,6 @@ describe("what came from the wire", function()
     '{"role":"model","parts":[{"text":5},{"text":{"a_b":1}},{"functionCall":"f"},{"functionCall":[]},{"thought":"x"},'
       .. '{"videoMetadata":{"fps":"1.5","startOffset":3}},{"mediaResolution":{"numTokens":"7"}}]}',
     '{"role":"model","parts":{"text":"not a list"}}',
-    '{"role":"model","parts":[null,"x",5,{"text":"a"}]}',
     '{"role":5,"parts":[{"save":1,"text":"a"}],"turnToken":"t","turn_token":"u"}',
     '{"role":"model","parts":[{"n":0.1,"m":-7,"big":1e300,"small":1.5e-7}]}',
   } do
@@ -678,7 +681,7 @@ describe("what came from the wire", function()
   end)
 
   it("may stand in a turn of the program's own, which is checked", function()
-    local response = assert(answer.generate(json.decode [[{"candidates":[{"content":{"parts":[{"newKind":1}]}}]}]]))
+    local response = response_of [[{"candidates":[{"content":{"parts":[{"newKind":1}]}}]}]]
     local turn = { role = "model", parts = { response.parts[1], "b" } }
     assert.equal('{"contents":[{"parts":[{"newKind":1},{"text":"b"}],"role":"model"}]}',
       (encoded({ contents = (parts.contents { turn }) }, "GenerateContentRequest")))
@@ -690,15 +693,15 @@ describe("what came from the wire", function()
   end)
 
   it("does not loosen the checks of what stands after it", function()
-    local response = assert(answer.generate(json.decode [[{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}]]))
+    local response = response_of [[{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}]]
     raises("requests[2].tsk: no such field", request.wire,
       { requests = { { content = response.candidates[1].content }, { tsk = 1 } } }, "BatchEmbedContentsRequest")
   end)
 
   it("is refused where it is not UTF-8", function()
     for _, member in ipairs { '"text":"\255"', '"new":"\255"', '"odd_name":"\255"', '"\255":1', '"odd_\255":1' } do
-      local response = assert(answer.generate(json.decode(
-        '{"candidates":[{"content":{"parts":[{' .. member .. "}]}}]}")))
+      local response = response_of(
+        '{"candidates":[{"content":{"parts":[{' .. member .. "}]}}]}")
       local tree, err = request.wire(response.candidates[1].content, "Content")
       assert.is_nil(tree)
       assert.equal("invalid", err.kind)
@@ -706,7 +709,7 @@ describe("what came from the wire", function()
   end)
 
   it("checks a program's part in a turn from the wire", function()
-    local response = assert(answer.generate(json.decode [[{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}]]))
+    local response = response_of [[{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}]]
     local content = response.candidates[1].content
     table.insert(content.parts, { text = "b", inline_data = { dta = 1 } })
     raises("inline_data.dta: did you mean parts[2].inline_data.data?", request.wire, content, "Content")
@@ -714,36 +717,26 @@ describe("what came from the wire", function()
 end)
 
 describe("what came from the wire with bytes", function()
-  local built, core = pcall(require, "lgemini.core")
-  if not built then return pending "the core is built for another Lua" end
+  local core = require "lgemini.core"
+
+  local function response_with(text)
+    return response_of('{"candidates":[{"content":{"parts":[{"inlineData":{"data":"' .. text .. '"}}]}}]}')
+  end
 
   local function echo(text)
-    local response = assert(answer.generate(json.decode('{"candidates":[{"content":{"parts":[{"inlineData":{"data":"'
-      .. text .. '"}}]}}]}')))
     local body = new_body()
     function body.add_base64(_, bytes) return body:add(core.base64.encode(bytes)) end
-    assert(request.encode(body, response.candidates[1].content, "Content"))
+    assert(request.encode(body, response_with(text).candidates[1].content, "Content"))
     return json.decode(body.text()).parts[1].inlineData.data
   end
 
-  for _, text in ipairs { "", "AAEC", "AAE=", "AA==", "-_-_", "AAE", "AA", "iVBORw0KGgo=", "AB==", "AAF=" } do
-    it(("goes back as it came: %q"):format(text), function() assert.equal(text, echo(text)) end)
+  for text, standard in pairs { [""] = "", AAEC = "AAEC", ["AAE="] = "AAE=", ["AA=="] = "AA==", ["-_-_"] = "+/+/",
+    AAE = "AAE=", AA = "AA==", ["iVBORw0KGgo="] = "iVBORw0KGgo=", ["AB=="] = "AA==" } do
+    it(("goes back as the same bytes: %q"):format(text), function() assert.equal(standard, echo(text)) end)
   end
 
-  it("is noted only where encoding it would give another text", function()
-    for text, faithful in pairs { [""] = true, AAEC = true, ["AAE="] = true, ["AA=="] = true, ["AQ=="] = true,
-      ["AAI="] = true, ["-_-_"] = false, AAE = false, ["+/+/"] = true, AAECA = false, ["AAF="] = false } do
-      local blob = answer.convert(json.decode('{"parts":[{"inlineData":{"data":"' .. text .. '"}}]}'), "Content")
-      if blob then
-        local noted = require "lgemini.schema".echo(blob.parts[1].inline_data)
-        assert.equal(faithful, noted == nil, text)
-      end
-    end
-  end)
-
   it("goes back encoded anew when the program changed it", function()
-    local response = assert(answer.generate(json.decode
-      [[{"candidates":[{"content":{"parts":[{"inlineData":{"data":"-_-_"}}]}}]}]]))
+    local response = response_with "-_-_"
     response.parts[1].inline_data.data = "new"
     assert.equal('{"parts":[{"inlineData":{"data":"<new>"}}]}', (encoded(response.candidates[1].content, "Content")))
   end)
