@@ -9,6 +9,8 @@ files["spec/lua54"].std = "lua54+busted"
 -- What a host gives to the programs in it.
 files["examples/nvim"].globals = { "vim" }
 files["spec/engines/nvim.lua"] = { globals = { "vim" } }
+files["examples/love"].globals = { "love" }
+files["spec/engines/love"].globals = { "love" }
 files["*.rockspec"].std = "rockspec"
 -- Declarations for editors: bodies are empty, parameters and classes are only named.
 files["**/*.meta.lua"].ignore = { "212", "241" }

@@ -6,7 +6,7 @@ local program = {}
 local methods = {}
 local metatable = { __index = methods, __name = "spec.program" }
 
-local LIMIT = 60 -- seconds after which a program that hangs is ended
+local LIMIT = 60 -- seconds after which a program that hangs is ended, if nothing else is said
 
 -- What a tester may have set, and would lead a program elsewhere.
 local UNSET = { "GOOGLE_API_KEY", "GEMINI_API_KEY", "GEMINI_MODEL", "GOOGLE_GEMINI_BASE_URL", "SSL_CERT_FILE",
@@ -50,7 +50,8 @@ end
 --- Starts a program. Its output can be read while it runs; call `finish` in any case.
 ---@param script string path
 ---@param options? table arguments = string[], env = { NAME = value }, together = boolean (errors among the output),
---- host = string[] (the program that runs the script, with its flags; $LUA), lua = the Lua in it, such as "luajit"
+--- host = string[] (the program that runs the script, with its flags; $LUA), lua = the Lua in it, such as "luajit",
+--- limit = seconds after which it is ended
 ---@return table program
 function program.start(script, options)
   options = options or {}
@@ -60,8 +61,9 @@ function program.start(script, options)
     for _, word in ipairs(list) do words[#words + 1] = process.quote(word) end
   end
   local errors, code = process.quote(self.directory .. "/errors"), process.quote(self.directory .. "/code")
+  local limit = options.limit or LIMIT
   local command = ("limit=; command -v timeout >/dev/null && limit='timeout %d'; : >%s; $limit %s </dev/null 2>%s; "
-    .. "echo $? >%s"):format(LIMIT, errors, table.concat(words, " "), options.together and "&1" or errors, code)
+    .. "echo $? >%s"):format(limit, errors, table.concat(words, " "), options.together and "&1" or errors, code)
   self.pipe = assert(io.popen(command, "r"))
   return self
 end
