@@ -369,6 +369,11 @@ describe("MP4 and its kin", function()
     refused(endless, "ends early, at byte " .. #endless)
   end)
 
+  it("may have a last box that goes up to the end", function()
+    local index = box("moov", mvhd(600, 1800), track("vide", 1800))
+    assert.same({ kind = "video", seconds = 3 }, (facts_of(FTYP .. "\0\0\0\0" .. index:sub(5))))
+  end)
+
   it("that are broken", function()
     refused(FTYP .. box("mdat", "pictures"), "has no index (moov box)")
     refused(movie(track("vide", 0)), "has an index without a header")
@@ -418,6 +423,16 @@ describe("WebM and Matroska", function()
     assert.equal("video", facts.kind)
     assert.near((1000000 + 100) * 2000 / 1e9, facts.seconds, 1e-9)
     assert.is_nil(facts.audio_seconds)
+  end)
+
+  it("may have their tracks behind the pictures: these are jumped over where the duration is known", function()
+    local duration = "\68\137\132\68\250\0\0" -- 2,000 units
+    local cluster = "\31\67\182\117\136" .. ("\0"):rep(8) -- nothing that could be read
+    local unknown = "\1" .. ("\255"):rep(7)
+    local facts = assert(facts_of(HEADER .. "\24\83\128\103" .. unknown .. INFO .. duration .. cluster .. cluster
+      .. TRACKS))
+    assert.equal("video", facts.kind)
+    assert.near(2000 * 2000 / 1e9, facts.seconds, 1e-9)
   end)
 
   it("that are broken", function()
