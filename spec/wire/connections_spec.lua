@@ -4,6 +4,7 @@ local gemini = require "lgemini"
 local scripted = require "spec.support.scripted"
 
 local STREAMS = 24
+local MANY = 130 -- more than one HTTP/2 connection carries
 
 describe("a TLS server without HTTP/2", function()
   it("gets a connection for each of many streams that are open at once", function()
@@ -55,5 +56,47 @@ describe("a server with HTTP/2", function()
     assert.equal(seen[1].connection, seen[3].connection)
     assert.equal(seen[2].connection, seen[4].connection)
     assert.not_equal(seen[1].connection, seen[2].connection)
+  end)
+end)
+
+describe("a server with HTTP/2 beside one without", function()
+  it("still gets few connections, and the other one as many as it needs", function()
+    local em, server = emulator.start { tls = true }, scripted.start { tls = true }
+    local client = gemini.Client { api_key = "k", http_options = { base_url = em.url, ca_file = em.ca_file } }
+    local other = gemini.Client { api_key = "k", http_options = { base_url = server.url, ca_file = server.ca_file } }
+    local answers = {}
+    for i = 1, STREAMS + 1 do
+      answers[i] = { status = 200, gate = i > 1 and "go" or nil, body = { json = { candidates = {} } } }
+    end
+    server:script(answers)
+    gemini.assert(other.models:generate_content { model = "m", contents = "Hello" })
+    em:gate { hold = true }
+    for _ = 1, STREAMS do
+      other:spawn(function() other.models:generate_content { model = "m", contents = "Hello" } end)
+    end
+    for _ = 1, MANY do
+      client:spawn(function()
+        client.models:generate_content_stream { model = "gemini-3.5-flash", contents = "Hello" }:next()
+      end)
+    end
+    local seen
+    repeat
+      client:wait(0.05)
+      seen = em:requests()
+    until #seen == MANY and #server:received() == STREAMS + 1
+    local connections, count = {}, 0
+    for _, request in ipairs(seen) do
+      assert.equal("2", request.http_version)
+      count = count + (connections[request.connection] and 0 or 1)
+      connections[request.connection] = true
+    end
+    local _, others = server:received()
+    client:close()
+    other:close()
+    client:run()
+    em:stop()
+    server:stop()
+    assert.is_true(count > 1 and count <= 10, count .. " connections")
+    assert.equal(STREAMS, #others) -- that of the first call was used again
   end)
 end)

@@ -30,7 +30,7 @@ struct gem_exchange;
 struct gem_ready_list {
     struct gem_exchange *first, *last;
     bool resume; /* one of them may go on: see gem_exchange_resume */
-    bool apart;  /* one that could have shared its connection got HTTP/1 */
+    bool apart;  /* one of them is */
     bool sliced; /* the step has little time: bodies are read in smaller pieces */
 };
 
@@ -99,6 +99,8 @@ struct gem_exchange {
     bool held_in, held_out;    /* paused by us: the inbox is full; a reader's bytes are missing */
     bool resume;               /* the reason for a pause is gone */
     bool shares;               /* may share its connection with others: HTTP/2 over TLS, where the server has it */
+    bool apart;                /* it could have, but got HTTP/1 */
+    bool counted;              /* among its host's: see loop.c */
     bool whole;                /* libcurl has the body: a small one, which it sends with the head */
     bool head_done;
     enum gem_phase phase;
@@ -126,6 +128,7 @@ struct gem_exchange {
     double started;            /* when libcurl got it */
     struct gem_facts facts;
 
+    uint64_t origin;           /* scheme, host and port as a number; only where it shares */
     struct gem_loop *loop;     /* set by the loop that holds it */
     struct gem_share *share;   /* or NULL; outlives the exchange */
     struct gem_exchange *prev, *next;

@@ -196,12 +196,35 @@ static bool with_libcurl(const struct gem_exchange *ex)
     return ex->phase > GEM_PHASE_QUEUED && ex->phase < GEM_PHASE_DONE;
 }
 
+/* A server that is known to have no HTTP/2, or NULL. */
+static struct gem_host *find_host(struct gem_loop *loop, uint64_t origin)
+{
+    for (int i = 0; i < GEM_HOSTS; i++)
+        if (loop->hosts[i].origin == origin && origin != 0)
+            return &loop->hosts[i];
+    return NULL;
+}
+
+static void count(struct gem_host *host, struct gem_exchange *ex)
+{
+    ex->counted = true;
+    host->active++;
+}
+
+static void discount(struct gem_loop *loop, struct gem_exchange *ex)
+{
+    if (ex->counted)
+        find_host(loop, ex->origin)->active--; /* it is there as long as it has any */
+    ex->counted = false;
+}
+
 /* Takes it out of libcurl, which makes room for another. */
 static void take_out(struct gem_loop *loop, struct gem_exchange *ex)
 {
     if (!with_libcurl(ex))
         return;
     curl_multi_remove_handle(loop->lanes[ex->lane].multi, ex->easy);
+    discount(loop, ex);
     if (ex->share != NULL)
         ex->share->active--;
     loop->full = false;
@@ -253,6 +276,11 @@ static struct gem_exchange *next_to_start(struct gem_loop *loop)
 
 static void start(struct gem_loop *loop, struct gem_exchange *ex)
 {
+    struct gem_host *host = ex->lane == GEM_LANE_CALLS ? find_host(loop, ex->origin) : NULL;
+    if (host != NULL && host->active < SHARED)
+        count(host, ex);
+    else if (host != NULL)
+        ex->lane = GEM_LANE_BULK;
     ex->phase = GEM_PHASE_CONNECTING;
     ex->started = ex->since = gem_now();
     if (ex->share != NULL)
@@ -260,19 +288,44 @@ static void start(struct gem_loop *loop, struct gem_exchange *ex)
     hand_over(loop, ex);
 }
 
-/* A server without HTTP/2 needs a connection for each exchange. libcurl does not look again at those that it keeps
- * waiting for one, so they begin anew. */
-static void lift_cap(struct gem_loop *loop)
+/* One that was not known, and has none of its exchanges counted; NULL where too many have. */
+static struct gem_host *add_host(struct gem_loop *loop, uint64_t origin)
 {
-    CURLM *multi = loop->lanes[GEM_LANE_CALLS].multi;
-    if (!loop->ready.apart || loop->uncapped)
+    for (int i = 0; i < GEM_HOSTS; i++)
+        if (loop->hosts[i].active == 0) {
+            loop->hosts[i].origin = origin;
+            return &loop->hosts[i];
+        }
+    return NULL;
+}
+
+/* A server without HTTP/2 needs a connection for each exchange. Those that libcurl keeps waiting for one begin anew in
+ * the other lane. */
+static void part(struct gem_loop *loop, uint64_t origin)
+{
+    struct gem_host *host = find_host(loop, origin) != NULL ? NULL : add_host(loop, origin);
+    for (struct gem_exchange *ex = loop->first; ex != NULL && host != NULL; ex = ex->next) {
+        if (ex->lane != GEM_LANE_CALLS || ex->origin != origin || !with_libcurl(ex))
+            continue;
+        if (ex->phase != GEM_PHASE_CONNECTING) {
+            count(host, ex);
+            continue;
+        }
+        curl_multi_remove_handle(loop->lanes[ex->lane].multi, ex->easy);
+        ex->lane = GEM_LANE_BULK;
+        hand_over(loop, ex);
+    }
+}
+
+static void lift_caps(struct gem_loop *loop)
+{
+    if (!loop->ready.apart)
         return;
-    loop->uncapped = true;
-    curl_multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS, 0L);
+    loop->ready.apart = false;
     for (struct gem_exchange *ex = loop->first; ex != NULL; ex = ex->next)
-        if (ex->lane == GEM_LANE_CALLS && ex->phase == GEM_PHASE_CONNECTING) {
-            curl_multi_remove_handle(multi, ex->easy);
-            hand_over(loop, ex);
+        if (ex->apart) {
+            ex->apart = false;
+            part(loop, ex->origin);
         }
 }
 
@@ -429,7 +482,7 @@ int gem_loop_step(struct gem_loop *loop, double budget, double max_wait, struct 
     if (n < 0)
         return -1;
     n += started + run_timers(loop);
-    lift_cap(loop);
+    lift_caps(loop);
     check_clocks(loop, gem_now());
     loop->left = gem_now();
     return loop->trouble.kind == GEM_OK ? n : give_up(loop, err);

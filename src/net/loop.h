@@ -3,7 +3,8 @@
  *
  * Two lanes, each a multi handle with connections of its own: small calls and streams share a few HTTP/2 connections;
  * bulk has HTTP/1.1, where a large body costs less and starves nobody, and so has all that is not TLS. Where a server
- * turns out to have no HTTP/2, calls and streams get a connection each.
+ * turns out to have no HTTP/2, calls and streams that its few connections have no place for go over to the bulk lane,
+ * where each gets one of its own.
  *
  * A step reads the clock between socket actions and stops when its budget is used up; the poller reports again
  * what was not taken. Exchanges that want to be looked at are taken with gem_loop_next.
@@ -27,6 +28,14 @@ struct gem_lane {
     double timer; /* the instant libcurl wants to be called at; HUGE_VAL for none */
 };
 
+/* A server without HTTP/2. */
+struct gem_host {
+    uint64_t origin;
+    int active; /* exchanges with it in the lane for calls: one for each of its connections there */
+};
+
+enum { GEM_HOSTS = 16 };
+
 struct gem_loop {
     const struct gem_mem *mem;
     struct gem_poller poller;
@@ -39,7 +48,7 @@ struct gem_loop {
     double check;                      /* no clock of an exchange fires before this instant */
     double left;                       /* when the last step ended; 0 before the first */
     unsigned turn;                     /* which report comes first: a step may have time for one only */
-    bool uncapped;                     /* a server has no HTTP/2: any number of connections to it */
+    struct gem_host hosts[GEM_HOSTS];  /* origin 0: none */
     struct gem_err trouble;            /* of the poller, from inside a callback; it stays */
     bool open;
 };
