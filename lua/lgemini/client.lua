@@ -267,12 +267,13 @@ function methods.has_custom_base(_, call_options)
   return call_options.base_url ~= DEFAULT_BASE_URL
 end
 
-local PREWARM = { config = { http_options = options.HTTP } }
+local PREWARM = { uploads = true, config = { http_options = options.HTTP } }
 
 --- Opens the connection (TLS, HTTP/2) that the first call will use, and reads the certificates where they are in one
 --- file. It asks for the base URL without the key; what the service says to that does not matter. The connection stays
---- open as long as the service leaves it open: minutes, as a rule.
----@param args table|nil  config: http_options
+--- open as long as the service leaves it open: minutes, as a rule. With `uploads` one more is opened: that of uploads and
+--- of requests of a megabyte and more, which share none with others.
+---@param args table|nil  uploads (boolean); config: http_options
 ---@return true|nil
 ---@return lgemini.Error|nil err  "network", "tls", "timeout", ...: the first call would fail with the same
 function methods.prewarm(self, args)
@@ -285,10 +286,12 @@ function methods.prewarm(self, args)
   if not call then
     return nil, err
   end
-  local answered, problem, refusal = http.send(call, { verb = "GET", url = call.options.base_url .. "/", no_key = true,
-    once = true })
-  if not answered and not refusal then
-    return nil, problem
+  for _, bulk in ipairs { false, options.boolean(args.uploads, "uploads") or nil } do
+    local answered, problem, refusal = http.send(call, { verb = "GET", url = call.options.base_url .. "/",
+      no_key = true, once = true, bulk = bulk })
+    if not answered and not refusal then
+      return nil, problem
+    end
   end
   return true
 end

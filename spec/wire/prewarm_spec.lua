@@ -31,6 +31,23 @@ describe("client:prewarm", function()
     assert.equal(seen[1].connection, seen[3].connection)
   end)
 
+  it("opens another one for uploads and large requests where it is asked to", function()
+    em:set { processing = 0 }
+    assert.is_true(client:prewarm { uploads = true })
+    local response = assert(client.models:generate_content { model = "gemini-3.5-flash", contents = "Hello" })
+    assert(client.files:upload { file = "spec/fixtures/slide.png" })
+    assert.is_true(response.transport.reused)
+    local versions, connections = {}, {}
+    for i, request in ipairs(em:requests(5)) do -- two to warm up, the call, the upload's start and its bytes
+      versions[i], connections[i] = request.http_version, request.connection
+    end
+    assert.same({ "2", "1.1", "2" }, { versions[1], versions[2], versions[3] })
+    assert.equal("1.1", versions[5])
+    assert.equal(connections[1], connections[3])
+    assert.equal(connections[2], connections[5])
+    assert.has_error(function() client:prewarm { uploads = 1 } end)
+  end)
+
   it("yields in a task", function()
     local steps, result = 0, nil
     client:spawn(function() result = client:prewarm() end)
