@@ -271,8 +271,8 @@ local PREWARM = { uploads = true, config = { http_options = options.HTTP } }
 
 --- Opens the connection (TLS, HTTP/2) that the first call will use, and reads the certificates where they are in one
 --- file. It asks for the base URL without the key; what the service says to that does not matter. The connection stays
---- open as long as the service leaves it open: minutes, as a rule. With `uploads` one more is opened: that of uploads and
---- of requests of a megabyte and more, which share none with others.
+--- open as long as the service leaves it open: minutes, as a rule. With `uploads` one more is opened: that of uploads
+--- and of requests of a megabyte and more, which share none with others.
 ---@param args table|nil  uploads (boolean); config: http_options
 ---@return true|nil
 ---@return lgemini.Error|nil err  "network", "tls", "timeout", ...: the first call would fail with the same

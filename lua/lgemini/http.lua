@@ -38,6 +38,7 @@ local http = {}
 ---@field tick function|nil    called now and then while it runs, with the exchange; nil, err ends the request
 ---@field attempts integer|nil how often it was sent
 ---@field renewed boolean|nil  it was sent again with another token
+---@field due number|nil      its turn in the client's rate, which it has taken already
 
 -- Bodies from this size on go over HTTP/1.1, where they cost less and hold up no streams.
 local BULK = 1024 * 1024
@@ -149,18 +150,39 @@ local function too_late()
     message = "total: the time for the whole call would be used up before its turn comes (rate)" }
 end
 
---- Waits until the client's rate lets the request begin. Only calls of models are counted.
+-- Of what holds up the request: nothing where there is no rate. Only calls of models are counted.
+local function pace_of(call, request)
+  return request.about and request.about.model and call.client.pace
+end
+
+--- Takes the request's turn in the client's rate, without waiting for it.
+---@param call lgemini.Call
+---@param request lgemini.Request
+---@return boolean  whether it may begin now
+function http.take_turn(call, request)
+  local pace, now = pace_of(call, request), call.client.tasks.now()
+  local due = pace and pace:reserve(now) or nil -- nil where nothing is to be sent, too: who waits is told
+  local begins = not pace or due == now
+  request.due = not begins and due or nil
+  return begins
+end
+
+--- Waits until the client's rate lets the request begin.
 ---@param call lgemini.Call
 ---@param request lgemini.Request
 ---@return true|nil
 ---@return lgemini.Error|nil err
 function http.await_turn(call, request)
-  local pace, tasks = call.client.pace, call.client.tasks
-  if not pace or not (request.about and request.about.model) then
+  local pace, tasks = pace_of(call, request), call.client.tasks
+  if not pace then
     return true
   end
   repeat
-    local due, err = pace:reserve(tasks.now())
+    local due, err = request.due, nil
+    if not due then
+      due, err = pace:reserve(tasks.now())
+    end
+    request.due = nil
     if not due then
       return nil, err
     elseif call.deadline and due >= call.deadline then

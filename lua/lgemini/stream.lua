@@ -48,8 +48,8 @@ function GENERATE.finished(chunk)
   return feedback ~= nil and feedback.block_reason ~= nil
 end
 
---- A stream. The request is sent at once, unless files have to be uploaded first: then when the first chunk
---- is asked for. What is wrong shows there, too.
+--- A stream. The request is sent at once, unless files have to be uploaded first, or the client's rate does not let it
+--- begin yet: then when the first chunk is asked for. What is wrong shows there, too.
 ---@param call lgemini.Call|nil
 ---@param sent lgemini.Request|nil
 ---@param err lgemini.Error|nil        why there is no request
@@ -75,7 +75,7 @@ function stream.new(call, sent, err, prepare, facts, heal, follow)
   if call then
     call.client.tasks:adopt(self)
   end
-  if sent and not call.client.pace then
+  if sent and http.take_turn(call, sent) then
     self.exchange, self.failure = http.start(call, sent)
     if self.exchange then
       begin(self)

@@ -37,6 +37,9 @@ describe("pace", function()
     assert.equal(141, rate:reserve(131))
     rate:refused(141, errors.new { kind = "unavailable", message = "x", retry_after = 99 })
     assert.equal(142, rate:reserve(141))
+    rate:refused(142, refusal { retry_after = 30 })
+    rate:refused(143, refusal { retry_after = 1 })
+    assert.equal(172, rate:reserve(143)) -- a shorter wait takes nothing back
   end)
 
   it("stops all when the quota of the day is used up, and lets one try after an hour", function()

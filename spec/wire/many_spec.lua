@@ -172,6 +172,35 @@ describe("many at once", function()
       for i = 1, 4 do assert.is_true(begun[i] >= (i - 1) * 0.1) end
     end)
 
+    it("send a stream when it is opened, where its turn has come", function()
+      new { rate = { requests_per_minute = 300 } }
+      local streams = {}
+      for i = 1, 3 do
+        streams[i] = client.models:generate_content_stream { model = MODEL, contents = "number " .. i }
+      end
+      local from = client.core.now()
+      repeat client:wait(0.01) until #em:requests() > 0
+      client:wait(0.01)
+      assert.equal(1, #em:requests())
+      assert(streams[3]:next()) -- its turn was taken when it was opened, after that of the second
+      assert.is_true(client.core.now() - from >= 0.3)
+      assert(streams[2]:next())
+      assert.equal(3, #em:requests())
+      for _, stream in ipairs(streams) do stream:close() end
+    end)
+
+    it("take another turn for another try", function()
+      local server = scripted.start()
+      server:script { { status = 503 }, { status = 200, body = { json = { candidates = {} } } } }
+      new { rate = { requests_per_minute = 300 },
+        http_options = { base_url = server.url, retry_options = { initial_delay = 0, jitter = 0 } } }
+      local from = client.core.now()
+      client.models:generate_content_stream { model = MODEL, contents = "x" }:next()
+      assert.equal(2, #server:received())
+      assert.is_true(client.core.now() - from >= 0.2)
+      server:stop()
+    end)
+
     it("all wait after one 429, and stop for good with the quota of the day", function()
       local server = scripted.start()
       local function refused(quota, delay)
