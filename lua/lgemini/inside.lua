@@ -24,7 +24,7 @@ end
 ---@return boolean
 function inside.can_yield()
   local active = inside.active
-  return active.coroutine == running() and not active.closing and (not yieldable or yieldable())
+  return active.coroutine == running() and (not yieldable or yieldable())
 end
 
 --- The task that runs waits in a call of the library, until the loop goes on with it.

@@ -34,7 +34,6 @@ function tasks.new(loop, fn, ...)
     values = nil,    -- what its function returned, with `n`
     failure = nil,   -- what it raised
     taken = nil,     -- somebody looks after what it raises
-    closing = false, -- its `<close>` variables are being closed
     waits = false,   -- see loop.lua, and there for the rest
     place = false,
     join = false,
@@ -69,9 +68,9 @@ end
 -- On 5.4 the `<close>` variables of a coroutine that waits or has failed are closed; elsewhere it is never heard of
 -- again. Returns what one of them raised.
 local function close_variables(task)
-  if close_coroutine and coroutine.status(task.coroutine) ~= "normal" and task.coroutine ~= coroutine.running() then
+  if close_coroutine then
     local before = inside.active
-    inside.active, task.closing = task, true
+    inside.active = task
     local ok, problem = close_coroutine(task.coroutine)
     inside.active = before
     return ok, problem

@@ -807,6 +807,33 @@ describe("an exchange", function()
     end)
   end)
 
+  describe("is cancelled", function()
+    it("in the queue, or while it waits: that is how it ended", function()
+      local held = { gate = "never", status = 200 }
+      script(held)
+      local queued = drive.exchange("GET", server.url .. "/")
+      local waiting = drive.start(loop, "GET", server.url .. "/")
+      drive.phase(loop, waiting, "waiting")
+      for _, x in ipairs { queued, waiting } do
+        x:cancel()
+        local ok, err = x:done()
+        assert.is_false(ok)
+        assert.same({ kind = "cancelled", message = "the client was closed" }, err)
+      end
+    end)
+
+    it("in vain when it is over, or closed", function()
+      script { status = 200, body = { bytes = "hi" } }
+      local x = get()
+      x:cancel()
+      assert.is_true(x:done())
+      assert.equal("hi", x:read())
+      x:close()
+      x:cancel()
+      assert.equal("closed", x:phase())
+    end)
+  end)
+
   describe("is cancelled by close", function()
     local function check(x, n)
       x:close()

@@ -110,6 +110,24 @@ describe("tasks", function()
   end)
 
   describe("outside of a task", function()
+    it("what was woken is a reason to step, until it has been seen", function()
+      tasks.hook = coroutine.yield -- a scheduler's coroutines wait by it
+      local exchange = world.ready_in(1)
+      local waiting = coroutine.wrap(function() tasks:wait(exchange) end)
+      waiting()
+      assert.equal(1, tasks.loop:timeout())
+      tasks.loop:turn(1) -- somebody else steps
+      assert.equal(0, tasks.loop:timeout())
+      waiting()
+      assert.is_nil(tasks.loop:timeout())
+    end)
+
+    it("an error that goes through a wait leaves none", function()
+      world.failing = function() error("Ctrl-C", 0) end
+      assert.has_error(function() tasks:sleep(1) end, "Ctrl-C")
+      assert.is_nil(tasks.loop:timeout())
+    end)
+
     it("wait for an exchange, stepping the loop", function()
       tasks:wait(world.ready_in(3))
       assert.equal(103, world.now)
