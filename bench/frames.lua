@@ -10,13 +10,14 @@ local BUDGET = tonumber(os.getenv "BUDGET" or 0.001)
 local FRAME = 1 / 60
 local EVENTS = 250 -- of each stream: five seconds
 local UPLOAD, INLINE = 1000000000, 15000000
+local LINK = 20000000 -- bytes a second
 
 if arg[1] ~= "client" then
   local prepare = require "bench.prepare"
-  local video, image = prepare.file("video", 1000), prepare.file("image", 15)
+  local video, image, clip = prepare.file("video", 1000), prepare.file("image", 15), prepare.file("video", 100)
   local server = prepare.server(tonumber(os.getenv "SERVER_CORE" or 0), video)
-  local ok = os.execute(("taskset -c %d lua5.4 bench/frames.lua client %s %s %s %s %s"):format(
-    tonumber(os.getenv "CLIENT_CORE" or 1), server.plain, server.tls, server.roots, video, image))
+  local ok = os.execute(("taskset -c %d lua5.4 bench/frames.lua client %s %s %s %s %s %s"):format(
+    tonumber(os.getenv "CLIENT_CORE" or 1), server.plain, server.tls, server.roots, video, image, clip))
   server.quit()
   os.exit(ok == true or ok == 0)
 end
@@ -24,7 +25,7 @@ end
 local gemini = require "lgemini"
 local pause = require("socket").sleep
 
-local plain_url, tls_url, roots, video, image = arg[2], arg[3], arg[4], arg[5], arg[6]
+local plain_url, tls_url, roots, video, image, clip = arg[2], arg[3], arg[4], arg[5], arg[6], arg[7]
 
 local function new_client(url, ca_path)
   return gemini.Client { api_key = "bench-bench-bench-bench", http_options = { base_url = url, ca_path = ca_path } }
@@ -114,6 +115,26 @@ local function sliced()
   return os.clock() - begin, walls, cpus, worst_at
 end
 
+-- Which part of a link an upload of 100 MB uses, with one step in each frame. The server takes so many bytes a second.
+local function filled()
+  local ask = require("socket.http").request
+  ask(plain_url .. "/shape/" .. LINK)
+  local from, due, file = now(), now(), nil
+  client:spawn(function()
+    file = gemini.assert(client.files:upload { file = clip, verify = false, reuse = false,
+      config = { mime_type = "video/mp4" } })
+  end)
+  while client:step(BUDGET) do
+    due = due + FRAME
+    local rest = due - now()
+    if rest > 0 then pause(rest) else due = now() end
+  end
+  local seconds = now() - from
+  ask(plain_url .. "/shape/0")
+  assert(file, "the upload failed")
+  return file.size_bytes / seconds / LINK
+end
+
 local function resident()
   for line in io.lines "/proc/self/status" do
     local value = line:match "^VmRSS:%s*(%d+)"
@@ -177,6 +198,8 @@ judge("p99.9 of step, ms, at most", p999, 2, p999 <= 2)
 judge("worst step, ms, at most", most, 4, most <= 4)
 judge("bytes per CPU second, at least", ratio, 0.8, ratio >= 0.8)
 
+local share = filled()
+judge("part of a link of 20 MB/s, at least", share, 0.95, share >= 0.95)
 local one = streams(1, 250)
 local each, kib = streams(1000, 100)
 print(("streams: one %.1f us of CPU per event, 1,000 at once %.1f us and %.1f KiB each"):format(one * 1e6, each * 1e6,

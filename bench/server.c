@@ -51,8 +51,27 @@ static int64_t wire_bytes(int fd)
     return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 ? (int64_t)info.tcpi_bytes_received : 0;
 }
 
+static struct conn *held;
+
+void conn_hold(struct conn *conn)
+{
+    struct epoll_event e = {.data.ptr = conn};
+    epoll_ctl(epoll, EPOLL_CTL_MOD, conn->fd, &e);
+    held = conn;
+}
+
+static void release_held(void)
+{
+    if (held != NULL) {
+        struct epoll_event e = {.events = EPOLLIN, .data.ptr = held};
+        epoll_ctl(epoll, EPOLL_CTL_MOD, held->fd, &e);
+    }
+    held = NULL;
+}
+
 static void bury(struct conn *conn)
 {
+    held = held == conn ? NULL : held;
     struct linger reset = {.l_onoff = 1, .l_linger = 0};
     if (resets(conn))
         setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
@@ -199,6 +218,8 @@ static void tick(void)
     uint64_t times;
     if (read(timer, &times, sizeof times) < 0)
         return;
+    server.allowance = server.shape * BENCH_TICK / 1000 * (int64_t)times;
+    release_held();
     first_due = NULL;
     job_tick(note_due);
     for (struct conn *conn = first_due; conn != NULL; conn = conn->next_due) {

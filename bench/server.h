@@ -95,6 +95,9 @@ struct conn {
 
 enum { OUT_ROOM = 128 * 1024 };
 
+/* Not read before the next tick. One connection at a time. */
+void conn_hold(struct conn *conn);
+
 /* Bytes received into dst, or dropped where it is NULL and the connection plain; 0: none for now, or dead. */
 size_t conn_receive(struct conn *conn, char *dst, size_t n);
 
@@ -122,6 +125,8 @@ extern struct server {
     struct counters count;
     char *base;         /* where bytes go that are dropped: a megabyte */
     char sha256[96];    /* of the file that is uploaded, as its file object has it */
+    int64_t shape;      /* bytes of uploads that are taken in a second, as a slow link would; 0: all */
+    int64_t allowance;  /* how many are left of this tick */
     int64_t reset_at;   /* the body byte of an upload at which its connection is reset, once; 0: never */
     bool quit;
 } server;

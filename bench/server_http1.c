@@ -114,7 +114,14 @@ void http1_readable(struct conn *conn)
         size_t most = 1 << 20;
         if ((int64_t)most > conn->job->request.length)
             most = (size_t)conn->job->request.length;
+        if (server.shape > 0 && (int64_t)most > server.allowance)
+            most = (size_t)server.allowance;
+        if (most == 0) {
+            conn_hold(conn);
+            return;
+        }
         size_t n = conn_receive(conn, NULL, most);
+        server.allowance -= server.shape > 0 ? (int64_t)n : 0;
         if (n > 0)
             take_body(conn, n);
         return;

@@ -144,7 +144,8 @@ void job_answer(struct job *job)
         answer_upload(job);
     else if (strcmp(path, "/counters") == 0)
         say_counters(job);
-    else if (sscanf(path, "/reset-at/%" SCNd64, &server.reset_at) == 1)
+    else if (sscanf(path, "/reset-at/%" SCNd64, &server.reset_at) == 1 ||
+             sscanf(path, "/shape/%" SCNd64, &server.shape) == 1)
         say(job, "");
     else {
         server.quit = strcmp(path, "/quit") == 0;

@@ -485,7 +485,7 @@ function Loop:add(exchange, lane, share) end
 --- Works; may wait for work first.
 ---@param budget number|nil    seconds to work, about; nil: until nothing is left to do now. 0 does one thing
 ---@param max_wait number|nil  seconds to wait while there is nothing to do; nil: none
----@param late boolean|nil     most of the time is used up: handshakes, the longest work there is, wait for the next one
+---@param late boolean|nil     some of the time is used up: handshakes, the longest work there is, wait for another step
 ---@return integer|nil count  how much was done; 0: nothing is left to do now
 ---@return lgemini.core.Failure|nil err  "io", "limit": the system's poller failed
 function Loop:step(budget, max_wait, late) end

@@ -330,8 +330,8 @@ local function begin_step(self)
 end
 
 -- One round: waits at most that long, moves bytes, goes on with tasks. Where time is short each comes first in turn, so
--- that neither starves. Returns how much there was.
-function turn(self, finish, max_wait, late)
+-- that neither starves. After the instant `latest` no handshake goes on. Returns how much there was.
+function turn(self, finish, max_wait, latest)
   local outer, wait, ran = self.finish, longest_wait(self, max_wait), 0
   self.finish = finish
   self.alerted = true
@@ -339,7 +339,8 @@ function turn(self, finish, max_wait, late)
   if finish and self.turns % 2 == 0 then
     ran = run_ready(self, finish)
   end
-  local moved = move(self, finish and math.max(0, finish - self.now()), wait, late)
+  local now = finish and self.now()
+  local moved = move(self, finish and math.max(0, finish - now), wait, latest and now > latest)
   if ran == 0 or self.now() < finish then
     ran = ran + run_ready(self, finish)
   end

@@ -269,6 +269,34 @@ describe("a loop", function()
     assert.equal(3, #server:received())
   end)
 
+  it("begins nothing and goes on with no handshake in a step that is late, but not for ever", function()
+    local secure = scripted.start { tls = true }
+    secure:script { { status = 200 } }
+    local x = drive.start(loop, "GET", secure.url .. "/", { ca_file = secure.ca_file })
+    for _, phase in ipairs { "queued", "connecting" } do
+      local since = core.now()
+      repeat loop:step(0.001, 0.001, true) until x:phase() ~= phase
+      assert.is_true(core.now() - since > 0.05)
+    end
+    assert.is_true(drive.finish(loop, x))
+    secure:stop()
+  end)
+
+  it("reads no more of a body at once than a step has time for", function()
+    local path = drive.file(drive.bytes(2000000))
+    for _, case in ipairs { { least = 65536, most = 65536, budget = 1e-6 }, { least = 524288, most = 2000000 } } do
+      local body = core.body.new()
+      assert(body:add_file(path))
+      script { status = 200 }
+      local x = drive.start(loop, "POST", server.url .. "/", { body = body, http1 = true }, "bulk")
+      while x:sent() == 0 do loop:step(case.budget, 0.01) end
+      assert.is_true(x:sent() >= case.least and x:sent() <= case.most)
+      finish(x)
+      body:close()
+    end
+    os.remove(path)
+  end)
+
   it("lets each have its turn when a step has time for one only", function()
     -- Two answers of which there is always more to read, and a short one.
     local much = { ["$bytes"] = { pattern = "counter", length = 40000000 } }

@@ -7,7 +7,9 @@
 
 #define FILE_BUFFER (512L * 1024)   /* fewer system calls for files */
 #define MEMORY_BUFFER (64L * 1024)  /* stays in the cache for bytes from memory and base64 */
-#define SLICE ((size_t)128 << 10)   /* read at once where time is short: hashing takes a millisecond per megabyte */
+#define SLICE ((size_t)64 << 10)    /* read at once at least, however short the time is */
+#define HASHED 7e8 /* bytes a second that are read, hashed and sent, and that are read and sent: what slow machines do */
+#define PLAIN 2e9
 #define SUPPLY_MAX ((size_t)1 << 20) /* asked of a reader at once */
 #define WHOLE ((int64_t)16 << 10)   /* bodies that libcurl gets as a whole */
 
@@ -70,6 +72,15 @@ static size_t take_supplied(struct gem_exchange *ex, char *dst, size_t n)
     return got;
 }
 
+/* Of n bytes as many as can be read and sent before the step ends. */
+static size_t within_step(const struct gem_exchange *ex, size_t n)
+{
+    if (n <= SLICE || ex->ready == NULL || ex->ready->end == HUGE_VAL)
+        return n;
+    double most = (ex->ready->end - gem_now()) * (ex->hash != NULL ? HASHED : PLAIN);
+    return most <= (double)SLICE ? SLICE : most < (double)n ? (size_t)most / SLICE * SLICE : n;
+}
+
 static size_t on_read(char *dst, size_t one, size_t n, void *ud)
 {
     struct gem_exchange *ex = ud;
@@ -80,8 +91,7 @@ static size_t on_read(char *dst, size_t one, size_t n, void *ud)
     n *= one;
     if ((int64_t)n > left)
         n = (size_t)left;
-    if (n > SLICE && ex->ready != NULL && ex->ready->sliced)
-        n = SLICE;
+    n = within_step(ex, n);
     if (ex->supplied.len > 0)
         got = take_supplied(ex, dst, n);
     else if (n > 0)

@@ -5,6 +5,7 @@
 
 #define BATCH 256
 #define SHARED 10L /* connections to a host, of some 100 streams each; libcurl would open one for each that waits */
+#define PUT_OFF 0.05 /* seconds for which a handshake waits for a step that has time for it */
 #define AWAY 1.0 /* seconds between two steps; longer ones count as this much on the clocks */
 
 /* ---- the list ---- */
@@ -122,7 +123,7 @@ static int open_lane(struct gem_loop *loop, int index, struct gem_err *err)
 int gem_loop_open(struct gem_loop *loop, const struct gem_mem *mem, struct gem_err *err)
 {
     loop->mem = mem;
-    loop->check = HUGE_VAL;
+    loop->check = loop->ready.end = HUGE_VAL;
     if (gem_poller_open(&loop->poller, mem, err) < 0)
         return -1;
     loop->open = true;
@@ -430,11 +431,25 @@ int gem_loop_fd(const struct gem_loop *loop)
     return loop->poller.fd;
 }
 
+/* A handshake goes on in pieces of up to two milliseconds, which is longer than all else takes and cannot be divided: it
+ * comes first in a step that has just begun, and ends it. */
+static bool has_time_for_handshake(struct gem_loop *loop)
+{
+    double now = gem_now();
+    if (!loop->late || (loop->owed > 0 && now - loop->owed > PUT_OFF)) {
+        loop->owed = 0;
+        return true;
+    }
+    if (loop->owed == 0)
+        loop->owed = now;
+    return false;
+}
+
 static int start_some(struct gem_loop *loop, double end)
 {
     int n = 0;
     struct gem_exchange *ex;
-    while (!loop->late && (ex = next_to_start(loop)) != NULL) {
+    while ((ex = next_to_start(loop)) != NULL && has_time_for_handshake(loop)) {
         start(loop, ex);
         n += 1 + run_timers(loop); /* connects, one at a time: handshakes are the longest work there is */
         if (gem_now() >= end)
@@ -443,20 +458,32 @@ static int start_some(struct gem_loop *loop, double end)
     return n;
 }
 
-static int serve_sockets(struct gem_loop *loop, double wait, double end, struct gem_err *err)
+/* Serves those that are in handshake, or the others. */
+static int serve(struct gem_loop *loop, const struct gem_ready *ready, int n, bool connecting, double end)
 {
-    struct gem_ready ready[BATCH];
-    int n = gem_poller_wait(&loop->poller, wait, ready, BATCH, err), served = 0;
+    int served = 0;
     for (int k = 0; k < n; k++) {
         int i = (int)(loop->turn++ % (unsigned)n); /* the kernel reports in the same order each time */
-        if (loop->late && ready[i].tag & TAG_CONNECTING)
+        if (((ready[i].tag & TAG_CONNECTING) != 0) != connecting)
             continue;
+        if (connecting && !has_time_for_handshake(loop))
+            break;
         act(&loop->lanes[ready[i].tag & TAG_LANE], ready[i].fd, mask_of(ready[i].events));
         served++;
         if (gem_now() >= end)
             break;
     }
-    return n < 0 ? n : served;
+    return served;
+}
+
+static int serve_sockets(struct gem_loop *loop, double wait, double end, struct gem_err *err)
+{
+    struct gem_ready ready[BATCH];
+    int n = gem_poller_wait(&loop->poller, wait, ready, BATCH, err);
+    if (n < 0)
+        return n;
+    int shaken = serve(loop, ready, n, true, end);
+    return shaken > 0 && gem_now() >= end ? shaken : shaken + serve(loop, ready, n, false, end);
 }
 
 /* A multi handle whose socket callback failed does nothing more. */
@@ -473,7 +500,7 @@ static int give_up(struct gem_loop *loop, struct gem_err *err)
 int gem_loop_step(struct gem_loop *loop, double budget, double max_wait, struct gem_err *err)
 {
     double now = gem_now(), end = now + budget;
-    loop->ready.sliced = budget < HUGE_VAL;
+    loop->ready.end = end;
     forgive(loop, now);
     int started = start_some(loop, end);
     resume_some(loop);

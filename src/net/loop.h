@@ -43,7 +43,8 @@ struct gem_loop {
     struct gem_exchange *first, *last; /* all that are held, in the order in which they came */
     struct gem_exchange *unstarted;    /* none before it waits to be started */
     bool full;                         /* those that do are past their share */
-    bool late;                         /* for the next step: most of the time is used up, so no handshake goes on */
+    bool late;                         /* for the next step: a part of the time is used up, so no handshake goes on */
+    double owed;                       /* since when a handshake was put off; 0: none is */
     struct gem_ready_list ready;
     double check;                      /* no clock of an exchange fires before this instant */
     double left;                       /* when the last step ended; 0 before the first */
