@@ -128,7 +128,7 @@ function Batches:create(args)
 end
 
 --- Starts a batch of texts to embed; each request of `src` has the config of embed_content.
----@param args table  as for create
+---@param args table  model, src, config, on_progress, reuse as for create
 ---@return lgemini.BatchJob|nil
 ---@return lgemini.Error|nil err
 function Batches:create_embeddings(args)

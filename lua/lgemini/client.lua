@@ -423,16 +423,7 @@ local function make_tasks(core, given)
 end
 
 --- A client. It does not fail for a missing key or a bad base URL: the first call says what is wrong.
----@param given table|nil  api_key (string, function, false), http_options, insecure, local_files, inline_limit (bytes)
---- and limits (see limits.lua); loop (another than that of this Lua state: gemini.Loop(), or the `loop` of a client),
---- wait(fd, seconds) (waits in place of the library, for a host with a scheduler of its own: until the descriptor, if
---- there is one, is readable, or for so long), on_task_error(err, task) (takes what a task raises and nobody waits
---- for), on_request(view), on_response(view), on_retry(view) and log(level, message, fields) (what is sent and what
---- comes, without secrets; see watch.lua), max_concurrent (1000; requests past it wait for their turn, in order), rate
---- (requests_per_minute, tokens_per_minute: calls of models are spaced to keep them; one 429 makes all wait, a quota of
---- the day that is used up ends all);
---- for Vertex AI vertexai = true, project, location, and access_token (text, or a function that gives a token and
---- the seconds it lives) or credentials (the path of a service account's file, or what is in it)
+---@param given lgemini.ClientOptions|nil  see init.lua
 ---@return lgemini.Client
 function client.new(given)
   given = given or {}

@@ -36,7 +36,7 @@ local GET = { name = true, config = { http_options = options.HTTP } }
 
 --- A file as it is now.
 ---@param args string|table  its name; or name (a file object may stand for it), config
----@return table|nil file
+---@return lgemini.File|nil file
 ---@return lgemini.Error|nil err
 function Files:get(args)
   options.check_self(self, Files, "files.get")
@@ -75,7 +75,7 @@ local WAIT = { name = true, timeout = true, config = { http_options = options.HT
 
 --- Waits until a file is ACTIVE.
 ---@param args string|table  its name or a file object; or name, timeout (seconds, default 900), config
----@return table|nil file
+---@return lgemini.File|nil file
 ---@return lgemini.Error|nil err  "file_failed", "timeout" (clock "processing"), or what files:get gives
 function Files:wait(args)
   options.check_self(self, Files, "files.wait")
@@ -109,7 +109,7 @@ local UPLOAD = {
 ---  times a second; wait = false returns at once; chunk_size (bytes) for proxies that refuse long requests; verify =
 ---  false leaves out the comparison of SHA-256; journal: a path where it is written how to go on, see Files:resume;
 ---  reuse = false sends the bytes though the service has them under another name
----@return table|nil file  the file object
+---@return lgemini.File|nil file  the file object
 ---@return lgemini.Error|nil err
 function Files:upload(args)
   options.check_self(self, Files, "files.upload")
@@ -132,7 +132,7 @@ local RESUME = { journal = true, file = true, on_progress = true, wait = true,
 --- Goes on with an upload that another process began and did not finish: from where the server is.
 ---@param args string|table  the path of its journal, or of the file where the client has a state_dir; or journal, file,
 ---  on_progress, wait, config
----@return table|nil file
+---@return lgemini.File|nil file
 ---@return lgemini.Error|nil err  "io" where there is no journal, "integrity" where it or the file does not fit
 function Files:resume(args)
   options.check_self(self, Files, "files.resume")
@@ -157,7 +157,7 @@ local REGISTER = { uris = true, access_token = true, quota_project = true, confi
 --- Registers objects of Google Cloud Storage as files; nothing is copied.
 ---@param args table  uris: a list of gs:// URIs; access_token: of OAuth, text or a function that gives it;
 ---  quota_project; config
----@return table[]|nil files
+---@return lgemini.File[]|nil files
 ---@return lgemini.Error|nil err
 function Files:register(args)
   options.check_self(self, Files, "files.register")

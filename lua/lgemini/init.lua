@@ -21,7 +21,8 @@ gemini.array = json.array
 gemini.ordered = require("lgemini.ordered").new
 
 --- A function of the program that the model may call, for config.tools; see tools.lua.
----@param given table  name, description, parameters, call
+---@param given table  name, description, parameters, call; parameters_json_schema, response, response_json_schema,
+---  behavior
 ---@return lgemini.Tool
 function gemini.tool(given)
   return require("lgemini.tools").new(given)
@@ -30,8 +31,35 @@ end
 --- Whether a value is an error of this library.
 gemini.is_error = errors.is
 
+---@class lgemini.ClientOptions
+---@field api_key string|false|(fun(): string)|nil  else GOOGLE_API_KEY, else GEMINI_API_KEY; a function is asked for
+---  each request; false for none, behind a proxy that adds one
+---@field http_options lgemini.HttpOptions?  of all calls
+---@field insecure boolean?  plain http to other machines, which shows them the key
+---@field local_files boolean|(fun(path: string): string?, string?)|nil  false: contents open no file; a function gives
+---  the path to open, or nil and why not
+---@field inline_limit integer?  bytes of a request's body up to which media goes inline; 20 MB, at most 100
+---@field state_dir string?  a directory for the index of what was uploaded, and for journals of uploads
+---@field limits lgemini.Limits?  ceilings for what a server can make grow
+---@field loop lgemini.Loop?  what drives it in place of the loop of this Lua state
+---@field wait fun(fd: integer?, seconds: number)?  waits in place of the library: until the descriptor, if there is
+---  one, is readable, or for so long
+---@field on_task_error fun(err: any, task: lgemini.Task)?  takes what a task raises and nobody waits for
+---@field max_concurrent integer?  exchanges at a time, 1000; those past it wait for their turn
+---@field rate { requests_per_minute: number?, tokens_per_minute: number? }?  spaces calls of models
+---@field on_request fun(view: lgemini.SeenRequest)?    is told what is sent; nothing in it is a secret
+---@field on_response fun(view: lgemini.SeenResponse)?  what came
+---@field on_retry fun(view: lgemini.SeenRetry)?        that it is sent again
+---@field log fun(level: string, message: string, fields: table)?  the same in words
+---@field vertexai boolean?  Vertex AI in place of the Gemini API
+---@field project string?  of Google Cloud
+---@field location string?  of Vertex AI; "global" when left out
+---@field access_token string|(fun(): string?, number|string?)|nil  of OAuth; a function gives a token and the seconds
+---  it lives, or nil and why not
+---@field credentials string|table|nil  of a service account: the path of its file, or what is in it
+
 --- A client. Never fails: a missing key shows at the first call.
----@param options table|nil  see client.lua
+---@param options lgemini.ClientOptions|nil
 ---@return lgemini.Client
 function gemini.Client(options)
   return require("lgemini.client").new(options)
@@ -45,6 +73,10 @@ function gemini.Loop()
 end
 
 --- `assert` that raises the error object on every Lua (the built-in one of 5.1 and 5.2 wants a string).
+---@param value any  what a call returned
+---@param err any    what it returned after that
+---@param ... any    is handed on
+---@return any ...   all of them
 function gemini.assert(value, err, ...)
   if not value then
     error(err == nil and "assertion failed!" or err, 2)
@@ -63,7 +95,7 @@ function gemini.estimate(args)
 end
 
 --- What a call cost, by the usage_metadata and model_version of its answer (of a stream: `stream.response`).
----@param response lgemini.Response
+---@param response lgemini.GenerateContentResponse
 ---@param options table|nil  model; tier ("batch", "flex"); prices (in place of gemini.prices); day ("2026-12-31")
 ---@return number|nil dollars
 ---@return lgemini.Bill|lgemini.Error bill  what it is made up of; "invalid" where the table has no price

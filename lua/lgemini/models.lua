@@ -191,7 +191,7 @@ end
 
 --- Asks a model and hands the answer on while it is written: `for chunk, stream in ... do`. Always returns a stream;
 --- what goes wrong shows at its first chunk.
----@param args table  as generate_content's
+---@param args table  as generate_content's: model, contents, config, on_progress, reuse, approve
 ---@return lgemini.Stream
 function Models:generate_content_stream(args)
   options.check_self(self, Models, "models.generate_content_stream")
@@ -200,8 +200,8 @@ function Models:generate_content_stream(args)
 end
 
 --- Counts the tokens of a request without asking it.
----@param args table  model, contents, config (system_instruction, tools, generation_config)
----@return table|nil   total_tokens, ...
+---@param args table  model, contents, config (system_instruction, tools, generation_config); on_progress, reuse
+---@return lgemini.CountTokensResponse|nil   total_tokens, ...
 ---@return lgemini.Error|nil err
 function Models:count_tokens(args)
   options.check_self(self, Models, "models.count_tokens")
@@ -211,8 +211,8 @@ function Models:count_tokens(args)
 end
 
 --- The embedding of each item of contents.
----@param args table  model, contents, config (task_type, title, output_dimensionality)
----@return table|nil   embeddings: a list of { values = {...} }
+---@param args table  model, contents, config (task_type, title, output_dimensionality); on_progress, reuse
+---@return lgemini.EmbedContentResponse|nil   embeddings: a list of { values = {...} }
 ---@return lgemini.Error|nil err
 function Models:embed_content(args)
   options.check_self(self, Models, "models.embed_content")
@@ -230,7 +230,8 @@ end
 --- Images out of a text, by models that only make images. Google retires these; others draw when generate_content
 --- asks them to.
 ---@param args table  model, prompt, config (number_of_images, aspect_ratio, ...)
----@return table|nil   generated_images: a list of { image = { image_bytes =, mime_type = }, rai_filtered_reason = }
+---@return lgemini.GenerateImagesResponse|nil   generated_images: a list of { image = { image_bytes =, mime_type = },
+---  rai_filtered_reason = }
 ---@return lgemini.Error|nil err
 function Models:generate_images(args)
   options.check_self(self, Models, "models.generate_images")
@@ -250,7 +251,7 @@ end
 
 --- What is known of a model.
 ---@param args string|table  its name; or model, config
----@return table|nil
+---@return lgemini.Model|nil
 ---@return lgemini.Error|nil err
 function Models:get(args)
   options.check_self(self, Models, "models.get")
@@ -259,7 +260,7 @@ end
 
 --- Changes how a tuned model is called.
 ---@param args table  model (tunedModels/...); config: display_name, description
----@return table|nil
+---@return lgemini.Model|nil
 ---@return lgemini.Error|nil err
 function Models:update(args)
   options.check_self(self, Models, "models.update")

@@ -113,6 +113,26 @@ end
 
 -- What services share ------------------------------------------------------------------------------------------
 
+---@class lgemini.HttpOptions  how requests travel: of a client, and of one call in config.http_options
+---@field base_url string?     else GOOGLE_GEMINI_BASE_URL (of Vertex AI: GOOGLE_VERTEX_BASE_URL), else Google's
+---@field api_version string?  "v1beta"; "" for none
+---@field headers table<string, string>?  added to each request
+---@field timeout number|lgemini.Timeout|nil  seconds; a number is the total
+---@field retry_options lgemini.RetryOptions|false|nil  false: a single try
+---@field proxy string?        a URL; "" for none, whatever the environment says
+---@field ca_file string?      certificates of those who sign for servers
+---@field ca_path string?      the same as a hashed directory
+---@field cert_file string?    a certificate of the client's own
+---@field key_file string?     and its key
+---@field extra_body table?    is merged into the body, under the names of the wire
+
+---@class lgemini.Timeout  seconds
+---@field connect number?     until a connection stands; 15
+---@field first_byte number?  from there until the answer begins; 300
+---@field idle number?        without a byte; 120
+---@field total number?       the whole call, waits and uploads included; 600, none for streams, uploads and downloads
+---@field processing number?  waiting for a file or an operation; 900
+
 --- Names in http_options, of a client and of one call.
 ---@type lgemini.Known
 options.HTTP = {

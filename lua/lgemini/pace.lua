@@ -9,6 +9,8 @@ local options = require "lgemini.options"
 local pace = {}
 pace.__index = pace
 
+---@class lgemini.Pace  how fast the requests of a client follow each other
+
 local KNOWN = { requests_per_minute = true, tokens_per_minute = true }
 
 -- Seconds to wait after a 429 that does not say how long, and after the quota of the day was used up.

@@ -9,13 +9,13 @@ local retry = {}
 --- Seconds that the waits of one call may add up to.
 retry.MAX_WAIT = 120
 
----@class lgemini.RetryOptions
+---@class lgemini.RetryOptions  as in the Python SDK; each may be left out
 ---@field attempts integer            tries in all, the first one included
 ---@field initial_delay number        seconds before the second try
 ---@field max_delay number            seconds, the ceiling of our own waits (not of what the server asks for)
 ---@field exp_base number             each wait is this many times the one before
 ---@field jitter number               the part of a wait that is left to chance: 0 none of it, 1 all of it
----@field http_status_codes table<integer, boolean>
+---@field http_status_codes integer[]  in force: a set of them
 
 local DEFAULTS = { attempts = 4, initial_delay = 1, max_delay = 60, exp_base = 2, jitter = 1 }
 local STATUS_CODES = { 408, 429, 500, 502, 503, 504 }

@@ -25,6 +25,8 @@ local LIFETIME = 47 * 3600
 ---@field inode integer|nil
 ---@field mtime number|nil
 
+---@class lgemini.Reuse  what the service has already
+
 ---@param core table            lgemini.core
 ---@param directory string|nil  nil: in memory
 function reuse.new(core, directory)

@@ -18,7 +18,7 @@ local JOURNAL_STEP = 32 * 1024 * 1024
 
 ---@class lgemini.Upload
 ---@field call lgemini.Call
----@field source lgemini.Source
+---@field source lgemini.upload.Source
 ---@field mime_type string
 ---@field meta table            of the file, for the service
 ---@field target lgemini.upload.Target|nil  where it goes, if not to client.files

@@ -6,7 +6,7 @@ local options = require "lgemini.options"
 
 local source = {}
 
----@class lgemini.Source
+---@class lgemini.upload.Source
 ---@field body table|nil       all of it; nil for a reader without a size
 ---@field size integer|nil
 ---@field read function|nil    function(offset, n) -> bytes; "" or nil at the end
@@ -102,7 +102,7 @@ end
 --- The source that the arguments of an upload name.
 ---@param core table  lgemini.core
 ---@param args table  one of file (path or open file), data (bytes), read (function) with or without size (bytes)
----@return lgemini.Source|nil
+---@return lgemini.upload.Source|nil
 ---@return lgemini.Error|nil err
 function source.new(core, args)
   local given
@@ -123,7 +123,7 @@ function source.new(core, args)
 end
 
 --- A reader's bytes at an offset.
----@param from lgemini.Source
+---@param from lgemini.upload.Source
 ---@param offset integer
 ---@param n integer  at most
 ---@return string|nil bytes       "" at the end

@@ -348,13 +348,16 @@ function Stream.__call(self)
   return chunk, self
 end
 
---- For a stream in a variable: `for chunk in stream:each() do`.
+--- For a stream in a variable: `for chunk in stream:each() do`. Raises where the stream fails.
+---@return lgemini.Stream
 function methods.each(self)
   options.check_object(self, Stream, "stream.each")
   return self, nil, nil, self
 end
 
---- Only the texts, without thoughts and without empty ones: `for text in stream:texts() do`.
+--- Only the texts, without thoughts and without empty ones: `for text in stream:texts() do`. Raises where the stream
+--- fails.
+---@return fun(): string|nil
 function methods.texts(self)
   options.check_object(self, Stream, "stream.texts")
   self.skimmed = self.skimmed or function() -- the last event of those that gave their text alone
@@ -377,6 +380,7 @@ end
 --- The elements of an array in an answer that is JSON, each as soon as it is complete: `for recipe in
 --- stream:items "recipes" do`. Raises where the stream fails, the answer is cut or blocked, or there is no such array.
 ---@param path string|string[]|nil  names from the outside in, "menu.dishes"; nil where the answer is the array
+---@return fun(): any
 function methods.items(self, path)
   options.check_object(self, Stream, "stream.items")
   return require("lgemini.items").each(self, path), nil, nil, self

@@ -4,6 +4,8 @@
 local timers = {}
 timers.__index = timers
 
+---@class lgemini.Timers
+
 ---@return lgemini.Timers
 function timers.new()
   return setmetatable({ count = 0, orders = 0 }, timers)

@@ -140,7 +140,7 @@ describe("a chat", function()
     server:script { { status = 200, delay_ms = 2000, body = { bytes = "{}" } }, reply { { text = "Ok." } } }
     local chat = create()
     local task = client:spawn(function() return chat:send_message "Slow?" end)
-    client:step(0.05)
+    repeat client:step(0.05) until #server:received() > 0
     task:cancel()
     client:run()
     assert.same({}, chat:get_history())

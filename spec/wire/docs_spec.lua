@@ -4,16 +4,25 @@ local emulator = require "spec.support.emulator"
 local pages = require "spec.support.markdown"
 local process = require "spec.support.process"
 
+-- Pages without programs: the index, and what scripts/reference.lua writes.
+local OTHERS = { ["docs/README.md"] = true, ["docs/reference.md"] = true }
+
 local paths = {}
 local pipe = assert(io.popen("ls docs/*.md", "r"))
-for path in pipe:lines() do paths[#paths + 1] = path end
+for path in pipe:lines() do paths[#paths + 1] = not OTHERS[path] and path or nil end
 pipe:close()
+
+local function check_links(text)
+  for target in text:gmatch("%]%(([^)#]+)[^)]*%)") do
+    if not target:find("^https://") then pages.read_file("docs/" .. target) end
+  end
+end
 
 describe("the page #plain", function()
   local em, directory
 
   setup(function()
-    em = emulator.start { args = { "--processing", "0.1", "--batch", "0.1", "--background", "0.1" } }
+    em = emulator.start { args = { "--processing", "0.1", "--batch", "0.1", "--background", "0.1", "--video", "0.1" } }
     directory = process.temporary_directory()
   end)
   teardown(function()
@@ -51,15 +60,25 @@ describe("the page #plain", function()
       end
     end)
 
-    it(path .. " links to what is there", function()
-      for target in text:gmatch("%]%(([^)#]+)[^)]*%)") do
-        if not target:find("^https://") then pages.read_file("docs/" .. target) end
-      end
-    end)
+    it(path .. " links to what is there", function() check_links(text) end)
   end
 
-  it("of each is linked from the README", function()
-    local readme = pages.read_file "README.md"
-    for _, path in ipairs(paths) do assert.truthy(readme:find("](" .. path .. ")", 1, true), path) end
+  it("docs/README.md links to what is there", function() check_links(pages.read_file "docs/README.md") end)
+
+  it("docs/reference.md links to headings that it has", function()
+    local text, headings = pages.read_file "docs/reference.md", {}
+    for heading in text:gmatch("\n##+ ([^\n]+)") do
+      headings[heading:lower():gsub("[^%w_ -]", ""):gsub(" ", "-")] = true
+    end
+    for anchor in text:gmatch("%]%(#([^)]+)%)") do assert.is_true(headings[anchor], anchor) end
+  end)
+
+  it("of each is linked from the README, or from the index", function()
+    local readme, index = pages.read_file "README.md", pages.read_file "docs/README.md"
+    assert.truthy(readme:find("](docs/README.md)", 1, true))
+    for _, path in ipairs(paths) do
+      assert.truthy(readme:find("](" .. path .. ")", 1, true)
+        or index:find("](" .. path:match("[^/]+$") .. ")", 1, true), path)
+    end
   end)
 end)
