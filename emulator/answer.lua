@@ -44,11 +44,14 @@ local same = { ["audio/mp3"] = "audio/mpeg", ["audio/x-wav"] = "audio/wav", ["vi
   ["video/x-msvideo"] = "video/avi", ["audio/mp4"] = "audio/m4a", ["audio/opus"] = "audio/ogg",
   ["image/heif"] = "image/heic", ["audio/x-flac"] = "audio/flac" }
 
-local function describe(item)
+local describe
+function describe(item)
   if item.type == "text" then return "text, " .. plural(item.characters, "character") end
   if item.type == "function_call" then return "a call of " .. tostring(item.name) end
   if item.type == "function_response" then
-    return "the result of " .. tostring(item.name) .. ", " .. json.encode(item.response or {})
+    local words = { "the result of " .. tostring(item.name) .. ", " .. json.encode(item.response or {}) }
+    for i, medium in ipairs(item.media) do words[i + 1] = "with " .. describe(medium) end
+    return table.concat(words, " ")
   end
   if item.type == "address" then return "the address " .. item.uri .. ", which the emulator does not fetch" end
   if not item.bytes then return item.type end

@@ -100,10 +100,19 @@ function readers.functionCall(item, part)
   return { TEXT = 10 }
 end
 
-function readers.functionResponse(item, part)
+function readers.functionResponse(item, part, call, path)
   item.type, item.name, item.id = "function_response", part.functionResponse.name, part.functionResponse.id
-  item.response = part.functionResponse.response
-  return { TEXT = 10 }
+  item.response, item.media = part.functionResponse.response, {}
+  local counts = { TEXT = 10 }
+  for i, beside in ipairs(part.functionResponse.parts or {}) do
+    local medium = {}
+    for modality, n in pairs(readers.inlineData(medium, { inlineData = beside.inlineData or {} }, call,
+      ("%s.function_response.parts[%d]"):format(path, i - 1))) do
+      counts[modality] = (counts[modality] or 0) + n
+    end
+    item.media[i] = medium
+  end
+  return counts
 end
 
 local function other(item, _, _, _, field)

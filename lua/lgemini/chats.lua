@@ -110,6 +110,8 @@ local function new_chat(client, args, entries, pending)
     approve = args.approve,
     entries = entries,
     pending = pending, -- lgemini.parts.Found: media of a given history that was not sent yet
+    known = {}, -- lgemini.kept.File by name: where the files come from that the history speaks of
+    open = setmetatable({}, { __mode = "v" }), -- turn: the message that is being answered, a stream or a mark
   }, Chat)
 end
 
@@ -166,9 +168,29 @@ local function add_found(into, found)
   end
 end
 
--- What is sent: a coerce function for models.ask, and the entries that it sends again.
+-- One message at a time -----------------------------------------------------------------------
+
+local function is_answering(self)
+  local turn = self.open.turn
+  return turn ~= nil and not turn.closed and turn.failure == nil
+end
+
+-- The next message would not know the answer to this one. A stream that was left in the middle, or a call that raised,
+-- is garbage.
+local function busy(self)
+  if is_answering(self) then
+    collectgarbage()
+  end
+  if is_answering(self) then
+    return errors.new { kind = "conflict", message = "the chat is at another message still",
+      hint = "wait for its answer, read its stream to the end or close it; or begin another chat with "
+        .. "history = chat:get_history{ curated = true }" }
+  end
+end
+
+-- What is sent: a coerce function for models.ask, the entries that it sends again, and what the message needs done.
 local function to_contents(self, args)
-  local sent = {}
+  local sent, all = {}, {}
   for _, entry in ipairs(self.entries) do
     if entry.good then
       sent[#sent + 1] = entry
@@ -179,7 +201,8 @@ local function to_contents(self, args)
     if not message then
       return nil, found
     end
-    local turns, all = {}, { locals = {}, files = {} }
+    local turns = {}
+    all.locals, all.files = {}, {}
     for i, entry in ipairs(sent) do
       turns[i] = entry.content
     end
@@ -188,7 +211,18 @@ local function to_contents(self, args)
     add_found(all, found)
     return turns, all
   end
-  return coerce, sent
+  return coerce, sent, all
+end
+
+-- For a file in the history that is gone at the service: function(call, name) -> true | nil, err
+local function renewer(self, sent)
+  return next(self.known) and function(call, name)
+    local contents = {}
+    for i, entry in ipairs(sent) do
+      contents[i] = entry.content
+    end
+    return require("lgemini.kept").renew(self.known, call, name, contents)
+  end or nil
 end
 
 -- The answer as it is kept: always of the model, always with a list of parts.
@@ -214,7 +248,10 @@ local function content_of(response, streamed)
 end
 
 -- Keeps a turn that came to its end: the message, the calls and results that it took, and the answer.
-local function record(self, sent, response, turns, streamed)
+local function record(self, sent, found, response, turns, streamed)
+  if found.locals and found.locals[1] then
+    require("lgemini.kept").note(self.known, self.client.core, found.locals)
+  end
   local content = content_of(response, streamed)
   local _, err = response:check()
   local good = is_sound(content) and not (err and (err.kind == "blocked" or err.kind == "cut"))
@@ -246,16 +283,23 @@ end
 ---@param args string|table  the message; or message (a string, a part, a list of parts); config in place of the chat's;
 ---  on_progress, reuse, approve as for generate_content
 ---@return lgemini.GenerateContentResponse|nil
----@return lgemini.Error|nil err  then the history is as it was
+---@return lgemini.Error|nil err  then the history is as it was; "conflict" while the chat is at another message
 function Chat:send_message(args)
   options.check_object(self, Chat, "chat.send_message")
   args = arguments(self, args, "chat:send_message")
-  local coerce, sent = to_contents(self, args)
+  local refusal = busy(self)
+  if refusal then
+    return nil, refusal
+  end
+  local coerce, sent, found = to_contents(self, args)
+  local turn = {}
+  args.renew, self.open.turn = renewer(self, sent), turn
   local response, turns = models.ask(self.client.models, args, coerce)
+  turn.closed = true
   if not response then
     return nil, turns
   end
-  record(self, sent, response, turns, false)
+  record(self, sent, found, response, turns, false)
   return response
 end
 
@@ -266,10 +310,18 @@ end
 function Chat:send_message_stream(args)
   options.check_object(self, Chat, "chat.send_message_stream")
   args = arguments(self, args, "chat:send_message_stream")
-  local coerce, sent = to_contents(self, args)
-  return models.open(self.client.models, args, coerce, function(response, turns)
-    record(self, sent, response, turns, true)
-  end):each()
+  local refusal = busy(self)
+  local coerce, sent, found = to_contents(self, args)
+  if refusal then
+    return models.open(self.client.models, args, function() return nil, refusal end):each()
+  end
+  args.renew = renewer(self, sent)
+  local stream = models.open(self.client.models, args, coerce, function(response, turns)
+    self.open.turn = nil
+    record(self, sent, found, response, turns, true)
+  end)
+  self.open.turn = stream
+  return stream:each()
 end
 
 -- The past ---------------------------------------------------------------------------------------

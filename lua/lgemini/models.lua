@@ -143,7 +143,7 @@ function models.open(self, args, coerce, done)
   local prepare = plan and plan.due and function()
     return plans.deliver(self.client, call, row, args, plan, facts)
   end or nil
-  local heal = prepare and plans.healer(self.client, call, row, args, plan, facts)
+  local heal = plan and (prepare or args.renew) and plans.healer(self.client, call, row, args, plan, facts, coerce)
   local runner = plan and runner_of(self, call, args)
   -- What the stream goes on with when an answer has come: request, facts; nil, err; nil alone at the end.
   local function follow(response)

@@ -211,21 +211,44 @@ function plans.deliver(client, call, row, args, plan, facts)
   return plans.request(client, call, row, plan)
 end
 
---- For when the service says that a file is gone which was uploaded for this very request, or long before it: the file
---- is uploaded again and the request is sent once more.
+local function is_of(uploads, name)
+  for _, file in ipairs(uploads) do
+    if file.name == name then
+      return true
+    end
+  end
+  return false
+end
+
+-- The contents have changed: the plan anew, in its own table.
+local function make_again(client, call, row, args, coerce, plan)
+  local fresh, err = plans.make(client, call, row, args, coerce)
+  for name, value in pairs(fresh or {}) do
+    plan[name] = value
+  end
+  return fresh and true, err
+end
+
+--- For when the service says that a file is gone which was uploaded for this very request, or long before it, or that a
+--- chat speaks of (args.renew): the file is uploaded again and the request is sent once more.
 ---@return fun(err: lgemini.Error): lgemini.Request|nil, lgemini.Error|nil
-function plans.healer(client, call, row, args, plan, facts)
+function plans.healer(client, call, row, args, plan, facts, coerce)
   local healed = false
   return function(err)
-    local ours = false
-    for _, file in ipairs(facts.uploads or {}) do
-      ours = ours or file.name == err.file
-    end
-    if healed or not ours or err.kind ~= "file_expired" then
+    if healed or err.kind ~= "file_expired" or not err.file then
       return nil
+    elseif is_of(facts.uploads or {}, err.file) then
+      require("lgemini.attach").forget(client, err.file)
+    else
+      local ok, problem = args.renew and args.renew(call, err.file)
+      if ok then
+        ok, problem = make_again(client, call, row, args, coerce, plan)
+      end
+      if not ok then
+        return nil, problem
+      end
     end
     healed = true
-    require("lgemini.attach").forget(client, err.file)
     return plans.deliver(client, call, row, args, plan, facts)
   end
 end
@@ -276,7 +299,8 @@ function plans.ask(client, call, row, args, coerce, facts)
   local value
   value, err = plans.send(call, sent, type_name, facts)
   if not value then
-    local again, problem = plans.healer(client, call, row, args, plan, facts)(err)
+    local again, problem = plans.healer(client, call, row, args, plan, facts, coerce)(err)
+    facts.turns = plan.turns
     if not again then
       return nil, problem or err
     end

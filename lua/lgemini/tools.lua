@@ -99,7 +99,8 @@ local KNOWN = { name = true, description = true, parameters = true, parameters_j
 ---@param given table  name (letters, digits, _); description: what it does, for the model; parameters: names with their
 ---  types ("string", "number", "integer", "boolean", "object"; "string[]" is a list, "integer?" may be left out,
 ---  "string: the city" describes it), or a schema of the API, or a JSON Schema (its types are in lower case);
----  call(args, call): gives the result, any value of JSON, or nil, err
+---  call(args, call): gives the result, any value of JSON, or nil, err; beside a result it may give a list of media for
+---  the model to look at, { { file = path }, { data = bytes, mime_type = } }
 ---@return lgemini.Tool
 function tools.new(given)
   options.check(given, KNOWN, "gemini.tool")
@@ -255,6 +256,45 @@ local function to_part(call, result)
   return { function_response = { id = call.id, name = call.name or "", response = result } }
 end
 
+local function read_file(path)
+  local file, problem = io.open(path, "rb")
+  local bytes = file and file:read "*a"
+  if file then
+    file:close()
+  end
+  return bytes, tostring(problem or path .. " cannot be read")
+end
+
+-- Media beside a result, as parts of it. Files are read here: functions like to remove what they made, and the history
+-- goes to the service again and again. Raises what is wrong with them, for the model.
+local function to_media(self, list)
+  local media = {}
+  for i, item in ipairs(list) do
+    local blob, err = require("lgemini.attach").embed(self.client, item, "data", ("media[%d]"):format(i))
+    if not blob then
+      error(err, 0)
+    elseif blob ~= item and type(blob.data) ~= "string" then
+      blob.data, err = read_file(blob.data.path)
+      if not blob.data then
+        error(err, 0)
+      end
+    end
+    media[i] = blob == item and item or { inline_data = blob }
+  end
+  return media[1] and media or nil
+end
+
+-- The part with a result, if it can be sent.
+local function to_result(self, call, value, media)
+  local part = to_part(call, { result = value })
+  part.function_response.parts = type(media) == "table" and to_media(self, media) or nil
+  local tree, err = request.wire(part, "Part", "the result")
+  if not tree then
+    error(err, 0)
+  end
+  return part
+end
+
 local function run(self, call)
   local ok, value, problem = pcall(self.own[call.name].call, schema.deep_copy(call.args or {}), schema.deep_copy(call))
   if not ok then
@@ -264,13 +304,9 @@ local function run(self, call)
   elseif value == nil then
     value = json.null
   end
-  local part = to_part(call, { result = value })
-  local fine, tree, err = pcall(request.wire, part, "Part", "the result")
-  if not fine or not tree then
-    return to_part(call, { error = "the function worked, but its result cannot be sent: "
-      .. in_words(self, fine and err or tree) })
-  end
-  return part
+  local fine, part = pcall(to_result, self, call, value, problem)
+  return fine and part or to_part(call, { error = "the function worked, but its result cannot be sent: "
+    .. in_words(self, part) })
 end
 
 -- The results of all calls, in order; nil, err where the task that waits is cancelled. Functions that wait on the

@@ -96,9 +96,10 @@ local LUA_ARROWS = {
   making = "answer attach endpoints operations plan",
   catalog = "endpoints http pager service",
   models = "answer catalog endpoints making plan request stream tools",
-  chats = "answer models request",
+  kept = "attach upload",
+  chats = "answer kept models request",
   structured = "",
-  tools = "request",
+  tools = "attach request",
   client = "auth_tokens batches caches chats core file_search_stores files http http_options interactions loop map "
     .. "models operations pace reuse tasks tunings vertex watch",
   binary = "", inflate = "", media_boxes = "binary", media_image = "binary", media_matroska = "binary",

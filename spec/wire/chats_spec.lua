@@ -279,6 +279,94 @@ describe("a chat with media", function()
     assert.matches("image/png", assert(again:send_message "Once more?").text)
   end)
 
+  describe("whose file is gone at the service", function()
+    local function copy_of_png()
+      local path = os.tmpname()
+      local from, to = assert(io.open(PNG, "rb")), assert(io.open(path, "wb"))
+      to:write(from:read "*a")
+      from:close()
+      to:close()
+      return path
+    end
+
+    local function expire(response)
+      em:file(response.uploads[1].name, { expire = true })
+    end
+
+    it("uploads it again where it is still here, and goes on", function()
+      local chat = assert(client.chats:create(MODEL))
+      expire(assert(chat:send_message { message = { "What is this?", { file = PNG } } }))
+      assert.matches("image/png", assert(chat:send_message "And now?").text)
+      assert.equal(2, uploads())
+      assert.matches("image/png", assert(chat:send_message "And now?").text) -- by its new address
+      assert.equal(2, uploads())
+      assert.equal(6, #chat:get_history())
+    end)
+
+    it("does so for a stream, too", function()
+      local chat = assert(client.chats:create(MODEL))
+      expire(assert(chat:send_message { message = { "What is this?", { file = PNG } } }))
+      local text = ""
+      for piece in chat:send_message_stream("And now?"):texts() do text = text .. piece end
+      assert.matches("image/png", text)
+      assert.equal(2, uploads())
+      assert.equal(4, #chat:get_history())
+    end)
+
+    it("says so where it is not the same any more, or came from elsewhere", function()
+      local path = copy_of_png()
+      local chat = assert(client.chats:create(MODEL))
+      expire(assert(chat:send_message { message = { "What is this?", { file = path, mime_type = "image/png" } } }))
+      local file = assert(io.open(path, "ab"))
+      file:write "more"
+      file:close()
+      local _, err = chat:send_message "And now?"
+      os.remove(path)
+      assert.equal("file_expired", err.kind)
+      assert.equal(1, uploads())
+      assert.equal(2, #chat:get_history())
+      _, err = assert(client.chats:load(assert(chat:save()))):send_message "And now?"
+      assert.equal("file_expired", err.kind)
+    end)
+  end)
+
+  describe("with one message at a time", function()
+    it("refuses another one meanwhile, and takes it afterwards", function()
+      local chat, errs = assert(client.chats:create(MODEL)), {}
+      for i = 1, 2 do
+        client:spawn(function() errs[i] = select(2, chat:send_message "Hi") or "fine" end)
+      end
+      client:run()
+      assert.equal("fine", errs[1])
+      assert.equal("conflict", errs[2].kind)
+      assert.equal(2, #chat:get_history())
+      assert(chat:send_message "Again")
+    end)
+
+    it("refuses one while a stream is open, until it is read or closed, or nobody has it", function()
+      local chat = assert(client.chats:create(MODEL))
+      local stream = chat:send_message_stream "Tell a story in 9 sentences."
+      assert(stream:next())
+      local _, err = chat:send_message "Hi"
+      assert.equal("conflict", err.kind)
+      _, err = chat:send_message_stream("Hi"):next()
+      assert.equal("conflict", err.kind)
+      stream:close()
+      assert(chat:send_message "Hi")
+      for _ in chat:send_message_stream "Tell a story in 3 sentences." do end
+      assert(chat:send_message "Hi")
+      local function leave() assert(chat:send_message_stream("Tell a story in 9 sentences."):next()) end
+      leave()
+      assert(chat:send_message "Hi")
+    end)
+
+    it("is free after a call that raised", function()
+      local chat = assert(client.chats:create(MODEL))
+      assert.is_false(pcall(chat.send_message, chat, { message = "Hi", on_progress = 5 }))
+      assert(chat:send_message "Hi")
+    end)
+  end)
+
   it("keeps media in the request where it is told to", function()
     local chat = assert(client.chats:create(MODEL))
     assert(chat:send_message { message = { { file = PNG, via = "inline" } } })

@@ -107,6 +107,37 @@ describe("functions that the model calls", function()
     assert.same({ "begin A", "begin B", "end B", "end A" }, order)
   end)
 
+  it("may give media beside their results, which stand in them as bytes", function()
+    local path = os.tmpname()
+    local file = assert(io.open(path, "wb"))
+    file:write "\137PNG\r\n\26\nrest"
+    file:close()
+    server:script { reply { call("shoot", {}) }, reply { { text = "Nice." } } }
+    assert(ask { tool("shoot", function()
+      return { taken = true }, { { file = path }, { data = "raw", mime_type = "image/x" },
+        { inline_data = { mime_type = "image/y", data = "own" } } }
+    end) })
+    os.remove(path)
+    local told_of = told(2)[1]
+    assert.same({ result = { taken = true } }, told_of.response)
+    assert.same({ { inlineData = { mimeType = "image/png", data = "iVBORw0KGgpyZXN0" } },
+      { inlineData = { mimeType = "image/x", data = "cmF3" } },
+      { inlineData = { mimeType = "image/y", data = "b3du" } } }, told_of.parts)
+  end)
+
+  it("tell the model of media that cannot be sent, and ignore what else stands beside a result", function()
+    server:script { reply { call("gone", {}), call("odd", {}), call("list", {}), call("count", {}) },
+      reply { { text = "Sorry." } } }
+    assert(ask { tool("gone", function() return 1, { { file = "/nowhere/x.png" } } end),
+      tool("odd", function() return 1, { { picture = true } } end), tool("list", function() return 1, { "x" } end),
+      tool("count", function() return ("abc"):gsub("b", "x") end) })
+    local answers = told(2)
+    assert.matches("cannot be sent: media%[1%]: .*/nowhere/x.png", answers[1].response.error)
+    for i = 2, 3 do assert.matches("worked, but its result cannot be sent: ", answers[i].response.error) end
+    assert.same({ result = "axc" }, answers[4].response)
+    assert.is_nil(answers[4].parts)
+  end)
+
   it("tell the model what went wrong, and raise nothing", function()
     server:script { reply { call("raises", { city = "x" }), call("fails"), call("nobody"), call("nothing"),
       call("odd"), call("object") }, reply { { text = "Sorry." } } }
@@ -367,6 +398,25 @@ describe("the emulator's functions", function()
     assert.same({ "city", "days" }, em:requests()[1].body.tools[1].functionDeclarations[1].parameters.propertyOrdering)
     client:close()
     em:stop()
+  end)
+end)
+
+describe("media that a function gives", function()
+  it("is seen, and goes again with the history of a chat", function()
+    local em = emulator.start {}
+    local client = gemini.Client { api_key = "k", http_options = { base_url = em.url } }
+    finally(function()
+      client:close()
+      em:stop()
+    end)
+    local shoot = gemini.tool { name = "shoot", description = "Takes a picture.",
+      call = function() return { taken = true }, { { file = "spec/fixtures/slide.png" } } end }
+    local chat = assert(client.chats:create { model = MODEL, config = { tools = { shoot } } })
+    local seen = "the result of shoot, {\"result\":{\"taken\":true}} with image/png, 640x360"
+    assert.truthy(assert(chat:send_message "Please call shoot").text:find(seen, 1, true))
+    assert.truthy(assert(chat:send_message "And now?").text:find(seen, 1, true))
+    local again = assert(client.chats:load(assert(chat:save())))
+    assert.truthy(assert(again:send_message "And now?").text:find(seen, 1, true))
   end)
 end)
 
