@@ -44,6 +44,23 @@ local function embed_at_vertex(args, config)
   return { instances = instances, parameters = next(parameters) ~= nil and parameters or nil }
 end
 
+-- One content, of any kind, and what is wanted of it apart.
+function bodies.embed_alone(args, config)
+  if #args.contents ~= 1 then
+    return nil, errors.new { kind = "invalid", message = "contents: this model embeds one content at a time",
+      hint = "call it for each, or make one turn of them: { role = \"user\", parts = { ... } }" }
+  elseif args.config and args.config.mime_type then
+    return nil, errors.new { kind = "invalid", message = "config.mime_type: this model does not take it" }
+  end
+  local contents, err = wire.contents(args)
+  if not contents then return nil, err end
+  local wanted = {}
+  local ok
+  ok, err = wire.config(args, config, wanted)
+  if not ok then return nil, err end
+  return { content = contents[1], embedContentConfig = next(wanted) ~= nil and wanted or nil }
+end
+
 -- One request for each turn.
 function bodies.embed(args, config)
   if args.vertex then return embed_at_vertex(args, config) end

@@ -41,6 +41,10 @@ endpoints.models = {
   embed_content = { verb = "POST", path = "{model:models}:batchEmbedContents", body = "embed",
     config = "EmbedContentConfig", answer = "EmbedContentResponse", vertex_answer = "PredictedEmbeddings",
     vertex = "{model:models}:predict" },
+  -- at Vertex AI, of newer models; here the other one does it, for one content, too
+  embed_content_alone = { verb = "POST", path = "{model:models}:embedContent", body = "embed_alone",
+    config = "EmbedContentConfig", answer = "SingleEmbedContentResponse",
+    vertex = true },
   generate_images = { verb = "POST", path = "{model:models}:predict", body = "images",
     config = "GenerateImagesConfig", answer = "GenerateImagesResponse",
     vertex = true },

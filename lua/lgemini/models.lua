@@ -210,6 +210,12 @@ function Models:count_tokens(args)
   return count_or_embed(self, row, args, parts.contents)
 end
 
+-- Newer models at Vertex AI take one content, with media in it, and others any number of texts.
+local function embeds_one(client, model)
+  return client.vertex and type(model) == "string" and (model:find("maas", 1, true)
+    or model:find("gemini", 1, true) and not model:find "gemini%-embedding%-001$")
+end
+
 --- The embedding of each item of contents.
 ---@param args table  model, contents, config (task_type, title, output_dimensionality); on_progress, reuse
 ---@return lgemini.EmbedContentResponse|nil   embeddings: a list of { values = {...} }
@@ -218,8 +224,11 @@ function Models:embed_content(args)
   options.check_self(self, Models, "models.embed_content")
   local row = rows.embed_content
   args = options.arguments(args, nil, known_for(row), "embed_content")
-  local value, err = count_or_embed(self, row, args, parts.each)
-  if value and self.client.vertex then
+  local alone = embeds_one(self.client, args.model)
+  local value, err = count_or_embed(self, alone and rows.embed_content_alone or row, args, parts.each)
+  if value and alone then
+    return { embeddings = { value.embedding }, usage_metadata = value.usage_metadata }
+  elseif value and self.client.vertex then
     return answer.predicted_embeddings(value)
   end
   return value, err

@@ -137,6 +137,28 @@ describe("Vertex AI", function()
     assert.equal("GET " .. PLACE .. "cachedContents/5", (asked(5)))
   end)
 
+  it("embeds one content of newer models, media in it, too", function()
+    connect()
+    answer({ embedding = { values = { 1, 2 } }, usageMetadata = { promptTokenCount = 7 } })
+    local embedded = assert(client.models:embed_content { model = "gemini-embedding-2",
+      contents = { { role = "user", parts = { "a", { inline_data = { mime_type = "image/png", data = "x" } } } } },
+      config = { task_type = "CLUSTERING", output_dimensionality = 2, document_ocr = true } })
+    assert.same({ 1, 2 }, embedded.embeddings[1].values)
+    assert.equal(7, embedded.usage_metadata.prompt_token_count)
+    local line, body = asked(1)
+    assert.equal("POST " .. PLACE .. "publishers/google/models/gemini-embedding-2:embedContent", line)
+    assert.same({ content = { role = "user", parts = { { text = "a" },
+      { inlineData = { mimeType = "image/png", data = "eA==" } } } },
+      embedContentConfig = { taskType = "CLUSTERING", outputDimensionality = 2, documentOcr = true } }, body)
+    refused("invalid", "one content at a time",
+      client.models:embed_content { model = "gemini-embedding-2", contents = { "a", "b" } })
+    refused("invalid", "config.mime_type", client.models:embed_content { model = "gemini-embedding-2", contents = "a",
+      config = { mime_type = "text/plain" } })
+    answer({ predictions = { { embeddings = { values = { 3 } } } } })
+    assert(client.models:embed_content { model = "gemini-embedding-001", contents = "a" })
+    assert.matches(":predict$", (asked(1)))
+  end)
+
   it("makes videos, which are asked for at their model", function()
     connect()
     local name = "projects/p-1/locations/europe-west4/publishers/google/models/veo/operations/o1"
