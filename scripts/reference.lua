@@ -36,6 +36,8 @@ reference.OBJECTS = {
   { title = "Response", call = "response:", file = "answer", owner = "methods",
     class = "lgemini.GenerateContentResponse" },
   { title = "Part", call = "part:", file = "answer", owner = "Part", class = "lgemini.Part" },
+  { title = "Interaction", call = "interaction:", file = "interaction", owner = "methods",
+    class = "lgemini.Interaction" },
   { title = "Stream", call = "stream:", file = "stream", owner = "methods", class = "lgemini.Stream" },
   { title = "Pager", call = "pager:", file = "pager", owner = "methods", class = "lgemini.Pager" },
   { title = "Task", call = "task:", file = "task", owner = "Task", class = "lgemini.Task" },
@@ -47,7 +49,7 @@ reference.OBJECTS = {
 -- Tables of callers and answers that are no objects with methods: their classes.
 reference.CLASSES = [[ClientOptions HttpOptions Timeout RetryOptions Limits Error Content Candidate UsageMetadata
   Citation Source File Image Video
-  Operation CachedContent BatchJob FileSearchStore Document TuningJob AuthToken Interaction InteractionEvent Tool
+  Operation CachedContent BatchJob FileSearchStore Document TuningJob AuthToken InteractionEvent Tool
   Estimate Prices Rate Bill SeenRequest SeenResponse SeenRetry luv.Options]]
 
 -- Reading annotations --------------------------------------------------------------------------

@@ -106,8 +106,28 @@ end }
 
 local get = {}
 
+local methods = {}
+
 function Interaction.__index(self, key)
-  return get[key] and get[key](self)
+  if get[key] then
+    return get[key](self)
+  end
+  return methods[key]
+end
+
+--- Writes the media of the interaction to a file, by the name's extension: one image, or one sound, whose samples
+--- become a WAV in a `.wav`.
+---@param path string
+---@return true|nil
+---@return lgemini.Error|nil err  "invalid": there are none or several, or a file of this name does not hold them; "io"
+function methods.save(self, path)
+  local save = require "lgemini.save"
+  save.path(path, "interaction:save")
+  local parts = {}
+  for i, content in ipairs(self.media) do
+    parts[i] = { inline_data = { mime_type = content.mime_type, data = content.data } }
+  end
+  return save.parts(path, parts)
 end
 
 function get.steps()
