@@ -268,6 +268,11 @@ bench-frames: all
 .PHONY: bench bench-peers bench-programs bench-setup bench-frames
 # End of the benchmark.
 
+# What is written out of the sources: the API reference, and types for editors.
+docs:
+	@lua5.4 scripts/reference.lua
+.PHONY: docs
+
 demo:
 	@sh scripts/setup demo
 	@$(MAKE) --no-print-directory -s

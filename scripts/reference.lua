@@ -1,6 +1,6 @@
 --- The API reference, out of its sources: the annotations in lua/lgemini/*.lua, and the tables of endpoints and types.
 --
---   lua5.4 scripts/reference.lua      writes docs/reference.md, and lua/lgemini/types.meta.lua for editors
+--   make docs      writes docs/reference.md, and lua/lgemini/types.meta.lua for editors
 --
 -- A spec holds both files against what this writes, and the annotations against the code: see
 -- spec/unit/annotations_spec.lua, which loads this file for its functions.

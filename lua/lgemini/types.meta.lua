@@ -25,6 +25,12 @@
 ---@class lgemini.BatchEmbedContentsRequest
 ---@field requests lgemini.EmbedContentRequest[]?
 
+---@class lgemini.BatchEmbeddingLine
+---@field key string?
+---@field metadata any?
+---@field error lgemini.Status?
+---@field response lgemini.SingleEmbedContentResponse?
+
 ---@class lgemini.BatchInputConfig
 ---@field file_name string?
 ---@field requests any?
@@ -34,6 +40,12 @@
 ---@field input_config lgemini.BatchInputConfig?
 ---@field priority integer?
 ---@field webhook_config lgemini.WebhookConfig?
+
+---@class lgemini.BatchLine
+---@field key string?
+---@field metadata any?
+---@field error lgemini.Status?
+---@field response lgemini.GenerateContentResponse?
 
 ---@class lgemini.BatchMetadata
 ---@field metadata table?
@@ -707,6 +719,12 @@
 ---@class lgemini.PrebuiltVoiceConfig
 ---@field voice_name string?
 
+---@class lgemini.PredictedEmbedding
+---@field embeddings lgemini.ContentEmbedding?
+
+---@class lgemini.PredictedEmbeddings
+---@field predictions lgemini.PredictedEmbedding[]?
+
 ---@class lgemini.PromptFeedback
 ---@field block_reason string?
 ---@field block_reason_message string?
@@ -759,6 +777,19 @@
 ---@field category string?
 ---@field threshold string?
 ---@field method string?  Vertex AI only
+
+---@class lgemini.SavedChat
+---@field format string?
+---@field model string?
+---@field config table?
+---@field history any?
+
+---@class lgemini.SavedHistory
+---@field history lgemini.SavedTurn[]?
+
+---@class lgemini.SavedTurn
+---@field content lgemini.Content?
+---@field good boolean?
 
 ---@class lgemini.Schema
 ---@field type string?

@@ -52,7 +52,7 @@ end
 
 describe("the reference", function()
   it("is what scripts/reference.lua writes", function()
-    local hint = "run lua5.4 scripts/reference.lua"
+    local hint = "run `make docs`"
     assert.is_true(reference.page() == reference.read(reference.PAGE), hint)
     assert.is_true(reference.types() == reference.read(reference.TYPES), hint)
   end)
