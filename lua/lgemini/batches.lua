@@ -9,6 +9,7 @@ local lines = require "lgemini.lines"
 local options = require "lgemini.options"
 local pager = require "lgemini.pager"
 local poll = require "lgemini.poll"
+local refusal = require "lgemini.refusal"
 local service = require "lgemini.service"
 
 ---@class lgemini.Batches
@@ -184,7 +185,7 @@ end
 local function not_succeeded(job)
   local err
   if job.error then
-    err = errors.from_status(job.error)
+    err = refusal.from_status(job.error)
   elseif job.state == "JOB_STATE_CANCELLED" then
     err = errors.new { kind = "cancelled", message = ("the batch %s was cancelled"):format(job.name) }
   elseif job.state == "JOB_STATE_EXPIRED" then
@@ -267,7 +268,7 @@ local function result_of(text, number, max_depth)
   local metadata = type(line.metadata) == "table" and line.metadata or {}
   local key = is_text(line.key) and line.key or is_text(metadata.key) and metadata.key or tostring(number)
   if line.error then
-    return key, nil, errors.from_status(line.error)
+    return key, nil, refusal.from_status(line.error)
   elseif not line.response then
     return key, nil, errors.new { kind = "protocol", message = "there is neither a response nor an error" }
   end
@@ -284,7 +285,7 @@ local function inlined_results(list)
       return nil
     end
     local key = type(item.metadata) == "table" and item.metadata.key
-    return is_text(key) and key or tostring(at), item.response, item.error and errors.from_status(item.error) or nil
+    return is_text(key) and key or tostring(at), item.response, item.error and refusal.from_status(item.error) or nil
   end
 end
 

@@ -283,7 +283,7 @@ end
 
 local function refused(call, request, answer)
   local about = request.about or {}
-  local err = errors.from_http {
+  local err = require("lgemini.refusal").from_http {
     code = answer.code,
     headers = answer.headers,
     body = answer.body,

@@ -8,6 +8,7 @@ local json = require "lgemini.json"
 local options = require "lgemini.options"
 local poll = require "lgemini.poll"
 local progress = require "lgemini.progress"
+local refusal = require "lgemini.refusal"
 local schema = require "lgemini.schema"
 
 ---@class lgemini.Operations
@@ -134,7 +135,7 @@ function Operations:wait(args)
     field = "operation",
   })
   if operation and operation.error then
-    err = errors.from_status(operation.error)
+    err = refusal.from_status(operation.error)
     err.operation = operation
     return nil, err
   end

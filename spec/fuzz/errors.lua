@@ -4,6 +4,7 @@
 -- Input: the HTTP status, perhaps none; lines of headers; an empty line; the body.
 
 local errors = require "lgemini.errors"
+local refusal = require "lgemini.refusal"
 local answer = require "lgemini.answer"
 
 local KEY = "AIzaFuzz-0123456789_abcdef"
@@ -66,7 +67,7 @@ end
 local function check_status(body)
   local status = answer.decode(body, "Status")
   if not answer.checked(status) then return end
-  local err = errors.from_status(status)
+  local err = refusal.from_status(status)
   assert(errors.is(err) and KINDS[err.kind] and #err.message <= MAX_MESSAGE)
   is_line(tostring(err))
 end
@@ -77,9 +78,9 @@ local function run(input)
   local headers = {}
   for name, value in head:gmatch "([%w%-]+):[ \t]*([^\r\n]*)" do headers[name:lower()] = value end
   local code = tonumber(head:match "^%d%d?%d?%f[%D]")
-  check_error(errors.from_http { code = code, headers = headers, body = body, secrets = SECRETS, now = 1e9,
+  check_error(refusal.from_http { code = code, headers = headers, body = body, secrets = SECRETS, now = 1e9,
     model = "models/gemini-x", size = 12345678, mime_types = { "audio/wav", "image/png" } })
-  check_error(errors.from_http { code = code, headers = headers, body = body, secrets = SECRETS, now = 1e9,
+  check_error(refusal.from_http { code = code, headers = headers, body = body, secrets = SECRETS, now = 1e9,
     file = "files/abc-123" })
   check_status(body)
 end

@@ -1,5 +1,6 @@
 local cjson = require "cjson"
 local errors = require "lgemini.errors"
+local refusal = require "lgemini.refusal"
 
 local PASSING = { "rate_limited", "unavailable", "incomplete", "network", "timeout" }
 local LASTING = { "invalid", "auth", "permission", "not_found", "conflict", "precondition", "too_large", "http",
@@ -133,7 +134,7 @@ describe("errors.redact", function()
   end
 end)
 
-describe("errors.from_status", function()
+describe("refusal.from_status", function()
   it("knows gRPC's numbers", function()
     for code, wanted in pairs {
       [1] = "http 499 CANCELLED", [2] = "unavailable 500 UNKNOWN", [3] = "invalid 400 INVALID_ARGUMENT",
@@ -143,23 +144,23 @@ describe("errors.from_status", function()
       [12] = "unavailable 501 UNIMPLEMENTED", [13] = "unavailable 500 INTERNAL", [14] = "unavailable 503 UNAVAILABLE",
       [15] = "unavailable 500 DATA_LOSS", [16] = "auth 401 UNAUTHENTICATED",
     } do
-      local err = errors.from_status { code = code, message = "Why." }
+      local err = refusal.from_status { code = code, message = "Why." }
       assert.equal(wanted, ("%s %d %s"):format(err.kind, err.code, err.status))
       assert.equal("Why.", err.message)
     end
   end)
 
   it("makes do with little, and lets no key through", function()
-    assert.equal("http: the service gives no reason", tostring(errors.from_status {}))
-    assert.equal("http", errors.from_status { code = 99, message = "x" }.kind)
-    assert.equal("INTERNAL", errors.from_status { code = 13 }.message)
-    local err = errors.from_status { code = 3, message = "key AIzaSyABC", details = { { reason = "AIzaSyABC" } } }
+    assert.equal("http: the service gives no reason", tostring(refusal.from_status {}))
+    assert.equal("http", refusal.from_status { code = 99, message = "x" }.kind)
+    assert.equal("INTERNAL", refusal.from_status { code = 13 }.message)
+    local err = refusal.from_status { code = 3, message = "key AIzaSyABC", details = { { reason = "AIzaSyABC" } } }
     assert.falsy(err.message:find("AIza", 1, true))
     assert.falsy(err.details[1].reason:find("AIza", 1, true))
   end)
 end)
 
-describe("errors.from_http", function()
+describe("refusal.from_http", function()
   local FILE_403 = "You do not have permission to access the File my-clip-01 or it may not exist."
   local cases = {
     { "invalid", { code = 400, body = body(400, "INVALID_ARGUMENT", "Bad.") } },
@@ -205,7 +206,7 @@ describe("errors.from_http", function()
   }
   for i, case in ipairs(cases) do
     it(("finds the kind %s (%d: %s)"):format(case[1], i, tostring(case[2].code)), function()
-      local err = errors.from_http(case[2])
+      local err = refusal.from_http(case[2])
       assert.is_true(errors.is(err))
       assert.equal(case[1], err.kind)
     end)
@@ -248,7 +249,7 @@ describe("errors.from_http", function()
   }
   for i, case in ipairs(bodies) do
     it(("reads body %d: %s"):format(i, case[1]:sub(1, 40):gsub("%c", " ")), function()
-      local err = errors.from_http { code = 400, body = case[1] }
+      local err = refusal.from_http { code = 400, body = case[1] }
       assert.equal(case[2], err.message)
       assert.equal(case[3], err.status)
       assert.equal(400, err.code)
@@ -257,18 +258,18 @@ describe("errors.from_http", function()
   end
 
   it("takes text/html at its word", function()
-    local err = errors.from_http { code = 502, headers = { ["content-type"] = "text/html; charset=UTF-8" },
+    local err = refusal.from_http { code = 502, headers = { ["content-type"] = "text/html; charset=UTF-8" },
       body = "\n<!-- page --><b>Oh no.</b>" }
     assert.equal("Oh no.", err.message)
   end)
 
   it("looks at a bounded piece of a page", function()
-    local err = errors.from_http { code = 502, body = "<html>" .. ("<p"):rep(100000) .. ("<title"):rep(100000) }
+    local err = refusal.from_http { code = 502, body = "<html>" .. ("<p"):rep(100000) .. ("<title"):rep(100000) }
     assert.is_true(#err.message <= 2000)
   end)
 
   it("keeps code, status and details", function()
-    local err = errors.from_http { code = 400, body = body(499, "INVALID_ARGUMENT", "Bad.",
+    local err = refusal.from_http { code = 400, body = body(499, "INVALID_ARGUMENT", "Bad.",
       rpc("BadRequest", { fieldViolations = { { field = "contents[0]", description = "oneof" } } })) }
     assert.equal(400, err.code)
     assert.equal("INVALID_ARGUMENT", err.status)
@@ -276,29 +277,30 @@ describe("errors.from_http", function()
   end)
 
   it("takes the number of an error in a stream from the object", function()
-    assert.equal(503, errors.from_http({ code = 200, body = body(503, "UNAVAILABLE", "Busy.") }).code)
-    assert.equal(503, errors.from_http({ code = 200, body = '{"error":{"code":503}}' }).code)
+    assert.equal(503, refusal.from_http({ code = 200, body = body(503, "UNAVAILABLE", "Busy.") }).code)
+    assert.equal(503, refusal.from_http({ code = 200, body = '{"error":{"code":503}}' }).code)
     for status, code in pairs { INVALID_ARGUMENT = 400, FAILED_PRECONDITION = 400, OUT_OF_RANGE = 400,
       UNAUTHENTICATED = 401, PERMISSION_DENIED = 403, NOT_FOUND = 404, ABORTED = 409, ALREADY_EXISTS = 409,
       RESOURCE_EXHAUSTED = 429, CANCELLED = 499, INTERNAL = 500, UNKNOWN = 500, DATA_LOSS = 500, UNIMPLEMENTED = 501,
       UNAVAILABLE = 503, DEADLINE_EXCEEDED = 504 } do
-      assert.equal(code, errors.from_http({ body = '{"error":{"status":"' .. status .. '"}}' }).code, status)
+      assert.equal(code, refusal.from_http({ body = '{"error":{"status":"' .. status .. '"}}' }).code, status)
     end
   end)
 
   it("reads code and details of an error within an error", function()
     local inner = body(429, "RESOURCE_EXHAUSTED", "Slow.", rpc("RetryInfo", { retryDelay = "5s" }))
-    local err = errors.from_http { code = 200, body = cjson.encode { error = { message = inner } } }
+    local err = refusal.from_http { code = 200, body = cjson.encode { error = { message = inner } } }
     assert.equal(429, err.code)
     assert.equal("Slow.", err.message)
     assert.equal(5, err.retry_after)
-    err = errors.from_http { code = 200, body = cjson.encode { error = { message = '{"code":418,"message":"Tea."}' } } }
+    err = refusal.from_http { code = 200,
+      body = cjson.encode { error = { message = '{"code":418,"message":"Tea."}' } } }
     assert.equal(418, err.code)
   end)
 
   it("finds the name of the file", function()
     local function file(message, given)
-      return errors.from_http({ code = 403, body = body(403, "PERMISSION_DENIED", message), file = given }).file
+      return refusal.from_http({ code = 403, body = body(403, "PERMISSION_DENIED", message), file = given }).file
     end
     assert.equal("files/my-clip-01", file(FILE_403))
     assert.equal("files/my-clip-01", file(FILE_403, "files/other"))
@@ -310,7 +312,7 @@ describe("errors.from_http", function()
 
   it("finds the request's id, but no secret of an upload", function()
     local function id(headers, text)
-      return errors.from_http({ code = 500, headers = headers, body = text }).request_id
+      return refusal.from_http({ code = 500, headers = headers, body = text }).request_id
     end
     assert.equal("a", id { ["x-goog-request-id"] = "a", ["x-request-id"] = "b" })
     assert.equal("b", id { ["x-request-id"] = "b" })
@@ -322,7 +324,7 @@ describe("errors.from_http", function()
     local now = 784111777 -- Sun, 06 Nov 1994 08:49:37 GMT
     local function after(delay, header)
       local details = delay and { rpc("RetryInfo", { retryDelay = delay }) } or {}
-      return errors.from_http({ code = 503, headers = { ["retry-after"] = header }, now = now,
+      return refusal.from_http({ code = 503, headers = { ["retry-after"] = header }, now = now,
         body = body(503, "UNAVAILABLE", "Busy.", details[1]) }).retry_after
     end
     for _, case in ipairs {
@@ -360,7 +362,7 @@ describe("errors.from_http", function()
       for month in ("Jan31 Feb28 Mar31 Apr30 May31 Jun30 Jul31 Aug31 Sep30 Oct31 Nov30 Dec31"):gmatch "%S+" do
         local year = 757382400 -- 1 January 1994
         local name, days = month:sub(1, 3), tonumber(month:sub(4))
-        local first = errors.from_http { code = 503, now = year - 86400,
+        local first = refusal.from_http { code = 503, now = year - 86400,
           headers = { ["retry-after"] = "Sat, 01 " .. name .. " 1994 00:00:00 GMT" } }
         assert.equal((day + 2) * 86400, first.retry_after)
         day = day + days
@@ -369,7 +371,7 @@ describe("errors.from_http", function()
 
     it("reads dates by the machine's clock where no other is given", function()
       local headers = { ["retry-after"] = os.date("!%a, %d %b %Y %H:%M:%S GMT", os.time() + 1000) }
-      local seconds = errors.from_http({ code = 503, headers = headers }).retry_after
+      local seconds = refusal.from_http({ code = 503, headers = headers }).retry_after
       assert.is_true(seconds > 900 and seconds <= 1000)
     end)
   end)
@@ -380,7 +382,7 @@ describe("errors.from_http", function()
       for i = 1, select("#", ...) do
         violations[i] = { quotaId = (select(i, ...)) }
       end
-      return errors.from_http { code = 429, body = body(429, "RESOURCE_EXHAUSTED", "Slow down.",
+      return refusal.from_http { code = 429, body = body(429, "RESOURCE_EXHAUSTED", "Slow down.",
         rpc("QuotaFailure", { violations = violations }), rpc("RetryInfo", { retryDelay = "34.07s" })) }
     end
 
@@ -403,10 +405,10 @@ describe("errors.from_http", function()
       assert.is_truthy(err.hint:find("per day is used up", 1, true))
       assert.is_nil(err.hint:find("34", 1, true))
       assert.is_false(err.retryable)
-      assert.is_truthy(errors.from_http({ code = 429 }).hint:find("free tier", 1, true))
-      err = errors.from_http { code = 429, headers = { ["retry-after"] = "3600" } }
+      assert.is_truthy(refusal.from_http({ code = 429 }).hint:find("free tier", 1, true))
+      err = refusal.from_http { code = 429, headers = { ["retry-after"] = "3600" } }
       assert.is_truthy(err.hint:find("try again in 60 minutes", 1, true), err.hint)
-      err = errors.from_http { code = 429, body = body(429, "RESOURCE_EXHAUSTED", "Slow down.",
+      err = refusal.from_http { code = 429, body = body(429, "RESOURCE_EXHAUSTED", "Slow down.",
         rpc("QuotaFailure", { violations = { { quotaId = "GenerateRequestsPerMinute" } } })) }
       assert.is_truthy(err.hint:find("the quota per minute is used up: try again in a minute", 1, true), err.hint)
     end)
@@ -415,7 +417,7 @@ describe("errors.from_http", function()
       for _, details in ipairs { '"x"', "[1,null]", "[[]]", '[{"@type":3}]', '{"a":1}',
         '[{"@type":"google.rpc.QuotaFailure","violations":3}]',
         '[{"@type":"google.rpc.RetryInfo","retryDelay":{}},{"@type":"google.rpc.ErrorInfo","reason":{}}]' } do
-        local err = errors.from_http { code = 429, body = '{"error":{"message":"m","details":' .. details .. "}}" }
+        local err = refusal.from_http { code = 429, body = '{"error":{"message":"m","details":' .. details .. "}}" }
         assert.equal("rate_limited", err.kind)
         assert.is_nil(err.retry_after)
       end
@@ -424,7 +426,7 @@ describe("errors.from_http", function()
 
   describe("hints", function()
     local function hint(given)
-      return errors.from_http(given).hint
+      return refusal.from_http(given).hint
     end
     local function has(text, words)
       assert.is_truthy(text and text:find(words, 1, true), tostring(text))
@@ -506,15 +508,15 @@ describe("errors.from_http", function()
       ("x "):rep(4090) .. "y" .. secret,
       "<html>" .. ("<b>"):rep(2725) .. "y" .. secret,
     } do
-      local err = errors.from_http { code = 400, body = text, secrets = { secret } }
+      local err = refusal.from_http { code = 400, body = text, secrets = { secret } }
       assert.is_falsy(leaks(err), text:sub(1, 50))
       assert.is_falsy(tostring(err):find("topsec", 1, true))
     end
   end)
 end)
 
-describe("errors.from_http, fed with nonsense,", function()
-  local function from(text) return errors.from_http { code = 429, body = text, secrets = { "s3cret-word" } } end
+describe("refusal.from_http, fed with nonsense,", function()
+  local function from(text) return refusal.from_http { code = 429, body = text, secrets = { "s3cret-word" } } end
 
   it("takes violations that are no objects", function()
     local err = from [[{"error":{"code":429,"message":"no","details":[
