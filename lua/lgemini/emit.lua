@@ -105,22 +105,29 @@ local function sorted_names(node)
     n = n + 1
     names[n] = name
   end
-  if n > 1 then table.sort(names) end
+  table.sort(names)
   return names
 end
 
+-- `start` is what stands in front of the name.
+local function write_member(out, n, start, name, value)
+  out[n + 1] = start
+  out[n + 2] = schema.quoted[name] or json.quote(name) .. ":"
+  return write_node(out, n + 2, value)
+end
+
 local function write_object(out, n, node)
-  local names = ordered.names(node) and names_of(node) or sorted_names(node)
-  out[n + 1] = "{"
-  n = n + 1
-  for i = 1, #names do
-    local name = names[i]
-    if i > 1 then
-      out[n + 1] = ","
-      n = n + 1
+  local first = next(node)
+  if first == nil then
+    out[n + 1] = "{}"
+    return n + 1
+  elseif next(node, first) == nil then -- most have one member
+    n = write_member(out, n, "{", first, node[first])
+  else
+    local names = ordered.names(node) and names_of(node) or sorted_names(node)
+    for i = 1, #names do
+      n = write_member(out, n, i > 1 and "," or "{", names[i], node[names[i]])
     end
-    out[n + 1] = schema.quoted[name] or json.quote(name) .. ":"
-    n = write_node(out, n + 1, node[name])
   end
   out[n + 1] = "}"
   return n + 1
@@ -141,7 +148,8 @@ end
 ---@return true?
 ---@return lgemini.Error?
 function emit.tree(tree, body)
-  local out = { body = body }
+  local out = { body = body, false, false, false, false, false, false, false, false, false, false, false, false, false,
+    false, false, false } -- places for the texts of a small tree
   flush(out, write_node(out, 0, tree))
   if out.problem then return nil, errors.is(out.problem) and out.problem or errors.new(out.problem) end
   return true

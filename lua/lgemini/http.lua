@@ -62,6 +62,7 @@ function http.call(client, options, total)
     options = options,
     deadline = seconds and client.tasks.now() + seconds or nil,
     waited = 0,
+    key = nil, -- later
   }
 end
 

@@ -198,8 +198,11 @@ end
 
 -- Who is to wait now. A wait that failed before it began (5.1 cannot yield inside pcall) has left its traces.
 local function waiter_for(self, hook, exchange)
-  local waiter = current(self, hook, exchange) or {}
-  if waiter.waits then
+  local waiter = current(self, hook, exchange)
+  if not waiter then
+    return { waits = true, exchange = exchange or false, owned = false, join = false, place = false, coroutine = false,
+      user = nil }
+  elseif waiter.waits then
     forget(self, waiter)
   end
   waiter.waits, waiter.exchange, waiter.owned = true, exchange or false, false

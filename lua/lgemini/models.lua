@@ -58,7 +58,8 @@ local function facts_of(args)
   if not mime_type and (config.response_schema ~= nil or config.response_json_schema ~= nil) then
     mime_type = request.JSON
   end
-  return { uploads = {}, json = mime_type == request.JSON, enum = mime_type == "text/x.enum" }
+  return { uploads = {}, json = mime_type == request.JSON, enum = mime_type == "text/x.enum",
+    turns = nil, transport = nil, calls = nil } -- later
 end
 
 local function count_or_embed(self, row, args, coerce)

@@ -93,6 +93,8 @@ end
 
 local NONE = {}
 
+-- Tables that get members later name them when they are made, so that they have the places.
+
 --- Everything that can be known before anything is sent.
 ---@param client lgemini.Client
 ---@param call lgemini.Call
@@ -102,7 +104,7 @@ local NONE = {}
 ---@return lgemini.Plan|nil
 ---@return lgemini.Error|nil err
 function plans.make(client, call, row, args, coerce)
-  local plan, err = { items = NONE }
+  local plan, err = { items = NONE, address = nil, model = nil, turns = nil, found = nil, body = nil, due = nil }
   plan.address, err = address(client, call, row, args.model)
   if not plan.address then
     return nil, err
@@ -184,6 +186,8 @@ function plans.request(client, call, row, plan)
     raw = row.stream,
     starts = row.starts,
     about = found.about,
+    attempts = nil,
+    sent = nil,
   }
 end
 

@@ -63,21 +63,30 @@ function stream.new(call, sent, err, prepare, facts, heal, follow)
   local self = setmetatable({
     call = call,
     sent = sent,
-    failure = err,
-    prepare = prepare,
+    failure = err or false,
+    prepare = prepare or false,
     facts = facts,
-    heal = heal,
-    follow = follow,
+    heal = heal or false,
+    follow = follow or false,
     form = facts.form or GENERATE,
     accumulator = (facts.form or GENERATE).accumulator(facts),
     delivered = 0,
+    -- What it has later: a place in the table, and no look at its metatable until then.
+    exchange = false,
+    headers = false,
+    decoder = false,
+    skimmed = false,
+    finished = false,
+    ended = false,
+    closed = false,
   }, Stream)
   if call then
     call.client.tasks:adopt(self)
   end
   if sent and http.take_turn(call, sent) then
-    self.exchange, self.failure = http.start(call, sent)
-    if self.exchange then
+    local exchange, refusal = http.start(call, sent)
+    self.exchange, self.failure = exchange or false, refusal or false
+    if exchange then
       begin(self)
     end
   end
@@ -86,13 +95,13 @@ end
 
 local function let_go(self, err)
   local exchange = self.exchange
-  self.exchange = nil
+  self.exchange = false
   if self.decoder then
     if self.accumulator.skimmed then
       self.accumulator:fold()
     end
     self.decoder:close()
-    self.decoder = nil
+    self.decoder = false
   end
   if exchange then
     http.close(self.call, self.sent, exchange, err)
@@ -150,7 +159,7 @@ local function open(self)
     if not self.sent then
       return nil, err
     end
-    self.prepare = nil
+    self.prepare = false
   end
   if self.closed then -- meanwhile
     return nil, closed(self)
@@ -247,19 +256,19 @@ local function finish(self)
   if not self.finished then
     return nil, incomplete(self, "the stream ended without a finish reason: a part of the answer is missing")
   end
-  self.sent, self.heal = nil, nil
+  self.sent, self.heal = nil, false
   local sent, facts
   if self.follow then
     -- Until it returns: it may raise, or be cancelled where it waits.
     self.failure = errors.new { kind = "cancelled", message = "what follows the answer did not come to its end" }
     sent, facts = self.follow(self.response)
-    self.failure = nil
+    self.failure = false
   end
   if not sent then
     self.ended = not facts
     return nil, facts
   end
-  self.sent, self.facts, self.finished, self.delivered = sent, facts, nil, 0
+  self.sent, self.facts, self.finished, self.delivered = sent, facts, false, 0
   self.accumulator = answer.accumulator(facts)
   return true
 end
@@ -325,7 +334,7 @@ local function advance(self, texts)
       again, err = http.again(self.call, self.sent, err, self.delivered > 0)
     end
     if not again then
-      self.failure, self.sent, self.heal = broken(self, err), nil, nil
+      self.failure, self.sent, self.heal = broken(self, err), nil, false
     end
   end
   return nil, self.failure
@@ -390,7 +399,7 @@ end
 function methods.close(self)
   options.check_object(self, Stream, "stream.close")
   self.closed = true
-  local ok, problem = pcall(let_go, self, closed_by_hand())
+  local ok, problem = pcall(let_go, self, self.exchange and closed_by_hand() or nil)
   if not ok then -- a hook failed; whoever ends a task closes its streams, and is not to be stopped by that
     self.call.client.loop:report(problem)
   end

@@ -26,7 +26,7 @@ local quote = json.quote
 -- A walk is the list of keys from the root to the value at hand; `n` of them count. `wire` says that the
 -- value came from the wire: then whatever is in it is sent back. `embed` is that of lgemini.request.Args.
 local function new_walk(root, embed, vertex)
-  return { root = root, n = 0, wire = false, embed = embed, vertex = vertex }
+  return { false, false, false, false, root = root, n = 0, wire = false, embed = embed, vertex = vertex }
 end
 
 local function place(walk)
@@ -196,7 +196,7 @@ function encoders.list(walk, value, kind)
   local shape, n = shape_of(value)
   if not shape then return invalid(walk, n) end
   if shape == "object" then return invalid(walk, " must be a list", "put { } around the one item") end
-  local out = json.array {}
+  local out = json.array { nil } -- room for one
   for i = 1, n or 0 do
     local node, err = within(walk, i, encode, value[i], kind.of)
     if not node then return nil, err end
@@ -356,7 +356,7 @@ local function check_schema(walk, value, out)
 end
 
 local function own_object(walk, value, type)
-  local out = {}
+  local out = { room = nil, more = nil } -- for two
   for name, item in pairs(value) do
     local field = type.fields[name]
     if not field then unknown_name(walk, name, type) end
@@ -473,9 +473,10 @@ end
 ---@return lgemini.Error?
 function wire.config(args, type_name, tree, inner, nested)
   local config = args.config
+  if config == nil then return true end
   local walk, known = new_walk("config", args.embed, args.vertex), schema.type(type_name)
-  if config ~= nil and type(config) ~= "table" then wrong_type(walk, "table", config) end
-  for name, value in pairs(config or {}) do
+  if type(config) ~= "table" then wrong_type(walk, "table", config) end
+  for name, value in pairs(config) do
     local field = known.fields[name]
     if field then
       local ok, err = put(walk, inner and inner.fields[name] and nested or tree, field, value)
