@@ -278,102 +278,6 @@ for _, name in ipairs { "UsageMetadata", "ModalityTokenCount", "CountTokensRespo
   metatables[name] = { __name = "lgemini." .. name, __index = zero }
 end
 
--- Why an answer is not what was asked for ------------------------------------------------------
-
--- Finish reasons that mean a filter; the others, but STOP, mean that something went wrong.
-local FILTERS = {
-  SAFETY = true, RECITATION = true, BLOCKLIST = true, PROHIBITED_CONTENT = true, SPII = true,
-  IMAGE_SAFETY = true, IMAGE_PROHIBITED_CONTENT = true, IMAGE_RECITATION = true,
-}
-local FINE = { STOP = true, FINISH_REASON_UNSPECIFIED = true }
-local ALARMING = { HIGH = true, MEDIUM = true }
-
--- 12345 -> "12,345"
-local function grouped(number)
-  local text = ("%.0f"):format(number)
-  local count
-  repeat
-    text, count = text:gsub("^(%d+)(%d%d%d)", "%1,%2")
-  until count == 0
-  return text
-end
-
-local function with_ratings(text, ratings)
-  local named = {}
-  for _, rating in ipairs(ratings or {}) do
-    if rating.blocked or ALARMING[rating.probability] then
-      named[#named + 1] = ("%s %s"):format(tostring(rating.category), tostring(rating.probability))
-    end
-  end
-  return named[1] and ("%s (%s)"):format(text, table.concat(named, ", ")) or text
-end
-
-local function is_content(part)
-  if part.thought then return false end
-  if part.text ~= nil then return part.text ~= "" end
-  for key in pairs(part) do
-    if key ~= "thought_signature" then return true end
-  end
-  return false
-end
-
-local function has_content(response)
-  for _, part in ipairs(response.parts) do
-    if is_content(part) then return true end
-  end
-  return false
-end
-
-local function cut_by_tokens(usage)
-  local thoughts = usage.thoughts_token_count
-  local all = thoughts + usage.candidates_token_count
-  if thoughts > 0 then
-    return ("MAX_TOKENS: %s of %s tokens went to thoughts"):format(grouped(thoughts), grouped(all)),
-      "raise config.max_output_tokens, or lower config.thinking_config.thinking_budget"
-  end
-  return all > 0 and ("MAX_TOKENS: cut after %s tokens"):format(grouped(all)) or "MAX_TOKENS: cut",
-    "raise config.max_output_tokens"
-end
-
-local function judge_finish(response, candidate)
-  local finish = candidate.finish_reason
-  local why = finish .. (candidate.finish_message and ": " .. candidate.finish_message or "")
-  if finish == "MAX_TOKENS" then return "cut", cut_by_tokens(response.usage_metadata) end
-  if FILTERS[finish] then
-    return "blocked", with_ratings(why, candidate.safety_ratings), "rephrase, or see config.safety_settings"
-  end
-  if has_content(response) then return "cut", why end
-  return "empty", why, "try again, or rephrase"
-end
-
-local function judge(response)
-  local feedback = response.prompt_feedback
-  if feedback and feedback.block_reason then
-    local why = "the prompt was blocked: " .. feedback.block_reason
-    if feedback.block_reason_message then why = why .. ": " .. feedback.block_reason_message end
-    return "blocked", with_ratings(why, feedback.safety_ratings), "rephrase, or see config.safety_settings"
-  end
-  local candidate = response.candidates[1]
-  if not candidate then return "empty", "the answer has no candidates", "try again" end
-  if candidate.finish_reason and not FINE[candidate.finish_reason] then
-    return judge_finish(response, candidate)
-  end
-  if not has_content(response) then
-    local thoughts = response.thoughts ~= ""
-    return "empty", thoughts and "the answer has thoughts only" or "the answer is empty", "try again"
-  end
-end
-
--- One line on what came in place of text.
-local function instead_of_text(response)
-  local what = {}
-  for _, call in ipairs(response.function_calls) do
-    what[#what + 1] = "a call of " .. tostring(call.name)
-  end
-  for _, part in ipairs(response.media) do what[#what + 1] = tostring(part.inline_data.mime_type) end
-  return "no text, but " .. (what[1] and table.concat(what, ", ") or "other parts")
-end
-
 -- The response ---------------------------------------------------------------------------------
 
 ---@class lgemini.Candidate
@@ -531,7 +435,7 @@ end
 
 -- Kind, reason and hint of what is wrong; nil when the answer is what was asked for.
 local function verdict(self)
-  local kind, reason, hint = judge(self)
+  local kind, reason, hint = require("lgemini.verdict").judge(self)
   if kind then return kind, reason, hint end
   local _, problem = parse(self)
   if problem then return "protocol", "the text is not the JSON that was asked for: " .. problem, "try again" end
@@ -540,7 +444,7 @@ end
 function get.reason(self)
   local kind, reason = verdict(self)
   if kind then return reason end
-  if self.text == "" then return instead_of_text(self) end
+  if self.text == "" then return require("lgemini.verdict").instead_of_text(self) end
 end
 
 --- The answer where it is whole, else nil and why it is not: kind "blocked" by a filter, "cut" by
@@ -576,177 +480,13 @@ function answer.add_facts(response, facts)
   beside[response] = facts
 end
 
--- Streams --------------------------------------------------------------------------------------
-
--- Texts that follow each other. Pieces are joined in blocks, so that a hundred thousand small ones are
--- neither kept one by one nor copied again and again.
-local BLOCK = 256
-
-local function new_run(thought)
-  return { run = true, thought = thought, blocks = {}, pieces = {}, n = 0 }
-end
-
-local function add_piece(run, text)
-  run.n = run.n + 1
-  run.pieces[run.n] = text
-  if run.n == BLOCK then
-    run.blocks[#run.blocks + 1] = table.concat(run.pieces, "", 1, run.n)
-    run.n = 0
-  end
-end
-
-local function join_run(run)
-  run.blocks[#run.blocks + 1] = table.concat(run.pieces, "", 1, run.n)
-  local text = table.concat(run.blocks)
-  run.blocks, run.n = { text }, 0
-  return setmetatable({ text = text, thought = run.thought }, metatables.Part)
-end
-
--- Only text, or only a thought's text? Such parts may be joined; any other stays by itself.
-local function is_plain(part)
-  for key, value in pairs(part) do
-    if key ~= "text" and not (key == "thought" and value == true) then return false end
-  end
-  return part.text ~= nil and not schema.echo(part)
-end
-
-local function add_part(list, part)
-  local last = list[#list]
-  if not is_plain(part) then
-    list[#list + 1] = part
-    return
-  end
-  if not (last and last.run and last.thought == part.thought) then
-    last = new_run(part.thought)
-    list[#list + 1] = last
-  end
-  add_piece(last, part.text)
-end
-
--- Later members replace earlier ones, notes of what must go back as it came included.
-local function take(fields, notes, object, except)
-  for key, value in pairs(object) do
-    if key ~= except then fields[key] = value end
-  end
-  for name, note in pairs(schema.echo(object) or {}) do
-    if note.key ~= except then notes[name] = note end
-  end
-end
-
-local function add_content(candidate, content, text_taken)
-  candidate.content = candidate.content or { fields = {}, notes = {} }
-  take(candidate.content.fields, candidate.content.notes, content, "parts")
-  if not content.parts or text_taken then return end
-  candidate.parts = candidate.parts or {}
-  for _, part in ipairs(content.parts) do add_part(candidate.parts, part) end
-end
-
-local function content_so_far(candidate)
-  local content = {}
-  for key, value in pairs(candidate.content.fields) do content[key] = value end
-  for name, note in pairs(candidate.content.notes) do schema.note_echo(content, name, note.key, note.wire) end
-  if candidate.parts then
-    content.parts = {}
-    for i, part in ipairs(candidate.parts) do content.parts[i] = part.run and join_run(part) or part end
-  end
-  return setmetatable(content, metatables.Content)
-end
-
----@class lgemini.answer.Accumulator
-local Accumulator = {}
-Accumulator.__index = Accumulator
-
---- Joins the chunks of a stream into one answer.
----@param facts table?  as for answer.generate
----@return lgemini.answer.Accumulator
-function answer.accumulator(facts)
-  return setmetatable({ facts = facts, top = {}, candidates = {} }, Accumulator)
-end
-
--- Of chunks that say nothing but a text, one after the other, what else the last one says counts for all of them.
--- `last` is that one; where only the texts were taken, `skimmed` is a function that gives it.
-
--- Takes what a chunk says, but for the text where that was taken already.
-local function add_all(self, chunk, text_taken)
-  for key, value in pairs(chunk) do
-    if key ~= "candidates" and not (key == "prompt_feedback" and self.top[key]) then self.top[key] = value end
-  end
-  for i, candidate in ipairs(rawget(chunk, "candidates") or {}) do
-    local index = candidate.index or i - 1
-    local mine = self.candidates[index]
-    if not mine then
-      mine = { fields = {}, index = index }
-      self.candidates[index] = mine
-    end
-    take(mine.fields, {}, candidate, "content")
-    if candidate.content then add_content(mine, candidate.content, text_taken) end
-  end
-end
-
---- Takes in what was put off. A stream does it before it lets go of its decoder.
-function Accumulator:fold()
-  local last, skimmed = self.last, self.skimmed
-  self.last, self.skimmed = nil, nil
-  if last then add_all(self, last, true) end
-  last = skimmed and skimmed()
-  if last then add_all(self, last, true) end
-end
-
--- A text of the first candidate, behind what it has said so far.
-local function say(self, text)
-  self.whole = nil
-  local parts = self.candidates[0].parts
-  local run = parts[#parts]
-  if not (run and run.run and not run.thought) then
-    run = new_run()
-    parts[#parts + 1] = run
-  end
-  add_piece(run, text)
-end
-
---- Takes a text that came in a chunk that was like the one before it.
----@param text string
----@param skimmed function  gives that chunk; nil where it cannot
-function Accumulator:skim(text, skimmed)
-  if self.last then self:fold() end
-  self.skimmed = skimmed
-  say(self, text)
-end
-
---- Takes one chunk. Neighbouring plain texts become one part; of all else the last word counts, of
---- prompt_feedback the first.
----@param chunk lgemini.GenerateContentResponse
----@param signature integer|nil  where it says nothing but a text: the same for two that have the same members
-function Accumulator:add(chunk, signature)
-  if signature and signature == self.signature and not self.skimmed then
-    self.last = chunk
-    return say(self, chunk.candidates[1].content.parts[1].text)
-  end
-  self:fold()
-  self.whole, self.signature = nil, signature
-  add_all(self, chunk)
-end
-
---- What has arrived so far, as one answer. The same table until the next chunk; one that was given away
---- does not change. Costs the length of the text when a chunk has come since.
+--- A response of what came in pieces.
+---@param fields table
+---@param facts table|nil  as for add_facts
 ---@return lgemini.GenerateContentResponse
-function Accumulator:response()
-  if self.whole then return self.whole end
-  self:fold()
-  local whole, sorted = {}, {}
-  for key, value in pairs(self.top) do whole[key] = value end
-  for _, candidate in pairs(self.candidates) do sorted[#sorted + 1] = candidate end
-  table.sort(sorted, function(a, b) return a.index < b.index end)
-  if sorted[1] then whole.candidates = {} end
-  for i, candidate in ipairs(sorted) do
-    local out = {}
-    for key, value in pairs(candidate.fields) do out[key] = value end
-    if candidate.content then out.content = content_so_far(candidate) end
-    whole.candidates[i] = out
-  end
-  beside[whole] = self.facts
-  self.whole = setmetatable(whole, Response)
-  return self.whole
+function answer.response(fields, facts)
+  beside[fields] = facts
+  return setmetatable(fields, Response)
 end
 
 return answer

@@ -3,6 +3,7 @@
 -- A stream that was cut never looks like one that ended: it fails as `incomplete`, with what had arrived
 -- in err.partial (reference section 2.3).
 
+local Accumulator = require "lgemini.accumulator"
 local answer = require "lgemini.answer"
 local errors = require "lgemini.errors"
 local http = require "lgemini.http"
@@ -36,7 +37,7 @@ end
 
 -- How the events of a stream are read: the type of one, what it is for the caller, whether it is the one that says that
 -- the answer is whole, and how the events become one answer. Another service has another form.
-local GENERATE = { type = "GenerateContentResponse", chunk = answer.checked, accumulator = answer.accumulator }
+local GENERATE = { type = "GenerateContentResponse", chunk = answer.checked, accumulator = Accumulator.new }
 
 function GENERATE.finished(chunk)
   for _, candidate in ipairs(chunk.candidates) do
@@ -269,7 +270,7 @@ local function finish(self)
     return nil, facts
   end
   self.sent, self.facts, self.finished, self.delivered = sent, facts, false, 0
-  self.accumulator = answer.accumulator(facts)
+  self.accumulator = Accumulator.new(facts)
   return true
 end
 

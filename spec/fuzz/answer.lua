@@ -4,6 +4,7 @@
 -- Input: a letter for what the answer is of, then its JSON; of a stream (s) several, with empty lines between them.
 
 local cjson = require "cjson"
+local Accumulator = require "lgemini.accumulator"
 local answer = require "lgemini.answer"
 local core = require "lgemini.core"
 local errors = require "lgemini.errors"
@@ -288,7 +289,7 @@ end
 
 local function check_stream(texts)
   check_cuts(texts)
-  local accumulator, whole = answer.accumulator { json = true }, nil
+  local accumulator, whole = Accumulator.new { json = true }, nil
   local said, thought = {}, {}
   for _, text in ipairs(texts) do
     local chunk = decode(text, "GenerateContentResponse")

@@ -1,3 +1,4 @@
+local Accumulator = require "lgemini.accumulator"
 local answer = require "lgemini.answer"
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
@@ -496,7 +497,7 @@ end)
 
 describe("an accumulator", function()
   local acc
-  before_each(function() acc = answer.accumulator() end)
+  before_each(function() acc = Accumulator.new() end)
 
   local function add(text) acc:add(generate(text)) end
   local function add_parts(list, others) acc:add(with_parts(list, others)) end
@@ -589,7 +590,7 @@ describe("an accumulator", function()
 
   it("has the facts of its stream", function()
     local facts = { json = true }
-    acc = answer.accumulator(facts)
+    acc = Accumulator.new(facts)
     add_parts '{"text":"[1"}'
     assert.is_nil(acc:response().parsed)
     add_parts '{"text":"]"}'
@@ -628,7 +629,7 @@ describe("a count that no number holds", function()
       "usageMetadata":{"thoughtsTokenCount":"99999999999999999999"}}]]
     assert.is_nil(response.candidates[1].index)
     assert.equal(0, response.usage_metadata.thoughts_token_count)
-    local all = answer.accumulator()
+    local all = Accumulator.new()
     all:add(response)
     assert.equal("a", all:response().text)
   end)

@@ -69,9 +69,9 @@ local LUA_ARROWS = {
   timers = "", pace = "", map = "", inside = "", task = "inside", steps = "inside task", loop = "inside steps task",
   tasks = "inside loop", journal = "", reuse = "",
   save = "",
-  answer = "core grounding save", -- base64
+  verdict = "", answer = "core grounding save verdict", accumulator = "answer",
   grounding = "", items = "",
-  stream = "answer http items",
+  stream = "accumulator answer http items",
   pager = "endpoints http",
   operations = "answer endpoints http poll progress",
   source = "",
