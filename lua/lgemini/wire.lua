@@ -1,7 +1,6 @@
 --- The first step of the request encoder: a table of the caller's, by its type -> a tree in the wire's layout (see
 --- emit.lua). All checks happen here, with the place of what is wrong.
 
-local emit = require "lgemini.emit"
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
 local options = require "lgemini.options"
@@ -9,186 +8,38 @@ local ordered = require "lgemini.ordered"
 local parts = require "lgemini.parts"
 local schema = require "lgemini.schema"
 local shape_of = require "lgemini.shape"
+local walks = require "lgemini.walk"
 
 local wire = {}
-
--- What json.decode accepts can be sent back; the service's own limit is about the same.
-local MAX_DEPTH = 100
-
--- Keys of a path that messages show.
-local MAX_SHOWN = 16
 
 local NULL = json.null
 local quote = json.quote
 
--- Places ---------------------------------------------------------------------------------------
+local new_walk, place, invalid, wrong_type, within, quoted = walks.new, walks.place, walks.invalid, walks.wrong_type,
+  walks.within, walks.quoted
 
--- A walk is the list of keys from the root to the value at hand; `n` of them count. `wire` says that the
--- value came from the wire: then whatever is in it is sent back. `embed` is that of lgemini.request.Args.
-local function new_walk(root, embed, vertex)
-  return { false, false, false, false, root = root, n = 0, wire = false, embed = embed, vertex = vertex }
-end
+local values -- values.lua, once it was needed
 
-local function place(walk)
-  local text = { walk.root }
-  for i = 1, walk.n do
-    local key = walk[i]
-    if i > MAX_SHOWN then return table.concat(text) .. "..." end
-    if type(key) == "number" then
-      text[#text + 1] = ("[%d]"):format(key)
-    elseif key:find("^[%a_][%w_]*$") then
-      text[#text + 1] = (text[#text] ~= "" and "." or "") .. key
-    else
-      text[#text + 1] = ("[%q]"):format(key)
-    end
-  end
-  return table.concat(text)
-end
-
-local function invalid(walk, problem, hint)
-  return nil, errors.new { kind = "invalid", message = place(walk) .. problem, hint = hint }
-end
-
-local function wrong_type(walk, wanted, value)
-  local found = value == NULL and "null" or type(value)
-  errors.misuse(("%s: %s expected, got %s"):format(place(walk), wanted, found))
-end
-
--- What `encode` makes of a value that stands at that key.
-local function within(walk, key, encode, value, kind)
-  local n = walk.n + 1
-  walk.n, walk[n] = n, key
-  if n > MAX_DEPTH then
-    return invalid(walk, (" is nested deeper than %d levels (a table within itself?)"):format(MAX_DEPTH))
-  end
-  local node, err = encode(walk, value, kind)
-  walk.n = n - 1
-  return node, err
-end
-
--- Values ---------------------------------------------------------------------------------------
-
-local function quoted(walk, text)
-  local node, problem = quote(text)
-  if not node then return invalid(walk, ": " .. problem, "text is UTF-8; raw bytes go into inline_data") end
-  return node
-end
-
-local function digits(walk, number)
-  local node, problem = json.number(number)
-  if not node then return invalid(walk, ": " .. problem) end
-  return node
-end
-
-local any
-
-local function any_array(walk, value, n)
-  local out = json.array {}
-  for i = 1, n do
-    local node, err = within(walk, i, any, value[i])
-    if not node then return nil, err end
-    out[i] = node
-  end
-  return out
-end
-
-local function check_name(walk, name)
-  local quoted_name, problem = quote(name)
-  if not quoted_name then return invalid(walk, " has a name that is " .. problem) end
-  return true
-end
-
-local function any_object(walk, value)
-  local out = {}
-  for key, item in pairs(value) do
-    if type(key) ~= "string" then
-      return invalid(walk, (" has a key that is no name: %s"):format(tostring(key)))
-    end
-    local node, err = check_name(walk, key)
-    if node then node, err = within(walk, key, any, item) end
-    if not node then return nil, err end
-    out[key] = node
-  end
-  return ordered.keep(out, value)
-end
-
--- User data: keys, nulls and [] against {} as the caller has them. An unmarked empty table is an object.
-function any(walk, value)
-  local kind = type(value)
-  if kind == "string" then return quoted(walk, value) end
-  if kind == "number" then return digits(walk, value) end
-  if kind == "boolean" then return tostring(value) end
-  if value == NULL then return "null" end
-  if kind ~= "table" then wrong_type(walk, "a value of JSON", value) end
-  if emit.is_binary(value) then return value end
-  local shape, n = shape_of(value)
-  if not shape then return invalid(walk, n) end
-  if shape == "list" or (shape == "empty" and json.is_array(value)) then
-    return any_array(walk, value, n or 0)
-  end
-  if json.is_array(value) then return invalid(walk, " is marked as an array and has named keys") end
-  return any_object(walk, value)
-end
-
+-- By the kinds of schema.lua.
 local encoders = {}
 
 local function encode(walk, value, kind)
   return encoders[kind.kind](walk, value, kind)
 end
 
-encoders.any = any
+local function load_values()
+  if not values then
+    values = require "lgemini.values"
+    values.encode = encode
+  end
+  return values
+end
+
+setmetatable(encoders, { __index = function(_, kind) return load_values()[kind] end })
 
 function encoders.text(walk, value)
   if type(value) ~= "string" then wrong_type(walk, "string", value) end
   return quoted(walk, value)
-end
-
--- JSON Schema and the API's own notation differ in the case of type names; the service wants its own.
-function encoders.upper(walk, value)
-  if type(value) ~= "string" then wrong_type(walk, "string", value) end
-  return quoted(walk, walk.wire and value or value:upper())
-end
-
-function encoders.boolean(walk, value)
-  if type(value) ~= "boolean" then wrong_type(walk, "boolean", value) end
-  return tostring(value)
-end
-
-function encoders.number(walk, value)
-  if type(value) ~= "number" then wrong_type(walk, "number", value) end
-  return digits(walk, value)
-end
-
-function encoders.integer(walk, value)
-  local node, err = encoders.number(walk, value)
-  if node and value % 1 ~= 0 and not walk.wire then
-    return invalid(walk, (": a whole number is needed, not %s"):format(node))
-  end
-  return node, err
-end
-
--- The service takes 64-bit integers as numbers and as text; text is what Lua 5.1 can hold exactly.
-function encoders.int64(walk, value, kind)
-  if type(value) == "number" then return encoders.integer(walk, value, kind) end
-  if type(value) ~= "string" then wrong_type(walk, "integer", value) end
-  if not value:find("^%-?%d+$") then return invalid(walk, ": a whole number is needed") end
-  return quoted(walk, value)
-end
-
-function encoders.bytes(walk, value)
-  if emit.is_binary(value) then return value end
-  if type(value) ~= "string" then wrong_type(walk, "string of raw bytes", value) end
-  if not walk.wire and require("lgemini.media").looks_like_base64(value) then
-    return invalid(walk, " is raw bytes; this is base64", require("lgemini.part").BASE64_HINT)
-  end
-  return emit.bytes(value)
-end
-
-function encoders.struct(walk, value)
-  if type(value) ~= "table" then wrong_type(walk, "table", value) end
-  local node, err = any(walk, value)
-  if node and json.is_array(node) then return invalid(walk, " must have named keys: it is an object") end
-  return node, err
 end
 
 function encoders.list(walk, value, kind)
@@ -203,21 +54,6 @@ function encoders.list(walk, value, kind)
     out[i] = node
   end
   return out
-end
-
-function encoders.map(walk, value, kind)
-  if type(value) ~= "table" then wrong_type(walk, "table", value) end
-  local shape, problem = shape_of(value)
-  if not shape then return invalid(walk, problem) end
-  if shape == "list" then return invalid(walk, " must have named keys: it is an object") end
-  local out = {}
-  for key, item in pairs(value) do
-    local node, err = check_name(walk, tostring(key))
-    if node then node, err = within(walk, tostring(key), encode, item, kind.of) end
-    if not node then return nil, err end
-    out[tostring(key)] = node
-  end
-  return ordered.keep(out, value)
 end
 
 -- Objects --------------------------------------------------------------------------------------
@@ -367,48 +203,11 @@ local function own_object(walk, value, type)
   return out
 end
 
--- What the object could not show as it came goes back from the notes that answer.lua took. Gives, too,
--- which keys are dealt with, and the wire names of those that have changed since.
-local function echoed(walk, value, out)
-  local done, spelled = {}, {}
-  for name, note in pairs(schema.echo(value) or {}) do
-    if note.key == nil or rawequal(value[note.key], note.value) then
-      local node, err = within(walk, name, any, note.wire)
-      if not node then return nil, err end
-      out[name] = node
-      if note.key ~= nil then done[note.key] = true end
-    else
-      spelled[note.key] = name
-    end
-  end
-  return done, spelled
-end
-
-local function wire_object(walk, value, type)
-  local out = {}
-  local done, spelled = echoed(walk, value, out)
-  if not done then return nil, spelled end
-  for key, item in pairs(value) do
-    local field = type.fields[key]
-    local name = spelled[key] or (field and field.wire) or schema.camel(tostring(key))
-    if not done[key] and not (field and item == NULL) then
-      local node, err = within(walk, tostring(key), field and encode or any, item, field)
-      if not node then return nil, err end
-      out[name] = node
-    end
-  end
-  for name in pairs(out) do
-    local ok, err = check_name(walk, name)
-    if not ok then return nil, err end
-  end
-  return out
-end
-
 function encoders.object(walk, value, kind)
   if type(value) ~= "table" then wrong_type(walk, "table", value) end
   local was, mark = walk.wire, schema.mark(kind.name)
   if mark then walk.wire = getmetatable(value) == mark end
-  local node, err = (walk.wire and wire_object or own_object)(walk, value, schema.type(kind.name))
+  local node, err = (walk.wire and load_values().wire_object or own_object)(walk, value, schema.type(kind.name))
   walk.wire = was
   return node, err
 end
@@ -432,7 +231,7 @@ end
 ---@return any tree
 ---@return lgemini.Error?
 function wire.any(value, root)
-  return any(new_walk(root), value)
+  return encoders.any(new_walk(root), value)
 end
 
 --- The same, where an object is needed.
