@@ -12,4 +12,10 @@ compat.tointeger = rawget(math, "tointeger")
 ---@type (fun(s: string): integer|nil, integer|nil)|nil
 compat.utf8_len = rawget(_G, "utf8") and rawget(_G, "utf8").len
 
+-- nginx ties what its own functions of these names make to the request that made it, and crashes where another one goes
+-- on with it, as requests do that share a loop. It keeps Lua's own with an underscore.
+for _, name in ipairs { "create", "resume", "status", "yield" } do
+  compat[name] = rawget(coroutine, "_" .. name) or coroutine[name]
+end
+
 return compat

@@ -1,8 +1,9 @@
 --- Inside which task the program is, and what that means for a call. Light: task.lua loads with the first task.
 
+local compat = require "lgemini.compat"
 local errors = require "lgemini.errors"
 
-local running, yield = coroutine.running, coroutine.yield
+local running, yield = coroutine.running, compat.yield
 local yieldable = rawget(coroutine, "isyieldable") -- 5.3 and later
 
 local inside = {}

@@ -5,9 +5,8 @@ local compat = require "lgemini.compat"
 local errors = require "lgemini.errors"
 local inside = require "lgemini.inside"
 
-local unpack = compat.unpack
+local create, resume, status, unpack = compat.create, compat.resume, compat.status, compat.unpack
 
-local resume = coroutine.resume
 local close_coroutine = rawget(coroutine, "close") -- 5.4
 
 local tasks = {}
@@ -28,7 +27,7 @@ function tasks.new(loop, fn, ...)
     done = false,
     cancelled = false,
     loop = loop,
-    coroutine = coroutine.create(fn),
+    coroutine = create(fn),
     arguments = { n = select("#", ...), ... }, -- until it begins
     idle = true,     -- its turn comes without anything to wait for
     values = nil,    -- what its function returned, with `n`
@@ -122,7 +121,7 @@ end
 --- Ends a task where it is, unless it runs: that one ends when it yields.
 function tasks.kill(task)
   task.cancelled = true
-  if not task.done and coroutine.status(task.coroutine) == "suspended" then
+  if not task.done and status(task.coroutine) == "suspended" then
     task.loop:abandon(task)
     task.failure = inside.cancelled()
     end_task(task)
@@ -139,7 +138,7 @@ local function settle(task, before, ok, ...)
   elseif not ok then
     task.failure = (...)
     end_task(task)
-  elseif coroutine.status(task.coroutine) == "dead" then
+  elseif status(task.coroutine) == "dead" then
     task.values = { n = select("#", ...), ... }
     end_task(task)
   else
@@ -178,7 +177,7 @@ end
 local function cancel(task)
   task.cancelled = true
   close_streams(task)
-  if coroutine.status(task.coroutine) ~= "suspended" then
+  if status(task.coroutine) ~= "suspended" then
     return -- it runs: its next call says so
   elseif task.idle then
     tasks.kill(task)
