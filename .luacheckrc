@@ -8,6 +8,8 @@ files["spec"].std = "min+busted"
 files["spec/lua54"].std = "lua54+busted"
 -- What a host gives to the programs in it.
 files["examples/nvim"].globals = { "vim" }
+files["examples/nginx"].globals = { "ngx" }
+files["spec/engines/nginx.lua"] = { read_globals = { "ngx" } }
 files["spec/engines/nvim.lua"] = { globals = { "vim" } }
 files["examples/love"].globals = { "love" }
 files["spec/engines/love"].globals = { "love" }
