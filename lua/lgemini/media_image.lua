@@ -44,7 +44,7 @@ function media_image.jpeg(src)
       head = src:need(at + 5, 4)
       return { kind = "image", width = be(head, 3, 2), height = be(head, 1, 2) }
     else
-      at = at + 2 + math.max(2, be(head, 3, 2))
+      at = at + 2 + be(head, 3, 2)
     end
   end
 end

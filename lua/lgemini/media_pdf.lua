@@ -10,7 +10,7 @@ local media_pdf = {}
 local TAIL = 1024 -- bytes at the end in which the way to the table has to stand
 local HEAD = 1024 -- bytes of an object that are read at first
 local LONGEST = 1048576 -- bytes of an object at most: the root of a page tree may list all pages
-local MAX_TABLES = 1024 -- a file that was changed has one for each change
+local MAX_TABLES = 1024 -- a file that was changed has one for each change; some go in circles
 local MAX_PACKED = 8388608 -- bytes of all streams that are unpacked, before and after
 
 -- Objects by themselves -----------------------------------------------------------------------------------------
@@ -201,12 +201,11 @@ local function tables_of(src)
     src:broken "does not say where its table of objects is"
   end
   local budget = { left = MAX_PACKED }
-  local all, seen = { budget = budget }, {}
+  local all = { budget = budget }
   while at do
-    if seen[at] or #all >= MAX_TABLES then
+    if #all >= MAX_TABLES then
       src:broken "has tables of objects without an end"
     end
-    seen[at] = true
     local one = table_at(src, at, budget)
     all[#all + 1] = one
     local beside = number_in(one.trailer, "XRefStm")

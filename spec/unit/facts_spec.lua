@@ -139,6 +139,10 @@ describe("images", function()
     for _, marker in ipairs { 192, 194, 201, 207 } do
       assert.equal("50x40", size("\255\216" .. exif .. exif .. "\255\255" .. string.char(255, marker) .. frame))
     end
+    local table_of_codes = "\255\196" .. be(2, 9) .. "\8" .. be(2, 1) .. be(2, 1) .. "\1x"
+    for _, marker in ipairs { "\196", "\200", "\204" } do
+      assert.equal("50x40", size("\255\216" .. table_of_codes:gsub("\196", marker) .. "\255\192" .. frame))
+    end
     refused("\255\216\255\196" .. be(2, 4) .. "xx\255\218\0\2", "has no frame of a JPEG")
     refused("\255\216\255\224\0\0\0\0\0\0", "has no frame of a JPEG")
     refused("\255\216\255\224" .. be(2, 500) .. "short", "ends early, at byte 11")
@@ -586,6 +590,7 @@ describe("PDF", function()
     refused("%PDF-1.4\nnothing", "does not say where its table of objects is")
     refused("%PDF-1.4\nstartxref\n99999\n%%EOF", "has no table of objects where it says")
     refused((written { ROOT }), "has no object 2")
+    refused((written({ ROOT, "<< /Count 1 >>" }):gsub("n \ntrailer", "f \ntrailer")), "has no object 2")
     refused((written { ROOT, "<< /Kids [] >>" }), "does not say how many pages it has")
     refused((written { ROOT, "<< /Count 0 >>" }), "does not say how many pages it has")
     refused((written { ROOT:gsub(" 2 0 R", " 1 0 R"), "x" }), "does not say how many pages it has")
