@@ -61,8 +61,8 @@ local KNOWN = {
 local Client = { __name = "lgemini.Client" }
 
 -- What else loads on first use, and would hold up a frame for milliseconds.
-local FIRST_USE = { "models", "chats", "files", "stream", "attach", "media", "tools", "structured", "reuse", "map",
-  "steps", "retry" }
+local FIRST_USE = { "models", "chats", "files", "stream", "attach", "part", "media", "tools", "structured", "reuse",
+  "map", "steps", "retry" }
 
 local SERVICES = { chats = "lgemini.chats", models = "lgemini.models", files = "lgemini.files",
   operations = "lgemini.operations", caches = "lgemini.caches", batches = "lgemini.batches",

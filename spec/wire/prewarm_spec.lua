@@ -3,6 +3,7 @@ local certificates = require "spec.support.certificates"
 local emulator = require "spec.support.emulator"
 local gemini = require "lgemini"
 local process = require "spec.support.process"
+local program = require "spec.support.program"
 local scripted = require "spec.support.scripted"
 
 describe("client:prewarm", function()
@@ -46,6 +47,35 @@ describe("client:prewarm", function()
     assert.equal(connections[1], connections[3])
     assert.equal(connections[2], connections[5])
     assert.has_error(function() client:prewarm { uploads = 1 } end)
+  end)
+
+  -- In a program of its own, where nothing is loaded yet.
+  it("loads what calls would load #plain", function()
+    local script = [[
+      local client = require("lgemini").Client{}
+      assert(client:prewarm())
+      local function loaded()
+        local names = {}
+        for name in pairs(package.loaded) do
+          if name:find "^lgemini" then names[#names + 1] = name end
+        end
+        table.sort(names)
+        return table.concat(names, " ")
+      end
+      local model, before = "gemini-3.5-flash", loaded()
+      local contents = { "Look.", { file = "spec/fixtures/slide.png" }, { data = "text", mime_type = "text/plain" } }
+      assert(client.models:generate_content{ model = model, contents = contents })
+      client.models:generate_content_stream{ model = model, contents = contents }:next()
+      client.chats:create(model):send_message_stream("Hello"):next()
+      client.models:generate_content{ model = "no-such", contents = "Hello" }
+      print(before == loaded() or before .. "\n" .. loaded())
+    ]]
+    local result = program.run(script, {
+      host = { process.interpreter(), "-e" },
+      env = { GOOGLE_GEMINI_BASE_URL = em.url, GEMINI_API_KEY = "the-key", SSL_CERT_FILE = em.ca_file },
+    })
+    assert.equal("", result.err)
+    assert.equal("true\n", result.out)
   end)
 
   it("yields in a task", function()
