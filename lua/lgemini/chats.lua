@@ -172,7 +172,7 @@ end
 
 local function is_answering(self)
   local turn = self.open.turn
-  return turn ~= nil and not turn.closed and turn.failure == nil
+  return turn ~= nil and not turn.closed and not turn.failure
 end
 
 -- The next message would not know the answer to this one. A stream that was left in the middle, or a call that raised,
