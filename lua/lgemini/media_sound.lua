@@ -19,9 +19,8 @@ end
 
 -- Frames --------------------------------------------------------------------------------------------------------
 
--- Where an ID3 tag in front ends. There may be several.
-local function behind_tags(src)
-  local at = 0
+-- Where an ID3 tag ends. There may be several, and others between sounds that were put together.
+local function behind_tags(src, at)
   while src:read(at, 3) == "ID3" do
     src:step()
     local head = src:need(at, 10)
@@ -32,9 +31,11 @@ local function behind_tags(src)
   return at
 end
 
--- What may stand behind the last frame.
+local OLD_TAG = 128 -- bytes of an ID3 tag of the first version, which stands behind
+
+-- What else may stand behind the last frame.
 local function is_tag(bytes)
-  return bytes:find "^TAG" or bytes:find "^APETAGEX" or bytes:find "^LYRICS" or bytes:find "^ID3"
+  return bytes:find "^APETAGEX" or bytes:find "^LYRICS"
 end
 
 -- The offset of the first frame in a block that another follows, or the end.
@@ -72,12 +73,16 @@ local function count(src, at, frame)
     if length then
       samples_by_hertz[hertz] = (samples_by_hertz[hertz] or 0) + samples
       at = at + length
-    elseif #bytes < 8 or is_tag(bytes) then
+    elseif #bytes < 8 then
       break
+    elseif bytes:find "^ID3" then
+      at = behind_tags(src, at)
+    elseif bytes:find "^TAG" then
+      at = at + OLD_TAG
     else -- something else stands between two frames, or behind the last
       local lost = at
       at = next_frame(src, at, frame)
-      if not at and lost + BLOCK < src.size then
+      if not at and lost + BLOCK < src.size and not is_tag(bytes) then
         src:broken("is broken at byte %d", lost)
       end
     end
@@ -111,7 +116,7 @@ end
 ---@param src lgemini.Bytes
 ---@return lgemini.MediaFacts
 function media_sound.mp3(src)
-  local at = next_frame(src, behind_tags(src), media.mp3_frame)
+  local at = next_frame(src, behind_tags(src, 0), media.mp3_frame)
   if not at then
     src:broken("has no frame of an MP3")
   end
@@ -126,7 +131,7 @@ end
 ---@param src lgemini.Bytes
 ---@return lgemini.MediaFacts
 function media_sound.aac(src)
-  local at = next_frame(src, behind_tags(src), media.adts_frame)
+  local at = next_frame(src, behind_tags(src, 0), media.adts_frame)
   if not at then
     src:broken("has no frame of AAC")
   end
@@ -144,7 +149,7 @@ end
 ---@param src lgemini.Bytes
 ---@return lgemini.MediaFacts
 function media_sound.flac(src)
-  local at = behind_tags(src)
+  local at = behind_tags(src, 0)
   local head = src:need(at, 5)
   if head:sub(1, 4) ~= "fLaC" or head:byte(5) % 128 ~= 0 then
     src:broken("has no header of a FLAC")

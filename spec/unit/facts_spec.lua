@@ -222,6 +222,10 @@ describe("sounds", function()
   it("MP3: frames are counted where the first does not tell their number", function()
     assert.near(100 * 1152 / 44100, seconds(MP3:rep(100)), 1e-9)
     assert.near(100 * 1152 / 44100, seconds(TAG .. TAG .. MP3:rep(100) .. "TAG" .. ("x"):rep(125)), 1e-9)
+    -- put together of several, each with its tags, one of them a large one
+    local large = "ID3\4\0\0\0\5\0\0" .. ("\0"):rep(5 * 16384)
+    assert.near(90 * 1152 / 44100, seconds((TAG .. MP3:rep(30) .. "TAG" .. ("x"):rep(125)):rep(2) .. large
+      .. MP3:rep(30) .. "APETAGEX" .. ("x"):rep(100000)), 1e-9)
     -- junk in between
     assert.near(100 * 1152 / 44100, seconds(MP3:rep(50) .. ("junk\255"):rep(99) .. MP3:rep(50)), 1e-9)
     -- frames of another length: 64 kbit/s have 208 bytes
