@@ -49,7 +49,7 @@ local KINDS = { upper = "text", map = "struct" }
 -- A type of schema.lua as the core wants it.
 local function shape_of(name)
   local type, role = schema.type(name), ROLES[name] or {}
-  local shape = { role = role[1], echoed = ECHOED[name], metatable = metatables[name] }
+  local shape = { role = role[1], echoed = ECHOED[name], media = name == "Blob", metatable = metatables[name] }
   for i, field in ipairs(type.order) do
     local kind = field.kind == "list" and field.of or field
     shape[i] = { wire = field.wire, field = field.field, list = field.kind == "list", type = kind.name,
@@ -90,27 +90,34 @@ local core, shapes
 ---@param most integer          bytes of an event, or of a body
 ---@param max_depth integer     levels of arrays and objects within each other
 ---@param events boolean|nil    a stream of events; else one body
+---@param sink lgemini.MediaSink|nil  for the bytes of media
 ---@return lgemini.core.Answer
-function answer.decoder(type_name, most, max_depth, events)
+function answer.decoder(type_name, most, max_depth, events, sink)
   if not shapes then
     core = require("lgemini.core").answer
     shapes = core.shapes { null = json.null, array = getmetatable(json.array {}), settle = settle, types = shape_of }
   end
-  return core.new(shapes, type_name, most, max_depth, events or false)
+  local decoder = core.new(shapes, type_name, most, max_depth, events or false)
+  if sink then
+    decoder:sink(function(...) return sink:write(...) end)
+  end
+  return decoder
 end
 
 --- JSON as the caller gets it.
 ---@param text string
 ---@param type_name string|nil
 ---@param max_depth integer|nil
+---@param sink lgemini.MediaSink|nil  for the bytes of media
 ---@return any value
 ---@return table|nil err  kind, message
-function answer.decode(text, type_name, max_depth)
-  local decoder = answer.decoder(type_name, #text, max_depth or 100)
+function answer.decode(text, type_name, max_depth, sink)
+  local decoder = answer.decoder(type_name, #text, max_depth or 100, false, sink)
   decoder:feed(text)
   decoder:next()
   local value, err = decoder:finish()
   decoder:close()
+  if sink then sink:abandon() end
   if value == nil then return nil, err end
   return value
 end
@@ -146,6 +153,7 @@ for _, name in ipairs { "Content", "Part", "File", "Image", "Video", "Operation"
   "FileSearchStore", "Document", "TunedModel" } do
   metatables[name] = schema.mark(name)
 end
+reserved.Blob = { path = true } -- of media that went to a file
 reserved.Part, reserved.Image, reserved.Video = { save = true }, { save = true }, { save = true }
 
 ---@class lgemini.Content  one turn
@@ -156,7 +164,8 @@ reserved.Part, reserved.Image, reserved.Video = { save = true }, { save = true }
 ---@field text string?
 ---@field thought boolean?
 ---@field thought_signature string?  opaque; goes back on the same part
----@field inline_data { mime_type: string, data: string }?  data is raw bytes
+---@field inline_data { mime_type: string, data: string?, path: string? }?  data is raw bytes; path, where
+--- config.media_to sent them: the file that they are in
 ---@field file_data { mime_type: string, file_uri: string }?
 ---@field function_call { id: string?, name: string, args: table? }?
 ---@field function_response { id: string?, name: string, response: table }?
@@ -172,10 +181,10 @@ function Part:save(path)
   local save = require "lgemini.save"
   save.path(path, "part:save")
   local blob = self.inline_data
-  if not (blob and blob.data) then
+  if not (blob and (blob.data or schema.file(blob))) then
     return nil, errors.new { kind = "invalid", message = "this part carries no bytes" }
   end
-  return save.bytes(path, blob.mime_type, { blob.data })
+  return save.parts(path, { self })
 end
 
 ---@class lgemini.File  a file object of client.files
@@ -379,7 +388,7 @@ end
 function get.media(self)
   local found = {}
   for _, part in ipairs(self.parts) do
-    if part.inline_data and part.inline_data.data then found[#found + 1] = part end
+    if part.inline_data and (part.inline_data.data or schema.file(part.inline_data)) then found[#found + 1] = part end
   end
   return found
 end

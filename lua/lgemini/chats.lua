@@ -403,7 +403,7 @@ end
 -- What may stand in a file that is handed around: no functions, and nothing that lets somebody in.
 local function savable(config)
   local out = schema.deep_copy(config) or {}
-  out.http_options, out.automatic_function_calling = nil, nil
+  out.http_options, out.automatic_function_calling, out.media_to = nil, nil, nil
   local tools = {}
   for _, tool in ipairs(out.tools or {}) do
     local kept = getmetatable(tool) == nil and not tool.mcp_servers
@@ -480,6 +480,7 @@ function Chats:load(args)
     or not json.is_array(saved.history) then
     return invalid("this is no saved chat" .. (problem and ": " .. problem.message or ""))
   end
+  saved.config.media_to = nil -- no file of this machine is named by what came from elsewhere
   local entries, err = read_history(saved, answer.decode(args.saved, "SavedHistory").history)
   if not entries then
     return nil, err

@@ -210,6 +210,7 @@ core.answer = {}
 
 ---@class lgemini.core.Shape  a type of answers; its fields in the list
 ---@field role "response"|"candidate"|"content"|"part"|nil  of an answer that is made of texts
+---@field media boolean|nil     its bytes may go to a sink
 ---@field echoed boolean|nil    what it cannot show as it came is settled, here and below
 ---@field metatable table|nil   of its objects
 ---@field [integer] { wire: string, field: string, kind: string, list: boolean, type: string|nil, apart: boolean|nil }
@@ -243,6 +244,11 @@ function Answer:attach(exchange) end
 --- Gives bytes to one that is not attached, when all earlier ones have been taken.
 ---@param bytes string  kept until they are read; not a number
 function Answer:feed(bytes) end
+
+--- From now on the bytes of media, of shapes that say so, are not shown in the answer but handed to a function.
+---@param fn fun(object: table, bytes: string, last: boolean): string|true|nil, any  gets the object as far as it came.
+--- nil, message: the answer fails ("io"). At last: a key and a value for the object in place of the bytes
+function Answer:sink(fn) end
 
 ---@class lgemini.core.AnswerFailure: lgemini.core.Failure
 ---@field head string  how the text began, at most 512 bytes

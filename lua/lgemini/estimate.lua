@@ -308,7 +308,7 @@ local function known_arguments()
   if not known then
     known = { model = true, contents = true, cached_tokens = true, local_files = true, prices = true,
       config = schema.known(endpoints.models.generate_content.config) }
-    known.config.http_options, known.config.automatic_function_calling = true, true
+    known.config.http_options, known.config.automatic_function_calling, known.config.media_to = true, true, true
   end
   return known
 end

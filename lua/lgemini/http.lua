@@ -37,6 +37,7 @@ local http = {}
 ---@field watched table|nil    of watch.lua: what was told of it
 ---@field tick function|nil    called now and then while it runs, with the exchange; nil, err ends the request
 ---@field attempts integer|nil how often it was sent
+---@field media_to string|function|nil  where the media of the answer go
 ---@field renewed boolean|nil  it was sent again with another token
 ---@field due number|nil      its turn in the client's rate, which it has taken already
 
@@ -477,6 +478,8 @@ end
 local function undecoded(call, answer, problem)
   if problem.kind == "limit" then
     return limits.exceeded("the server's answer: " .. problem.message)
+  elseif problem.kind == "io" then
+    return errors.new { kind = "io", message = problem.message }
   elseif problem.kind == "invalid" then
     return require("lgemini.answer").nonsense(problem.message)
   end
@@ -502,7 +505,8 @@ end
 ---@return lgemini.Error|nil err
 function http.value(call, request, answer, type_name)
   local decoding = require "lgemini.answer" -- not before the first answer comes
-  local value, problem = decoding.decode(answer.body, type_name, call.client.limits.max_depth)
+  local sink = request.media_to and require("lgemini.media_to").new(request.media_to)
+  local value, problem = decoding.decode(answer.body, type_name, call.client.limits.max_depth, sink)
   if value == nil then
     return nil, undecoded(call, answer, problem)
   end

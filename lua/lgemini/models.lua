@@ -41,6 +41,7 @@ end
 function models.known()
   local known = known_for(rows.generate_content)
   known.approve = true
+  known.config.media_to = true
   known.config.automatic_function_calling = { disable = true, maximum_remote_calls = true, ignore_call_history = true }
   return known
 end
@@ -88,6 +89,9 @@ local function check_arguments(args)
   options.callback(args.on_progress, "on_progress")
   options.callback(args.approve, "approve")
   options.boolean(args.reuse, "reuse")
+  if args.config and args.config.media_to ~= nil then
+    require("lgemini.media_to").check(args.config.media_to)
+  end
 end
 
 --- A question to a model, and the functions that it asks for: what generate_content and chats share.
@@ -176,8 +180,10 @@ end
 --- Asks a model and waits for the whole answer. Functions made with gemini.tool among config.tools are run when the
 --- model asks for them.
 ---@param args table  model; contents (text, parts, media: see parts.lua); config (reference section 4, snake_case,
----  http_options, and automatic_function_calling); on_progress(sent, total, file) in bytes, for local files that are
----  uploaded first; reuse = false uploads them though the service has them; approve(call) for functions: see tools.lua
+---  http_options, automatic_function_calling, and media_to: a directory, or function(part) -> path, for media that the
+---  answer brings; their inline_data then has a path in place of data); on_progress(sent, total, file) in bytes, for
+---  local files that are uploaded first; reuse = false uploads them though the service has them; approve(call) for
+---  functions: see tools.lua
 ---@return lgemini.GenerateContentResponse|nil
 ---@return lgemini.Error|nil err
 function Models:generate_content(args)

@@ -104,7 +104,8 @@ local NONE = {}
 ---@return lgemini.Plan|nil
 ---@return lgemini.Error|nil err
 function plans.make(client, call, row, args, coerce)
-  local plan, err = { items = NONE, address = nil, model = nil, turns = nil, found = nil, body = nil, due = nil }
+  local plan, err = { items = NONE, address = nil, model = nil, turns = nil, found = nil, body = nil, due = nil,
+    media_to = args.config and args.config.media_to }
   plan.address, err = address(client, call, row, args.model)
   if not plan.address then
     return nil, err
@@ -188,6 +189,7 @@ function plans.request(client, call, row, plan)
     about = found.about,
     attempts = nil,
     sent = nil,
+    media_to = plan.media_to,
   }
 end
 

@@ -4,6 +4,7 @@
 
 local errors = require "lgemini.errors"
 local media = require "lgemini.media"
+local schema = require "lgemini.schema"
 
 local save = {}
 
@@ -125,6 +126,17 @@ function save.bytes(path, mime, pieces)
   return write(path, before, pieces)
 end
 
+-- The bytes of a Blob, which may have gone to a file.
+local function bytes_of(blob)
+  local path = schema.file(blob)
+  if not path then return blob.data end
+  local file, problem = io.open(path, "rb")
+  local bytes = file and file:read "*a"
+  if file then file:close() end
+  if not bytes then return nil, errors.new { kind = "io", message = tostring(problem or "cannot read " .. path) } end
+  return bytes
+end
+
 --- Writes the media of an answer to one file. Several parts of samples are one sound, as a stream gives it in pieces.
 ---@param path string
 ---@param parts lgemini.Part[]  that carry bytes
@@ -133,7 +145,9 @@ end
 function save.parts(path, parts)
   local pieces, mime = {}, parts[1] and parts[1].inline_data.mime_type
   for i, part in ipairs(parts) do
-    pieces[i] = part.inline_data.data
+    local err
+    pieces[i], err = bytes_of(part.inline_data)
+    if not pieces[i] then return nil, err end
     if i > 1 and not (part.inline_data.mime_type == mime and mime and samples_of(mime)) then
       return invalid(("the answer carries %d media, which are not one sound"):format(#parts),
         "save each: for i, part in ipairs(response.media) do part:save(...) end")

@@ -314,13 +314,30 @@ function schema.echo(object)
   return echoes[object]
 end
 
+-- Blobs whose bytes went to a file: blob -> its path. Only what is in here is read; no name from the wire ever is.
+local files = setmetatable({}, { __mode = "k" })
+
+--- Notes that the bytes of an object are in a file.
+---@param object table
+---@param path string
+function schema.set_file(object, path)
+  files[object] = path
+end
+
+--- Where the bytes of an object are, if they are in a file and not in the object itself.
+---@param object any
+---@return string|nil
+function schema.file(object)
+  return type(object) == "table" and object.data == nil and files[object] or nil
+end
+
 --- A shallow copy that still counts as having come from the wire, if the original did.
 ---@param object table
 ---@return table
 function schema.copy(object)
   local copy = {}
   for key, value in pairs(object) do copy[key] = value end
-  echoes[copy] = echoes[object]
+  echoes[copy], files[copy] = echoes[object], files[object]
   ordered.keep(copy, object)
   return setmetatable(copy, getmetatable(object))
 end

@@ -103,6 +103,9 @@ local function let_go(self, err)
     end
     self.decoder:close()
     self.decoder = false
+    if self.sink then
+      self.sink:abandon()
+    end
   end
   if exchange then
     http.close(self.call, self.sent, exchange, err)
@@ -186,7 +189,8 @@ local function open(self)
       "is there a login page or a proxy between here and the service?")
   end
   local limits_set = self.call.client.limits
-  self.decoder = answer.decoder(self.form.type, limits_set.max_event, limits_set.max_depth, true)
+  self.sink = self.sent.media_to and require("lgemini.media_to").new(self.sent.media_to)
+  self.decoder = answer.decoder(self.form.type, limits_set.max_event, limits_set.max_depth, true, self.sink)
   self.decoder:attach(self.exchange)
   return true
 end
@@ -199,6 +203,8 @@ end
 local function unreadable(self, err, cut)
   if err.kind == "limit" then
     return limits.exceeded(err.message)
+  elseif err.kind == "io" then
+    return errors.new { kind = "io", message = err.message }
   elseif err.kind == "invalid" then
     return answer.nonsense(err.message)
   elseif cut then

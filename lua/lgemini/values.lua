@@ -152,6 +152,10 @@ function values.wire_object(walk, value, type)
   local out = {}
   local done, spelled = echoed(walk, value, out)
   if not done then return nil, spelled end
+  local file = schema.file(value)
+  if file then
+    out.data, done.path = emit.file(file), true
+  end
   for key, item in pairs(value) do
     local field = type.fields[key]
     local name = spelled[key] or (field and field.wire) or schema.camel(tostring(key))

@@ -262,7 +262,10 @@ function wire.contents(args)
   return encoders.list(new_walk("contents", nil, args.vertex), args.contents, CONTENTS)
 end
 
---- Puts the fields of a config into a tree; those that `inner` has go into `nested`.
+--- What a config says to the library, not to the service.
+local OURS = { http_options = true, automatic_function_calling = true, media_to = true }
+
+-- Puts the fields of a config into a tree; those that `inner` has go into `nested`.
 ---@param args lgemini.request.Args
 ---@param type_name string  of the config
 ---@param tree table
@@ -280,7 +283,7 @@ function wire.config(args, type_name, tree, inner, nested)
     if field then
       local ok, err = put(walk, inner and inner.fields[name] and nested or tree, field, value)
       if not ok then return nil, err end
-    elseif name ~= "http_options" and name ~= "automatic_function_calling" then
+    elseif not OURS[name] then
       unknown_name(walk, name, known)
     end
   end

@@ -7,7 +7,7 @@
 #include "lua_build.h"
 #include "lua_exchange.h"
 
-enum { SLOT_SHAPES = 1, SLOT_STACK, SLOT_SOURCE, SLOTS = SLOT_SOURCE };
+enum { SLOT_SHAPES = 1, SLOT_STACK, SLOT_SOURCE, SLOT_SINK, SLOTS = SLOT_SINK };
 
 enum {
     HEAD_MAX = 512,    /* of an event: what messages say of it */
@@ -25,6 +25,7 @@ struct lgem_answer {
     size_t left;
     uint64_t most, taken;     /* of a body */
     bool events;
+    bool has_sink;
     bool busy;                /* in the middle of a call: left so by an error that Lua raised */
     bool closing;
     bool began, failed;       /* the event at hand: some of it was handed out in pieces; it is broken */
@@ -122,6 +123,17 @@ static int answer_feed(lua_State *L)
     lua_setiuservalue(L, 1, SLOT_SOURCE);
     a->exchange = NULL;
     a->at = lua_tolstring(L, 2, &a->left);
+    return 0;
+}
+
+/* sink(function): takes the bytes of media from now on; see core.meta.lua. */
+static int answer_sink(lua_State *L)
+{
+    struct lgem_answer *a = check_answer(L);
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    lua_settop(L, 2);
+    lua_setiuservalue(L, 1, SLOT_SINK);
+    a->has_sink = true;
     return 0;
 }
 
@@ -335,6 +347,7 @@ static struct lgem_answer *enter(lua_State *L, struct lgem_site *at)
     at->pool = 4;
     at->base = 4;
     at->slot = SLOT_STACK;
+    at->sink = a->has_sink ? SLOT_SINK : 0;
     a->busy = true;
     return a;
 }
@@ -394,7 +407,7 @@ static int answer_skimmed(lua_State *L)
 
 void lgem_open_answer(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"attach", answer_attach}, {"feed", answer_feed}, {"next", answer_next},
+    static const luaL_Reg methods[] = {{"attach", answer_attach}, {"feed", answer_feed}, {"sink", answer_sink}, {"next", answer_next},
                                        {"finish", answer_finish}, {"skimmed", answer_skimmed}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"shapes", lgem_newshapes}, {"new", answer_new}, {NULL, NULL}};
     lgem_open_shapes(L);

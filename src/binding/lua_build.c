@@ -18,7 +18,8 @@ enum {
     SLOTS_PER_LEVEL = 10, /* what a level takes on the stack, and what is pushed above the last one for a while */
     KEEP_CAP = 16384,     /* a block larger than this is given back with the value it was for */
     MEMBERS_MAX = 32,     /* a table is made for no more members than these: they are the peer's promise */
-    FRAMES_MIN = 16
+    FRAMES_MIN = 16,
+    SINK_BLOCK = 65536    /* bytes for which it is worth to call Lua */
 };
 
 void lgem_initbuilder(struct lgem_builder *b, const struct gem_mem *mem, size_t max_text, unsigned max_depth)
@@ -298,11 +299,41 @@ static void scalar_value(lua_State *L, struct lgem_builder *b, const struct lgem
 
 /* ---- bytes ---- */
 
-static int take_base64(struct lgem_builder *b, struct gem_err *err)
+/* Whether the bytes at hand are those of media, which the caller wants elsewhere. */
+static bool is_media(const struct lgem_builder *b, const struct lgem_site *at)
+{
+    const struct lgem_frame *frame = &b->frames[b->depth - 1];
+    return at->sink != 0 && frame->kind == FRAME_OBJECT && frame->shape->media;
+}
+
+/* Hands bytes to the sink: sink(object, bytes, is_last) -> true, at last what is shown in their place, a key and a value;
+ * nil, err (its message). On the stack: object, odd, key; leaves key and value in the place of the key at last. [-0,+0..1,e] */
+static int sink_bytes(lua_State *L, struct lgem_builder *b, const struct lgem_site *at, bool last, struct gem_err *err)
+{
+    lua_getiuservalue(L, at->owner, at->sink);
+    lua_pushvalue(L, -4);
+    lua_pushlstring(L, b->bytes.len > 0 ? gem_buf_head(&b->bytes) : "", b->bytes.len);
+    gem_buf_clear(&b->bytes);
+    lua_pushboolean(L, last);
+    lua_call(L, 3, 2);
+    if (!lua_toboolean(L, -2)) {
+        const char *message = lua_tostring(L, -1);
+        gem_err_set(err, GEM_IO, 0, "%s", message != NULL ? message : "the media could not be written");
+        return -1;
+    }
+    if (last)
+        lua_remove(L, -3);
+    else
+        lua_pop(L, 2);
+    return 0;
+}
+
+static int take_base64(lua_State *L, struct lgem_builder *b, const struct lgem_site *at, struct gem_err *err)
 {
     size_t written = 0;
     int result;
     if (!b->in_bytes) {
+        b->sinking = is_media(b, at);
         gem_base64_decode_init(&b->base64, gem_base64_best());
         gem_buf_clear(&b->bytes);
         b->in_bytes = true;
@@ -311,6 +342,8 @@ static int take_base64(struct lgem_builder *b, struct gem_err *err)
         return -1;
     result = gem_base64_decode_feed(&b->base64, gem_buf_tail(&b->bytes), b->json.text, b->json.len, &written, err);
     gem_buf_commit(&b->bytes, written);
+    if (result == 0 && b->sinking && b->bytes.len >= SINK_BLOCK)
+        result = sink_bytes(L, b, at, false, err);
     return result;
 }
 
@@ -318,11 +351,17 @@ static int take_base64(struct lgem_builder *b, struct gem_err *err)
 static int bytes_value(lua_State *L, struct lgem_builder *b, const struct lgem_site *at, struct gem_err *err)
 {
     size_t written = 0;
-    if (take_base64(b, err) < 0 || gem_buf_reserve(&b->bytes, 3, err) < 0 ||
+    if (take_base64(L, b, at, err) < 0 || gem_buf_reserve(&b->bytes, 3, err) < 0 ||
         gem_base64_decode_finish(&b->base64, gem_buf_tail(&b->bytes), &written, err) < 0)
         return -1;
     gem_buf_commit(&b->bytes, written);
     b->in_bytes = false;
+    if (b->sinking) {
+        if (sink_bytes(L, b, at, true, err) < 0)
+            return -1;
+        lua_rawset(L, -4); /* a member of ours, which no name on the wire stands for */
+        return 0;
+    }
     lua_pushlstring(L, b->bytes.len > 0 ? gem_buf_head(&b->bytes) : "", b->bytes.len);
     if (b->bytes.cap > KEEP_CAP)
         gem_buf_free(&b->bytes);
@@ -523,7 +562,7 @@ static enum lgem_built build(lua_State *L, struct lgem_builder *b, const struct 
             close_value(L, b, at);
             continue;
         case GEM_JSON_PIECE:
-            result = take_base64(b, err);
+            result = take_base64(L, b, at, err);
             break;
         case GEM_JSON_STRING:
             if (is_bytes(b))

@@ -28,6 +28,7 @@ struct lgem_builder {
     int depth, room;           /* frames in use, and in the block */
     int saved;                 /* stack slots in the user value */
     bool whole, in_bytes;
+    bool sinking;              /* the bytes at hand go to the sink */
     struct gem_base64_decoder base64;
     struct gem_buf bytes;
     /* Of the answer as far as it came: for lgem_signature. */
@@ -40,7 +41,7 @@ struct lgem_builder {
 /* Of one call: where things are on the stack. */
 struct lgem_site {
     int owner, pool, base; /* indices; slot: the owner's user value for what is on the stack */
-    int slot;
+    int slot, sink;        /* the user value with the function that takes the bytes of media, or 0 */
 };
 
 /* max_text: bytes of one string; max_depth: levels. mem must outlive the builder. */

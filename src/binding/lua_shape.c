@@ -142,6 +142,7 @@ static struct lgem_shape *make(lua_State *L, struct lgem_shapes *shapes, int poo
     shape->role = (enum lgem_role)option_of(L, "role", roles);
     if (n > role_fields[shape->role])
         luaL_error(L, "types: too many fields");
+    shape->media = lgem_flagfield(L, lua_gettop(L), "media");
     shape->echoed = lgem_flagfield(L, lua_gettop(L), "echoed");
     lgem_rawfield(L, lua_gettop(L), "metatable");
     if (lua_istable(L, -1))

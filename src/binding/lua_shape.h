@@ -34,6 +34,7 @@ struct lgem_shape {
     struct lgem_shape *next;
     const char *name;
     int name_key, meta_key;   /* in the pool; meta_key 0: none */
+    bool media;               /* its bytes may go to a file */
     bool echoed;              /* what it cannot show as it came is noted, here and below */
     enum lgem_role role;
     uint32_t apart;           /* members, a bit each, with which a chunk says more than its text */

@@ -1,0 +1,131 @@
+--- Media of an answer that go straight into files, as config.media_to says: neither they nor their base64 are held.
+--
+-- A file is written under its name with ".part" behind it, and gets its name when it is whole; one that stays
+-- unfinished is removed.
+
+local errors = require "lgemini.errors"
+local media = require "lgemini.media"
+local schema = require "lgemini.schema"
+
+local media_to = {}
+
+-- Samples have no file format of their own.
+local EXTENSIONS = { ["audio/l16"] = "pcm", ["audio/pcm"] = "pcm", ["image/jpeg"] = "jpg" }
+
+local function extension_of(mime)
+  local name = tostring(mime):lower():match "^%s*([^;%s]+)" or ""
+  local known = media.extensions(name):match "^%.(%w+)"
+  local subtype = name:match "/([a-z0-9]+)$"
+  return EXTENSIONS[name] or known or (subtype and #subtype <= 8 and subtype) or "bin"
+end
+
+---@class lgemini.MediaSink
+---@field target string|function
+---@field count integer
+---@field open { path: string, part: string, file: file* }|nil
+local Sink = {}
+Sink.__index = Sink
+
+--- Raises where it is neither.
+---@param target string|function|nil
+function media_to.check(target)
+  if target ~= nil and type(target) ~= "string" and type(target) ~= "function" then
+    errors.misuse(("config.media_to: a directory or a function expected, got %s"):format(type(target)))
+  end
+end
+
+---@param target string|function  a directory; or function(part) -> path, which gets the part as far as it has come
+---@return lgemini.MediaSink
+function media_to.new(target)
+  return setmetatable({ target = target, count = 0 }, Sink)
+end
+
+-- A name in the directory that no other program chooses, nor this one in another state.
+local function name_in(directory, blob, count)
+  local own = tostring({}):match "(%x+)$" or "0"
+  return ("%s/media-%s-%s-%d.%s"):format(directory, os.date "!%Y%m%d-%H%M%S", own:sub(-8), count,
+    extension_of(blob.mime_type))
+end
+
+local function path_for(self, blob)
+  if type(self.target) == "string" then
+    return name_in(self.target, blob, self.count)
+  end
+  local ok, path = pcall(self.target, { inline_data = { mime_type = blob.mime_type } })
+  if not ok then
+    return nil, "config.media_to, the function, failed: " .. tostring(path)
+  elseif type(path) ~= "string" or path == "" then
+    return nil, "config.media_to, the function, gave no path but " .. type(path)
+  end
+  return path
+end
+
+local function start(self, blob)
+  self.count = self.count + 1
+  local path, problem = path_for(self, blob)
+  if not path then
+    return nil, problem
+  end
+  local file, why = io.open(path .. ".part", "wb")
+  if not file then
+    return nil, tostring(why)
+  end
+  self.open = { path = path, part = path .. ".part", file = file }
+  return true
+end
+
+local function finish(self)
+  local open = self.open
+  self.open = nil
+  local ok, problem = open.file:close()
+  if ok then
+    ok, problem = os.rename(open.part, open.path)
+  end
+  if not ok then
+    os.remove(open.part)
+    return nil, tostring(problem)
+  end
+  return open.path
+end
+
+--- Takes bytes of a Blob.
+---@param blob table     as far as it has come
+---@param bytes string
+---@param last boolean
+---@return string|true|nil  at last the name of a member, "path"
+---@return string|nil       its value; with nil: what went wrong
+function Sink:write(blob, bytes, last)
+  local ok, problem
+  if not self.open then
+    ok, problem = start(self, blob)
+    if not ok then
+      return nil, problem
+    end
+  end
+  ok, problem = self.open.file:write(bytes)
+  if not ok then
+    self:abandon()
+    return nil, tostring(problem)
+  elseif not last then
+    return true
+  end
+  local path
+  path, problem = finish(self)
+  if not path then
+    return nil, problem
+  end
+  schema.set_file(blob, path)
+  return "path", path
+end
+
+--- Ends it: what is not whole by now never will be.
+function Sink:abandon()
+  local open = self.open
+  self.open = nil
+  if open then
+    open.file:close()
+    os.remove(open.part)
+  end
+end
+
+return media_to
