@@ -129,15 +129,18 @@ local function say(self, text)
     parts[#parts + 1] = run
   end
   add_piece(run, text)
+  return run
 end
 
 --- Takes a text that came in a chunk that was like the one before it.
 ---@param text string
 ---@param skimmed function  gives that chunk; nil where it cannot
 function Accumulator:skim(text, skimmed)
-  if self.last then self:fold() end
+  self.whole = nil
+  if self.skimmed then return add_piece(self.run, text) end
+  self:fold()
   self.skimmed = skimmed
-  say(self, text)
+  self.run = say(self, text)
 end
 
 --- Takes one chunk. Neighbouring plain texts become one part; of all else the last word counts, of

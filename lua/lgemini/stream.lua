@@ -76,6 +76,8 @@ function stream.new(call, sent, err, prepare, facts, heal, follow)
     exchange = false,
     headers = false,
     decoder = false,
+    has_pending = false, -- what the decoder gave and nobody has looked at: pending, pending_more
+    sink = false,
     skimmed = false,
     finished = false,
     ended = false,
@@ -102,7 +104,7 @@ local function let_go(self, err)
       self.accumulator:fold()
     end
     self.decoder:close()
-    self.decoder = false
+    self.decoder, self.has_pending, self.pending, self.pending_more = false, false, nil, nil
     if self.sink then
       self.sink:abandon()
     end
@@ -218,16 +220,26 @@ end
 -- it is one; nil at the end; nil, err.
 local function next_value(self, texts)
   local exchange, decoder, tasks = self.exchange, self.decoder, self.call.client.tasks
-  tasks:breathe() -- a peer that is ahead of us would keep us here
-  if self.closed then
-    return nil, closed(self)
+  if tasks.loop.finish then
+    tasks:breathe() -- a peer that is ahead of us would keep us here
+    if self.closed then
+      return nil, closed(self)
+    end
   end
   while true do
-    local value, more = decoder:next(texts)
+    local value, more
+    if self.has_pending then
+      value, more = self.pending, self.pending_more
+      self.has_pending, self.pending, self.pending_more = false, nil, nil
+    else
+      value, more = decoder:next(texts)
+    end
     if value ~= nil then
       return value, more
     elseif more then
       return nil, unreadable(self, more)
+    elseif exchange:phase() == "closed" then -- by an error that was thrown while it was waited for
+      return nil, closed(self)
     end
     local done, why = exchange:done()
     if done == nil then
@@ -313,10 +325,11 @@ local function read(self, texts)
   return value
 end
 
--- Closed by somebody, with its client, or by an error that was thrown while it was waited for. What had come by then
--- is in self.response; nothing more is delivered.
+-- Closed by somebody, with its client, or (before its head came) by an error that was thrown while it was waited for.
+-- What had come by then is in self.response; nothing more is delivered.
 local function is_closed(self)
-  return self.closed or self.call.client.tasks.closed or (self.exchange and self.exchange:phase() == "closed")
+  return self.closed or self.call.client.tasks.closed
+    or (self.exchange and not self.decoder and self.exchange:phase() == "closed")
 end
 
 -- The next chunk, or text.
@@ -371,6 +384,27 @@ function methods.each(self)
   return self, nil, nil, self
 end
 
+-- The next text, where it is at hand and there is nothing else to be done.
+local function next_text(self)
+  local decoder = self.decoder
+  if not decoder then
+    return nil
+  end
+  local tasks = self.call.client.tasks
+  while not tasks.closed and not tasks.loop.finish and not self.has_pending do
+    local value, more = decoder:next(true)
+    if type(value) ~= "string" then
+      self.has_pending, self.pending, self.pending_more = true, value, more
+      return nil
+    end
+    self.accumulator:skim(value, self.skimmed)
+    self.delivered = self.delivered + 1
+    if value ~= "" then
+      return value
+    end
+  end
+end
+
 --- Only the texts, without thoughts and without empty ones: `for text in stream:texts() do`. Raises where the stream
 --- fails.
 ---@return fun(): string|nil
@@ -381,7 +415,10 @@ function methods.texts(self)
     return event and answer.decode(event, self.form.type)
   end
   return function()
-    local text
+    local text = next_text(self)
+    if text then
+      return text
+    end
     repeat
       local chunk, err = advance(self, true)
       if err then
