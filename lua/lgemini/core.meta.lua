@@ -53,6 +53,18 @@ function core.replace_file(path, bytes) end
 ---@param seconds number
 function core.remove_old(directory, prefix, seconds) end
 
+--- What is in a directory, but for names that begin with a dot.
+---@param directory string  without NUL
+---@return string[]|nil names  in no order
+---@return lgemini.core.Failure|nil err  "io"
+function core.file_names(directory) end
+
+--- Makes a directory, unless it is there. Its parent must be.
+---@param path string  without NUL
+---@return true|nil
+---@return lgemini.core.Failure|nil err  "io"
+function core.make_directory(path) end
+
 --- Where this libcurl looks for certificates: a hashed directory, else a bundle. Reads the directory: ask once.
 ---@return string|nil ca_path
 ---@return string|nil ca_file  nil where there is a ca_path

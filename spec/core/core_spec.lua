@@ -144,4 +144,30 @@ describe("lgemini.core", function()
     pipe:close()
     os.execute("rm -r " .. directory)
   end)
+
+  it("makes a folder, and names what is in one", function()
+    local pipe = assert(io.popen "mktemp -d")
+    local directory = pipe:read "*l"
+    pipe:close()
+    local made = directory .. "/made"
+    assert.is_true(core.make_directory(made))
+    assert.is_true(core.make_directory(made)) -- it is there
+    assert.same({}, core.file_names(made))
+    local wanted = {}
+    for i = 1, 300 do
+      wanted[i] = ("name-%03d"):format(i)
+      assert(io.open(made .. "/" .. wanted[i], "w")):close()
+    end
+    assert(io.open(made .. "/.hidden", "w")):close()
+    local names = core.file_names(made)
+    table.sort(names)
+    assert.same(wanted, names)
+    for _, result in ipairs { { core.file_names(directory .. "/nowhere") }, { core.file_names(made .. "/name-001") },
+      { core.make_directory(made .. "/name-001") }, { core.make_directory(directory .. "/no/where") } } do
+      assert.is_nil(result[1])
+      assert.equal("io", result[2].kind)
+      assert.truthy(result[2].message:find(directory, 1, true))
+    end
+    os.execute("rm -r " .. directory)
+  end)
 end)

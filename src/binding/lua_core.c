@@ -275,6 +275,44 @@ static int core_remove_old(lua_State *L)
     return 0;
 }
 
+static void push_texts(lua_State *L, const char *text, const char *end) /* each with its NUL. [-0,+1,m] */
+{
+    lua_newtable(L);
+    for (int i = 1; text < end; i++) {
+        lua_pushstring(L, text);
+        lua_rawseti(L, -2, i);
+        text += strlen(text) + 1;
+    }
+}
+
+/* file_names(directory) -> list of what is in it, in no order */
+static int core_file_names(lua_State *L)
+{
+    struct gem_err err;
+    const char *directory = lgem_checktext(L, 1);
+    size_t room, need = 0;
+    char *found;
+    do {
+        room = need;
+        lua_settop(L, 1);
+        found = lua_newuserdatauv(L, room + 1, 0); /* a box: an error loses nothing */
+        if (gem_file_list(directory, found, room, &need, &err) < 0)
+            return lgem_fail(L, &err);
+    } while (need > room); /* the first time, and where somebody added one meanwhile */
+    push_texts(L, found, found + need);
+    return 1;
+}
+
+/* make_directory(path) -> true, also where it is there already */
+static int core_make_directory(lua_State *L)
+{
+    struct gem_err err;
+    if (gem_file_make_directory(lgem_checktext(L, 1), &err) < 0)
+        return lgem_fail(L, &err);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
 /* Where certificates are looked up by default: ca_path, or nil and ca_file, or nothing. */
 static int core_trust(lua_State *L)
 {
@@ -291,6 +329,8 @@ static const luaL_Reg functions[] = {
     {"file_info", core_file_info},
     {"replace_file", core_replace_file},
     {"remove_old", core_remove_old},
+    {"file_names", core_file_names},
+    {"make_directory", core_make_directory},
     {"trust", core_trust},
     {"sign_rs256", lgem_sign_rs256},
     {NULL, NULL},

@@ -213,6 +213,33 @@ void gem_file_remove_old(const char *directory, const char *prefix, double secon
     closedir(dir);
 }
 
+int gem_file_list(const char *directory, char *names, size_t room, size_t *need, struct gem_err *err)
+{
+    DIR *dir = opendir(directory);
+    *need = 0;
+    if (dir == NULL)
+        return fail("read", directory, errno, err);
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        size_t n = strlen(entry->d_name) + 1;
+        if (entry->d_name[0] == '.')
+            continue;
+        if (*need + n <= room)
+            memcpy(names + *need, entry->d_name, n);
+        *need += n;
+    }
+    closedir(dir);
+    return 0;
+}
+
+int gem_file_make_directory(const char *path, struct gem_err *err)
+{
+    struct stat st;
+    if (mkdir(path, 0777) == 0)
+        return 0;
+    int why = errno;
+    return why == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode) ? 0 : fail("make", path, why, err);
+}
+
 /* "5ad8a5d6.0": eight hex digits, a dot, a number. */
 static bool is_hashed_name(const char *name)
 {

@@ -51,6 +51,13 @@ int gem_file_replace(const char *path, const void *bytes, size_t n, const struct
  * cannot be removed stays. */
 void gem_file_remove_old(const char *directory, const char *prefix, double seconds);
 
+/* The names of what is in a directory, in no order, but for those that begin with a dot: each with its NUL, as many as
+ * have room. *need is what all of them take. -1: no such directory (GEM_IO). */
+int gem_file_list(const char *directory, char *names, size_t room, size_t *need, struct gem_err *err);
+
+/* Makes a directory where there is none yet; its parent must be there. */
+int gem_file_make_directory(const char *path, struct gem_err *err);
+
 /* Whether a directory holds certificates under their hashed names, as OpenSSL looks them up. */
 bool gem_file_has_hashed_certificates(const char *directory);
 
