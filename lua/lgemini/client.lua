@@ -37,6 +37,8 @@ local KNOWN = {
   on_response = true,
   on_retry = true,
   log = true,
+  record = true,
+  replay = true,
   max_concurrent = true,
   rate = true,
   vertexai = true,
@@ -181,8 +183,12 @@ function methods.takes_token(self)
 end
 
 --- Forgets the token that the service did not take: whether another one may do.
+---@param request lgemini.Request
 ---@return boolean
-function methods.forget_token(self)
+function methods.forget_token(self, request)
+  if self.tasks.hurried then -- nobody has one; it was so where the same request follows
+    return self.vertex ~= nil and self.vertex.project ~= nil and self.tape:has_another(request)
+  end
   return self:takes_token() and require("lgemini.vertex").forget(self.vertex)
 end
 
@@ -285,10 +291,12 @@ function methods.prewarm(self, args)
   local call, err = self:call(args.config, options.TOTAL)
   if not call then
     return nil, err
+  elseif self.tasks.hurried then
+    return true
   end
   for _, bulk in ipairs { false, options.boolean(args.uploads, "uploads") or nil } do
     local answered, problem, refusal = http.send(call, { verb = "GET", url = call.options.base_url .. "/",
-      no_key = true, once = true, bulk = bulk })
+      no_key = true, once = true, bulk = bulk, unrecorded = true })
     if not answered and not refusal then
       return nil, problem
     end
@@ -422,6 +430,20 @@ local function make_tasks(core, given)
   return tasks
 end
 
+-- What stands between the client and the network, if anything does.
+local function make_tape(core, given)
+  options.string(given.record, "record")
+  options.string(given.replay, "replay")
+  if given.record and given.replay then
+    errors.misuse "record, replay: one of the two"
+  elseif (given.record or given.replay) and given.state_dir then
+    errors.misuse "state_dir: not with record or replay, which would miss what was uploaded before"
+  elseif given.record then
+    return require("lgemini.record").new(core, given.record)
+  end
+  return given.replay and require("lgemini.replay").new(core, given.replay)
+end
+
 --- A client. It does not fail for a missing key or a bad base URL: the first call says what is wrong.
 ---@param given lgemini.ClientOptions|nil  see init.lua
 ---@return lgemini.Client
@@ -448,6 +470,7 @@ function client.new(given)
     local_files = given.local_files,
     state_dir = options.string(given.state_dir, "state_dir"),
     watch = false, -- of watch.lua, where there are hooks
+    tape = false, -- of record.lua or replay.lua
     product = ("lgemini/%s gl-lua/%s"):format(client._VERSION, _VERSION:match "%d.*"),
     random = chance,
     addresses = {}, -- see plan.lua
@@ -477,6 +500,10 @@ function client.new(given)
   tasks.share = core.loop.share(check(options.count(given.max_concurrent, "max_concurrent")) or MAX_CONCURRENT)
   if options.table(given.rate, "rate") then
     self.pace = check(require("lgemini.pace").new(given.rate)) or false
+  end
+  self.tape = check(make_tape(core, given)) or false
+  if given.replay then -- no door is to be opened, and nothing is worth waiting for
+    self.api_key, self.pace, tasks.hurried = false, false, true
   end
   self.options = check(defaults(self)) or {}
   if given.http_options and not self.problem then

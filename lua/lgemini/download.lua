@@ -101,7 +101,7 @@ local function fetch_once(call, sent, into)
   end
   ok, err = take_head(into, exchange:code(), exchange:headers())
   if not ok then
-    exchange:close()
+    http.close(call, sent, exchange, err)
     return nil, err
   end
   return pump(call, sent, exchange, into)

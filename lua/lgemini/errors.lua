@@ -50,6 +50,7 @@ local KINDS = {
   protocol = false,
   limit = false,
   integrity = false,
+  unrecorded = false,
 }
 
 --- One line, without control bytes: a message goes to terminals and logs.

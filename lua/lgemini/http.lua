@@ -36,6 +36,8 @@ local http = {}
 ---@field sent boolean|nil     all of it was sent in the last try, which failed
 ---@field watched table|nil    of watch.lua: what was told of it
 ---@field tick function|nil    called now and then while it runs, with the exchange; nil, err ends the request
+---@field unrecorded boolean|nil  it is no part of a recording: it opens the door only
+---@field replayed string|nil  of replay.lua: what it is known by
 ---@field attempts integer|nil how often it was sent
 ---@field media_to string|function|nil  where the media of the answer go
 ---@field renewed boolean|nil  it was sent again with another token
@@ -199,6 +201,28 @@ function http.await_turn(call, request)
   return true
 end
 
+--- Seconds since 1970: where answers are replayed, when they were recorded.
+---@param client lgemini.Client
+---@return integer
+function http.time(client)
+  return client.tape and client.tape:time() or os.time()
+end
+
+-- The one place where exchanges come from: the core, or a recording.
+local function new_exchange(call, request, fields)
+  local tape, begin = call.client.tape, call.client.core.exchange.new
+  local exchange, err
+  if tape then
+    exchange, err = tape:exchange(call, request, fields, begin)
+  else
+    exchange, err = begin(fields)
+  end
+  if exchange or errors.is(err) then
+    return exchange, err
+  end
+  return nil, failed(call, request, err)
+end
+
 --- Starts one request; nothing is retried.
 ---@param call lgemini.Call
 ---@param request lgemini.Request
@@ -224,9 +248,9 @@ function http.start(call, request)
   if refusal then
     return nil, refusal
   end
-  local exchange, err = client.core.exchange.new(fields)
+  local exchange, err = new_exchange(call, request, fields)
   if not exchange then
-    return nil, failed(call, request, err)
+    return nil, err
   end
   client.tasks:add(exchange, bulk and "bulk" or "calls")
   return exchange
@@ -369,7 +393,7 @@ end
 ---@return true|nil
 ---@return lgemini.Error|nil err
 function http.again(call, request, err, delivered)
-  if err.code == 401 and not request.renewed and call.client:forget_token() then -- it was taken back before its time
+  if err.code == 401 and not request.renewed and call.client:forget_token(request) then -- taken back before its time
     request.renewed = true
     if call.client.watch then
       call.client.watch:retry(call, request, err, 0)
@@ -391,7 +415,7 @@ function http.again(call, request, err, delivered)
     if call.client.watch then
       call.client.watch:retry(call, request, err, wait)
     end
-    return call.client.tasks:sleep(wait)
+    return call.client.tasks:pause(wait)
   end
   if why == "begun" then
     err.retryable = false

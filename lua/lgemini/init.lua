@@ -51,6 +51,8 @@ gemini.is_error = errors.is
 ---@field on_response fun(view: lgemini.SeenResponse)?  what came
 ---@field on_retry fun(view: lgemini.SeenRetry)?        that it is sent again
 ---@field log fun(level: string, message: string, fields: table)?  the same in words
+---@field record string?  a folder: exchanges are written there, without secrets; see docs/testing.md
+---@field replay string?  the same folder: they come from there, not from the network
 ---@field vertexai boolean?  Vertex AI in place of the Gemini API
 ---@field project string?  of Google Cloud
 ---@field location string?  of Vertex AI; "global" when left out

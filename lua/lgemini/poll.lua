@@ -49,7 +49,7 @@ function poll.wait(call, object, seconds, watch)
     if left <= 0 then
       return timed_out(clock, object, seconds, watch)
     end
-    tasks:sleep(math.min(pause, left))
+    tasks:pause(math.min(pause, left))
     pause = math.min(pause * 2, watch.pause)
     local seen, err = watch.look(object, within)
     if not seen and err.kind == "timeout" and err.clock == "total" then

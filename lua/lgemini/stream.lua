@@ -78,6 +78,7 @@ function stream.new(call, sent, err, prepare, facts, heal, follow)
     decoder = false,
     has_pending = false, -- what the decoder gave and nobody has looked at: pending, pending_more
     sink = false,
+    fed = false,
     skimmed = false,
     finished = false,
     ended = false,
@@ -193,7 +194,10 @@ local function open(self)
   local limits_set = self.call.client.limits
   self.sink = self.sent.media_to and require("lgemini.media_to").new(self.sent.media_to)
   self.decoder = answer.decoder(self.form.type, limits_set.max_event, limits_set.max_depth, true, self.sink)
-  self.decoder:attach(self.exchange)
+  self.fed = type(self.exchange) ~= "userdata" -- recorded or replayed
+  if not self.fed then
+    self.decoder:attach(self.exchange)
+  end
   return true
 end
 
@@ -216,10 +220,40 @@ local function unreadable(self, err, cut)
   return protocol(self, ("an event is not JSON (%s): %s"):format(err.message, start_of(head)))
 end
 
+-- Gives the decoder what came to an exchange that is none of the core's: whether there was anything.
+local function feed(self)
+  local bytes = self.exchange:read()
+  if bytes == "" then
+    return false
+  end
+  self.decoder:feed(bytes)
+  return true
+end
+
+-- Waits for more bytes: true; false at the end; nil, err.
+local function await(self)
+  local exchange, tasks = self.exchange, self.call.client.tasks
+  if exchange:phase() == "closed" then -- by an error that was thrown while it was waited for
+    return nil, closed(self)
+  elseif self.fed and feed(self) then
+    return true
+  end
+  local done, why = exchange:done()
+  if done == nil then
+    if tasks:wait(exchange) then
+      return true
+    end
+    return nil, closed(self)
+  elseif not done then
+    return nil, http.failed(self.call, self.sent, why)
+  end
+  return false
+end
+
 -- What comes next: a value, and its signature where it says nothing but a text; a text, where only those are wanted and
 -- it is one; nil at the end; nil, err.
 local function next_value(self, texts)
-  local exchange, decoder, tasks = self.exchange, self.decoder, self.call.client.tasks
+  local decoder, tasks = self.decoder, self.call.client.tasks
   if tasks.loop.finish then
     tasks:breathe() -- a peer that is ahead of us would keep us here
     if self.closed then
@@ -238,17 +272,11 @@ local function next_value(self, texts)
       return value, more
     elseif more then
       return nil, unreadable(self, more)
-    elseif exchange:phase() == "closed" then -- by an error that was thrown while it was waited for
-      return nil, closed(self)
     end
-    local done, why = exchange:done()
-    if done == nil then
-      if not tasks:wait(exchange) then
-        return nil, closed(self)
-      end
-    elseif not done then
-      return nil, http.failed(self.call, self.sent, why)
-    else
+    local going, err = await(self)
+    if err then
+      return nil, err
+    elseif not going then
       local what
       value, more, what = decoder:finish()
       if value == nil and more then

@@ -8,6 +8,7 @@ local loops = require "lgemini.loop"
 ---@class lgemini.Tasks
 ---@field now fun(): number  the clock, in seconds
 ---@field closed boolean|nil
+---@field hurried boolean|nil  answers are replayed: nothing is waited for between them
 local tasks = {}
 tasks.__index = tasks
 tasks.__name = "lgemini.Tasks"
@@ -21,6 +22,7 @@ function tasks.new(core, loop)
     loop = loop or loops.shared(core),
     now = core.now,
     exchanges = setmetatable({}, { __mode = "k" }),
+    hurried = false,
     share = nil,     -- of core.loop: places for the exchanges that run at a time
   }, tasks)
   local ok, err = self.loop:attach(self)
@@ -30,12 +32,18 @@ function tasks.new(core, loop)
   return self
 end
 
+-- An exchange may be a table that stands for one of the core's: where it is recorded, `wire` is the real one, which the
+-- loop knows; where it is replayed, `wire` is false. `awaits` says what such a one is waited for.
+
 --- Hands an exchange to the loop.
 ---@param exchange table
 ---@param lane "calls"|"bulk"
 function tasks:add(exchange, lane)
   self.exchanges[exchange] = true
-  self.loop:add(exchange, lane, self.share)
+  local wire = exchange.wire
+  if wire ~= false then
+    self.loop:add(wire or exchange, lane, self.share)
+  end
 end
 
 --- Begins with what was added, unless a task asks: whoever steps the loop does it then.
@@ -79,7 +87,11 @@ function tasks:wait(exchange, instant)
     exchange:close()
     return false
   end
-  self.loop:wait_for(exchange, instant, self, self.hook)
+  local known, awaits = exchange, exchange.awaits
+  if awaits then
+    known, instant = awaits(exchange, instant)
+  end
+  self.loop:wait_for(known, instant, self, self.hook)
   return exchange:phase() ~= "closed"
 end
 
@@ -87,7 +99,7 @@ end
 ---@param exchange table
 function tasks:drop(exchange)
   exchange:close()
-  self.loop:tell(exchange)
+  self.loop:tell(exchange.wire or exchange)
 end
 
 --- Waits for so many seconds.
@@ -101,6 +113,14 @@ function tasks:sleep(seconds)
   end
   local err = self:refusal()
   return not err or nil, err
+end
+
+--- The library's own wait between tries and between looks; none where answers are replayed.
+---@param seconds number
+---@return true|nil
+---@return lgemini.Error|nil err
+function tasks:pause(seconds)
+  return self:sleep(self.hurried and 0 or seconds)
 end
 
 --- A new task, which starts at the next step.
@@ -130,7 +150,7 @@ function tasks:close()
   self.closed = true
   for exchange in pairs(self.exchanges) do
     exchange:cancel()
-    self.loop:tell(exchange)
+    self.loop:tell(exchange.wire or exchange)
   end
   self.loop:wake_sleepers(self)
   self.loop:detach(self)

@@ -80,7 +80,7 @@ end
 -- then it may be there. Only where one of that size is known is anything hashed.
 local function find_again(up, info)
   local store, size = up.call.client:uploads_index(), up.source.size
-  for _, entry in ipairs(store:find(size, up.mime_type, up.scope, os.time())) do
+  for _, entry in ipairs(store:find(size, up.mime_type, up.scope, http.time(up.call.client))) do
     local same = info and entry.inode == info.inode and entry.device == info.device and entry.mtime == info.mtime
     if not same then
       if not session.hash_up_to(up, size) then
@@ -103,7 +103,7 @@ end
 local function remember(up, info, file)
   local hash = up.hash and up.hash:position() == up.source.size and up.hash:hex()
   if hash and up.scope and file.state ~= "FAILED" then
-    local now = os.time()
+    local now = http.time(up.call.client)
     up.call.client:uploads_index():add(up.source.size, { sha256 = hash, mime_type = up.mime_type, scope = up.scope,
       name = file.name, expires = reuse.expiry(file.expiration_time, now), device = info and info.device,
       inode = info and info.inode, mtime = info and info.mtime }, now)
@@ -127,7 +127,7 @@ end
 ---@param client lgemini.Client
 ---@param name string
 function upload.forget(client, name)
-  client:uploads_index():forget(name, os.time())
+  client:uploads_index():forget(name, http.time(client))
 end
 
 -- Sends it: the file and whether it was compared; or nil, err.

@@ -186,7 +186,7 @@ local function from_account(self, call)
   body:add(("grant_type=%s&assertion=%s"):format(GRANT:gsub(":", "%%3A"), proof))
   local decoded
   decoded, err = http.ask(call, { verb = "POST", url = uri, body = body, foreign = true, secret = proof,
-    headers = { ["Content-Type"] = "application/x-www-form-urlencoded" } })
+    unrecorded = true, headers = { ["Content-Type"] = "application/x-www-form-urlencoded" } })
   if decoded == nil then
     err.message = "no token for the service account: " .. err.message
     return nil, err

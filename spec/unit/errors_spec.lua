@@ -5,7 +5,7 @@ local refusal = require "lgemini.refusal"
 local PASSING = { "rate_limited", "unavailable", "incomplete", "network", "timeout" }
 local LASTING = { "invalid", "auth", "permission", "not_found", "conflict", "precondition", "too_large", "http",
   "file_failed", "file_expired", "blocked", "cut", "empty", "tls", "cancelled", "closed", "io", "protocol", "limit",
-  "integrity" }
+  "integrity", "unrecorded" }
 
 local function rpc(name, fields)
   fields["@type"] = "type.googleapis.com/google.rpc." .. name

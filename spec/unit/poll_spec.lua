@@ -8,7 +8,7 @@ describe("poll.wait", function()
     now, sleeps, looks = 100, {}, {}
     local tasks = {}
     function tasks.now() return now end
-    function tasks.sleep(_, seconds)
+    function tasks.pause(_, seconds)
       sleeps[#sleeps + 1] = seconds
       now = now + seconds
     end

@@ -67,7 +67,8 @@ local LUA_ARROWS = {
   emit = "", walk = "", values = "emit walk",
   wire = "core structured tools values walk", bodies = "wire", request = "bodies emit wire",
   rows = "", endpoints = "rows", poll = "", headers = "", watch = "headers",
-  http = "answer headers media_to", http_options = "",
+  http = "answer headers media_to", http_options = "", tape = "",
+  record = "headers tape", replay = "headers tape",
   timers = "", pace = "", map = "", inside = "", task = "inside", steps = "inside task", loop = "inside steps task",
   tasks = "inside loop", journal = "", reuse = "",
   save = "", media_to = "",
@@ -103,7 +104,7 @@ local LUA_ARROWS = {
   structured = "",
   tools = "attach request",
   client = "auth_tokens batches caches chats core file_search_stores files http http_options interactions loop map "
-    .. "models operations pace reuse tasks tunings vertex watch",
+    .. "models operations pace record replay reuse tasks tunings vertex watch",
   binary = "", inflate = "", media_boxes = "binary", media_image = "binary", media_matroska = "binary",
   media_pdf = "binary inflate", media_riff = "binary", media_sound = "binary",
   media_facts = "binary media_boxes media_image media_matroska media_pdf media_riff media_sound",
