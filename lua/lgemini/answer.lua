@@ -362,7 +362,7 @@ local function join_text(self, thoughts)
   for _, part in ipairs(self.parts) do
     if part.text ~= nil and (part.thought == true) == thoughts then texts[#texts + 1] = part.text end
   end
-  return table.concat(texts)
+  return texts[2] and table.concat(texts) or texts[1] or "" -- one may be megabytes: it is not copied
 end
 
 function get.text(self)
