@@ -295,42 +295,6 @@ static void test_no_memory(void)
     }
 }
 
-/* Skips the value of the first member and gives what is left. */
-static void skips(const char *text, const char *wanted)
-{
-    static struct transcript t;
-    size_t n = strlen(text);
-    for (size_t cut = 1; cut <= n; cut++) {
-        struct check_mem mem;
-        struct gem_json json;
-        enum gem_json_token token;
-        int skipping = 0;
-        t.len = 0;
-        check_mem_init(&mem);
-        gem_json_init(&json, &mem.mem, DEPTH, TEXT);
-        for (int part = 0; part < 2; part++) {
-            gem_json_feed(&json, part == 0 ? text : text + cut, part == 0 ? cut : n - cut);
-            while ((token = skipping ? gem_json_skip(&json, NULL) : gem_json_next(&json, NULL)) > GEM_JSON_MORE) {
-                if (!skipping || token == GEM_JSON_CLOSE)
-                    note_token(&t, &json, token);
-                skipping = !skipping && (token == GEM_JSON_NAME || token == GEM_JSON_ARRAY);
-            }
-        }
-        CHECK(token == GEM_JSON_MORE && mem.bytes <= 4096);
-        CHECK_STR(t.text, wanted);
-        gem_json_free(&json);
-    }
-}
-
-static void test_skip(void)
-{
-    skips("{\"a\":{\"b\":[1,\"}]\",{}],\"c\\n\":\"x\\\"y\"},\"d\":5}", "{N<a>N<d>).");
-    skips("[\"x\",2]", "[i2 ).");
-    skips("{\"a\":[]}", "{N<a>).");
-    skips("[[],3]", "[i3 ).");
-    skips("[]", "[).");
-}
-
 /* A comma for the decimal point does not show. */
 static void test_locale(void)
 {
@@ -351,7 +315,6 @@ int main(void)
     RUN(test_broken_is_sticky);
     RUN(test_ceiling);
     RUN(test_no_memory);
-    RUN(test_skip);
     RUN(test_locale);
     return check_done();
 }

@@ -42,7 +42,7 @@ void lgem_resetbuilder(struct lgem_builder *b)
 {
     gem_json_reset(&b->json);
     b->depth = b->saved = 0;
-    b->whole = b->in_bytes = b->apart = false;
+    b->in_bytes = b->apart = false;
     memset(b->objects, 0, sizeof b->objects);
     memset(b->seen, 0, sizeof b->seen);
     b->text = b->after = 0;
@@ -76,15 +76,6 @@ void lgem_suspend(lua_State *L, struct lgem_builder *b, const struct lgem_site *
 }
 
 /* ---- values that are whole ---- */
-
-static void push_integer(lua_State *L, int64_t n)
-{
-#if LUA_VERSION_NUM >= 503
-    lua_pushinteger(L, (lua_Integer)n);
-#else
-    lua_pushnumber(L, (lua_Number)n);
-#endif
-}
 
 /* On the stack: object, odd, key, value. Notes the value under the member's name on the wire, and pops it. [-1,+0,m] */
 static void note_odd(lua_State *L, const struct lgem_site *at, const struct lgem_field *field)
@@ -190,7 +181,7 @@ static bool push_int64(lua_State *L, const char *text, size_t n, bool or_text)
     fits = fits && value < UINT64_C(1) << 53;
 #endif
     if (fits)
-        push_integer(L, negative ? -(int64_t)(value - 1) - 1 : (int64_t)value);
+        lgem_pushbytes(L, negative ? -(int64_t)(value - 1) - 1 : (int64_t)value);
     else if (or_text)
         lua_pushlstring(L, text, n);
     return fits || or_text;
@@ -517,7 +508,7 @@ static void push_scalar(lua_State *L, const struct lgem_builder *b, const struct
 {
     switch (token) {
     case GEM_JSON_INTEGER:
-        push_integer(L, b->json.integer);
+        lgem_pushbytes(L, b->json.integer);
         return;
     case GEM_JSON_NUMBER:
         lua_pushnumber(L, (lua_Number)b->json.number);
@@ -549,7 +540,6 @@ static enum lgem_built build(lua_State *L, struct lgem_builder *b, const struct 
         case GEM_JSON_MORE:
             return LGEM_BUILD_MORE;
         case GEM_JSON_DONE:
-            b->whole = true;
             continue; /* there may be more than blanks behind it */
         case GEM_JSON_NAME:
             member(L, b, at);

@@ -27,7 +27,7 @@ struct lgem_builder {
     struct lgem_frame *frames;
     int depth, room;           /* frames in use, and in the block */
     int saved;                 /* stack slots in the user value */
-    bool whole, in_bytes;
+    bool in_bytes;             /* a string of base64 has begun */
     bool sinking;              /* the bytes at hand go to the sink */
     struct gem_base64_decoder base64;
     struct gem_buf bytes;

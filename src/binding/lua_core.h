@@ -74,7 +74,7 @@ void lgem_rawfield(lua_State *L, int arg, const char *name);
 /* Raises the argument's error, which names the field. */
 int lgem_fielderror(lua_State *L, int arg, const char *name, const char *why);
 
-/* A number as the wire's: an integer where this Lua has integers. [-0,+1,-] */
+/* A whole number: an integer where this Lua has integers. [-0,+1,-] */
 void lgem_pushbytes(lua_State *L, int64_t n);
 
 /* The descriptor of an open io library handle; still the handle's. What the program wrote to it is in the file then.

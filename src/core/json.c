@@ -45,7 +45,7 @@ void gem_json_reset(struct gem_json *json)
         gem_buf_free(&json->gathered);
     json->at = json->end = json->start = NULL;
     json->before = 0;
-    json->depth = json->skip = 0;
+    json->depth = 0;
     json->expect = EXPECT_VALUE;
     json->open = OPEN_NONE;
     json->broken = 0;
@@ -289,7 +289,7 @@ static enum gem_json_token gather_string(struct gem_json *json)
         }
         if (pieces)
             return give_text(json, GEM_JSON_PIECE, p, n);
-        if (!json->skip && gather(json, p, n) < 0)
+        if (gather(json, p, n) < 0)
             return GEM_JSON_BROKEN;
     }
     return GEM_JSON_MORE;
@@ -606,26 +606,6 @@ enum gem_json_token gem_json_next(struct gem_json *json, struct gem_err *err)
 {
     enum gem_json_token token = json->broken ? GEM_JSON_BROKEN : next_token(json);
     return token == GEM_JSON_BROKEN ? repeat(json, err) : token;
-}
-
-enum gem_json_token gem_json_skip(struct gem_json *json, struct gem_err *err)
-{
-    if (json->skip == 0)
-        json->skip = json->depth + 1;
-    for (;;) {
-        unsigned before = json->depth;
-        enum gem_json_token token = gem_json_next(json, err);
-        if (token == GEM_JSON_BROKEN || token == GEM_JSON_MORE)
-            return token;
-        if (token == GEM_JSON_CLOSE && before + 1 == json->skip) { /* of an array that had no more */
-            json->skip = 0;
-            return GEM_JSON_CLOSE;
-        }
-        if (json->depth + 1 == json->skip) {
-            json->skip = 0;
-            return GEM_JSON_NULL;
-        }
-    }
 }
 
 enum gem_json_token gem_json_finish(struct gem_json *json, struct gem_err *err)

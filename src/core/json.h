@@ -55,7 +55,6 @@ struct gem_json {
     uint64_t before;              /* bytes of earlier feeds */
     struct gem_buf gathered;      /* of a name, string or number that was cut, or has escapes */
     unsigned max_depth, depth;
-    unsigned skip;                /* depth at which the value that is skipped ends, plus 1; 0: none is */
     unsigned char expect;         /* enum in json.c: what may come next */
     unsigned char open;           /* enum in json.c: the token that was cut */
     unsigned char broken;
@@ -81,10 +80,6 @@ enum gem_json_token gem_json_next(struct gem_json *json, struct gem_err *err);
 
 /* How many of the bytes fed last have been read. */
 size_t gem_json_place(const struct gem_json *json);
-
-/* Reads over the value that must come next, as far as bytes are there: GEM_JSON_NULL in its place when it ended,
- * GEM_JSON_MORE (call gem_json_skip again), GEM_JSON_CLOSE where none came but the end of an array, or GEM_JSON_BROKEN. */
-enum gem_json_token gem_json_skip(struct gem_json *json, struct gem_err *err);
 
 /* No more bytes will come: GEM_JSON_DONE, a last number (then call again), or GEM_JSON_BROKEN where the text is not whole. */
 enum gem_json_token gem_json_finish(struct gem_json *json, struct gem_err *err);
