@@ -10,6 +10,7 @@ local refusal = {}
 local MAX_MESSAGE = 2000 -- bytes of a server's words that are kept
 local MAX_PAGE = 8192 -- bytes of an HTML page that are looked at
 local MAX_NESTED = 3 -- errors wrapped as text in errors
+local MAX_HINT = 300 -- bytes of what it says of one field
 local MAX_STATUS = 100 -- bytes of the service's name for what happened
 local REQUEST_LIMIT = 100e6 -- bytes; what the service documents for one request
 
@@ -170,8 +171,15 @@ local function http_date(text)
   return ((days * 24 + tonumber(hour)) * 60 + tonumber(minute)) * 60 + tonumber(second)
 end
 
-local function retry_after(details, header, now)
-  local seconds = duration(detail(details, "RetryInfo").retryDelay)
+-- "1500", "1500.5" -> 1.5005; nil for what is no sane wait.
+local function milliseconds(text)
+  local value = text and duration(text .. "s")
+  return value and value / 1000
+end
+
+local function retry_after(details, headers, now)
+  local seconds = duration(detail(details, "RetryInfo").retryDelay) or milliseconds(headers["retry-after-ms"])
+  local header = headers["retry-after"]
   if not seconds and header then
     local date = http_date(header)
     seconds = date and math.max(0, date - now) or duration(header .. "s")
@@ -277,8 +285,12 @@ local function megabytes(bytes)
   return (("%.1f MB"):format(bytes / 1e6):gsub(",", "."):gsub("%.0 ", " "))
 end
 
-local function seconds_in_words(seconds)
-  return seconds < 120 and ("%.0f s"):format(math.ceil(seconds)) or ("%.0f minutes"):format(math.ceil(seconds / 60))
+local function again_in(seconds)
+  if seconds <= 0 then
+    return "try again"
+  end
+  return "try again in " .. (seconds < 120 and ("%.0f s"):format(math.ceil(seconds))
+    or ("%.0f minutes"):format(math.ceil(seconds / 60)))
 end
 
 -- hint of a kind: function (found, given) -> text or nil
@@ -294,11 +306,27 @@ function HINTS.permission(found)
   end
 end
 
+local MAX_VIOLATIONS = 3 -- that a hint names
+
+-- The fields that the service complains of: it often says no more than "invalid argument" beside them.
+local function violations(details)
+  local list, named = detail(details, "BadRequest").fieldViolations, {}
+  for _, violation in ipairs(type(list) == "table" and list or {}) do
+    local field = type(violation) == "table" and text_or_nil(violation.field)
+    if field and #named < MAX_VIOLATIONS then
+      local why = text_or_nil(violation.description)
+      named[#named + 1] = shorten(fold(why and field .. ": " .. why or field), MAX_HINT)
+    end
+  end
+  return named[1] and table.concat(named, "; ") or nil
+end
+
 function HINTS.invalid(found, given)
   if found.message:lower():find("mime", 1, true) then
     local types = given.mime_types and "accepted types: " .. table.concat(given.mime_types, ", ") .. "; " or ""
     return types .. "convert the file first, for example with ffmpeg or ImageMagick"
   end
+  return violations(found.details)
 end
 
 function HINTS.precondition(found)
@@ -311,10 +339,10 @@ function HINTS.precondition(found)
 end
 
 function HINTS.not_found(found, given)
-  if given.model then
-    return ("the model %s may have been shut down; list those that live: client.models:list{}"):format(given.model)
-  elseif found.html then
+  if found.html then -- of the front end, which knows no such path; a model that is gone is told in JSON
     return "check base_url and api_version"
+  elseif given.model then
+    return ("the model %s may have been shut down; list those that live: client.models:list{}"):format(given.model)
   end
 end
 
@@ -334,7 +362,7 @@ function HINTS.rate_limited(found)
     when = "the quota per day is used up: try again tomorrow"
   elseif found.retry_after then
     when = (found.quota == "minute" and "the quota per minute is used up: " or "")
-      .. "try again in " .. seconds_in_words(found.retry_after)
+      .. again_in(found.retry_after)
   elseif found.quota == "minute" then
     when = "the quota per minute is used up: try again in a minute"
   end
@@ -346,7 +374,7 @@ end
 
 function HINTS.unavailable(found)
   if found.retry_after then
-    return "try again in " .. seconds_in_words(found.retry_after)
+    return again_in(found.retry_after)
   end
   return "this is usually over soon: try again later, or with another model"
 end
@@ -369,7 +397,7 @@ local function conclude(found, given)
   found.status = found.status and shorten(errors.redact(fold(found.status), given.secrets), MAX_STATUS)
   found.details = found.details and redact_all(found.details, given.secrets)
   found.reason = text_or_nil(detail(found.details, "ErrorInfo").reason) or ""
-  found.retry_after = retry_after(found.details, headers["retry-after"], given.now or os.time())
+  found.retry_after = retry_after(found.details, headers, given.now or os.time())
 
   local kind, file = classify(found, given)
   if kind == "rate_limited" then

@@ -444,6 +444,7 @@ describe("refusal.from_http", function()
       has(text, "client.models:list{}")
       assert.is_nil(hint { code = 404, body = body(404, "NOT_FOUND", "No such cache.") })
       has(hint { code = 404, body = "<html><title>Not Found</title></html>" }, "base_url")
+      has(hint { code = 404, body = "<html><title>Not Found</title></html>", model = "x" }, "base_url")
     end)
 
     it("of a file that is gone", function()
@@ -470,6 +471,18 @@ describe("refusal.from_http", function()
       assert.is_nil(hint { code = 400, body = body(400, "INVALID_ARGUMENT", "Bad.") })
     end)
 
+    it("of fields: which, and why", function()
+      local list = { { field = "contents[0]", description = "must\nnot be empty" }, { field = "tools" }, "nonsense",
+        { description = "no field" }, { field = ("x"):rep(1000) }, { field = "a fourth" } }
+      local text = hint { code = 400, body = body(400, "INVALID_ARGUMENT", "Bad.", rpc("BadRequest",
+        { fieldViolations = list })) }
+      assert.equal(1, text:find("contents[0]: must not be empty; tools; xxx", 1, true), text)
+      assert.is_true(#text < 400)
+      assert.is_nil(text:find("fourth", 1, true))
+      assert.is_nil(hint { code = 400, body = body(400, "INVALID_ARGUMENT", "Bad.", rpc("BadRequest",
+        { fieldViolations = 7 })) })
+    end)
+
     it("of a precondition", function()
       has(hint { code = 400, body = body(400, "FAILED_PRECONDITION", "The File x is not in an ACTIVE state.") },
         "client.files:wait")
@@ -481,6 +494,8 @@ describe("refusal.from_http", function()
         { reason = "SERVICE_DISABLED" })) }, "enable")
       has(hint { code = 503 }, "try again later")
       has(hint { code = 503, headers = { ["retry-after"] = "30" } }, "try again in 30 s")
+      has(hint { code = 503, headers = { ["retry-after"] = "30", ["retry-after-ms"] = "1500.5" } }, "try again in 2 s")
+      assert.equal("try again", hint { code = 503, headers = { ["retry-after"] = "0" } })
     end)
   end)
 
