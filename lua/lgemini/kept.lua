@@ -1,5 +1,6 @@
---- Local files that a chat sent: the history speaks of them by the address that the service gave, which holds for 48
--- hours. While the file is still here and the same, it is uploaded again when the service says that it is gone.
+--- Local media that a chat sent: the history speaks of it by the address that the service gave, which holds for 48
+-- hours. While the file is still here and the same, it is uploaded again when the service says that it is gone; so are
+-- bytes that the program gave.
 
 local attach = require "lgemini.attach"
 local upload = require "lgemini.upload"
@@ -7,10 +8,11 @@ local upload = require "lgemini.upload"
 local kept = {}
 
 ---@class lgemini.kept.File
----@field file string  the path
+---@field file string?  the path, with
+---@field size integer?
+---@field mtime number?
+---@field data string?  or the bytes
 ---@field mime_type string
----@field size integer
----@field mtime number
 
 -- "https://.../v1beta/files/x" -> "files/x"
 local function name_of(uri)
@@ -18,7 +20,17 @@ local function name_of(uri)
   return id and "files/" .. id
 end
 
---- Notes where the files come from that were uploaded for a message.
+local MAX_DATA = 64 * 1024 * 1024 -- bytes of the program's that one chat holds on to
+
+local function held(known)
+  local sum = 0
+  for _, source in pairs(known) do
+    sum = sum + (source.data and #source.data or 0)
+  end
+  return sum
+end
+
+--- Notes where the files come from that were uploaded for a message. Of bytes beyond 64 MB nothing is kept.
 ---@param known table<string, lgemini.kept.File>  by the name of the file at the service
 ---@param core table
 ---@param locals lgemini.parts.Local[]
@@ -28,6 +40,8 @@ function kept.note(known, core, locals)
     local name, info = name_of(data and data.file_uri), entry.file and core.file_info(entry.file)
     if name and info then
       known[name] = { file = entry.file, mime_type = data.mime_type, size = info.size, mtime = info.mtime }
+    elseif name and entry.data and not known[name] and held(known) + #entry.data <= MAX_DATA then
+      known[name] = { data = entry.data, mime_type = data.mime_type }
     end
   end
 end
@@ -41,12 +55,17 @@ end
 ---@return lgemini.Error|nil err
 function kept.renew(known, call, name, contents)
   local source = known[name]
-  local info = source and call.client.core.file_info(source.file)
-  if not info or info.size ~= source.size or info.mtime ~= source.mtime then
+  if not source then
     return nil
+  elseif source.file then
+    local info = call.client.core.file_info(source.file)
+    if not info or info.size ~= source.size or info.mtime ~= source.mtime then
+      return nil
+    end
   end
   attach.forget(call.client, name)
-  local file, err = upload.send(call, { file = source.file, config = { mime_type = source.mime_type } }, source.file)
+  local file, err = upload.send(call, { file = source.file, data = source.data,
+    config = { mime_type = source.mime_type } }, source.file)
   if not file then
     return nil, err
   end

@@ -303,6 +303,17 @@ describe("a chat with media", function()
       assert.equal(6, #chat:get_history())
     end)
 
+    it("does so with bytes that the program gave", function()
+      local file = assert(io.open(PNG, "rb"))
+      local bytes = file:read "*a"
+      file:close()
+      local chat = assert(client.chats:create(MODEL))
+      expire(assert(chat:send_message { message = { "What is this?", { data = bytes } } }))
+      assert.matches("image/png", assert(chat:send_message "And now?").text)
+      assert.equal(2, uploads())
+      assert.equal(4, #chat:get_history())
+    end)
+
     it("does so for a stream, too", function()
       local chat = assert(client.chats:create(MODEL))
       expire(assert(chat:send_message { message = { "What is this?", { file = PNG } } }))
