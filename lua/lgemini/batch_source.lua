@@ -23,7 +23,7 @@ local KINDS = {
   embed = { row = endpoints.models.embed_content, coerce = parts.each },
 }
 
-local REQUEST = { contents = true, config = true, metadata = true, key = true }
+local REQUEST = { contents = true, config = true, metadata = true, key = true, model = true }
 
 local function invalid(message, ...)
   return nil, errors.new { kind = "invalid", message = message:format(...) }
@@ -63,7 +63,15 @@ local function tree_of(entry, turns, model, kind, place)
   end
   if kind == "embed" then
     tree = tree.requests[1]
-    tree.model = nil -- it stands in the path
+  end
+  tree.model = nil -- it stands in the path
+  if entry.model ~= nil then
+    local full
+    full, err = endpoints.name("models", entry.model, place .. ".model")
+    if not full then
+      return at_place(place, err)
+    end
+    tree.model = json.quote(full)
   end
   return tree
 end

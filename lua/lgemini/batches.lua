@@ -51,6 +51,9 @@ local function job_of(operation)
   job.name = operation.name or job.name
   job.state = (job.state or "BATCH_STATE_UNSPECIFIED"):gsub("^BATCH_", "JOB_")
   job.error = operation.error
+  if operation.done and not ENDED[job.state] then -- the operation knows more than its metadata
+    job.state = job.error and "JOB_STATE_FAILED" or "JOB_STATE_SUCCEEDED"
+  end
   local output = job.output or operation.response
   job.output = nil
   if output and next(output) ~= nil then

@@ -1,4 +1,5 @@
 -- Batches, against the emulator: what they are made of, and what comes out.
+local cjson = require "cjson"
 local core = require "lgemini.core"
 local emulator = require "spec.support.emulator"
 local gemini = require "lgemini"
@@ -287,6 +288,26 @@ describe("a batch, scripted", function()
       error = { code = 8, message = "no more" } }
     local _, err = client.batches:wait "batches/b"
     assert.equal("rate_limited", err.kind)
+  end)
+
+  it("has ended where its operation has, whatever else is said of it", function()
+    answer { name = "batches/b", done = true, response = { inlinedResponses = { inlinedResponses = { {
+      response = {} } } } } }
+    assert.equal("JOB_STATE_SUCCEEDED", assert(client.batches:wait "batches/b").state)
+    answer { name = "batches/b", done = true, metadata = { state = "BATCH_STATE_RUNNING" },
+      error = { code = 3, message = "no" } }
+    local _, err = client.batches:wait "batches/b"
+    assert.equal("JOB_STATE_FAILED", err.batch.state)
+  end)
+
+  it("has requests that name a model of their own", function()
+    answer(FILE)
+    assert(client.batches:create { model = "m", src = { { contents = "x", model = "n" }, { contents = "y" } } })
+    local requests = cjson.decode(server:received()[1].body).batch.inputConfig.requests.requests
+    assert.equal("models/n", requests[1].request.model)
+    assert.is_nil(requests[2].request.model)
+    local _, err = client.batches:create_embeddings { model = "m", src = { { contents = "x", model = "../n" } } }
+    assert.truthy(err.message:find("src[1]: model is not valid: ../n", 1, true), err.message)
   end)
 
   it("is read whatever its lines look like", function()
