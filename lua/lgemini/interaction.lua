@@ -4,6 +4,7 @@
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
 local request = require "lgemini.request"
+local schema = require "lgemini.schema"
 
 local interaction = {}
 
@@ -18,7 +19,7 @@ local MAX_DEPTH = 100
 
 local function kind_of(mime_type)
   local kind = mime_type:match "^%a+"
-  return MEDIA[kind] and kind or "document"
+  return kind and MEDIA[kind] and kind or "document"
 end
 
 -- Local media as the API has it: { type =, mime_type =, data = }.
@@ -46,6 +47,8 @@ local function prepared(value, embed, place, depth)
     return value
   elseif depth > MAX_DEPTH then
     return nil, errors.new { kind = "invalid", message = place .. " is nested too deep (a table within itself?)" }
+  elseif schema.is(value, "File") then
+    return { type = kind_of(value.mime_type or ""), uri = value.uri, mime_type = value.mime_type }
   elseif has_media(value) then
     return local_media(value, embed, place)
   end
@@ -64,7 +67,7 @@ local function prepared(value, embed, place, depth)
   return copy
 end
 
---- The input of an interaction, its local media in the wire's form. Strings in a list are texts.
+--- The input of an interaction, its local media in the wire's form. Strings in a list are texts, file objects media.
 ---@param input any
 ---@param embed fun(value: table, field: string, place: string): table|nil, lgemini.Error|nil
 ---@return any|nil
@@ -77,6 +80,8 @@ function interaction.input(input, embed)
   for i, item in ipairs(type(made) == "table" and made or {}) do
     if type(item) == "string" then
       made[i] = { type = "text", text = item }
+    elseif type(item) == "table" and type(item.text) == "string" then
+      item.type = item.type or "text"
     end
   end
   return made, err

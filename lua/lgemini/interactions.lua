@@ -28,6 +28,8 @@ local rows = endpoints.interactions
 
 -- Seconds between two looks at one that runs in the background, at most.
 local LAST_POLL = 10
+-- Seconds for which the service may not know one that was just made.
+local LATE = 5
 
 -- The names of a type beside `config`, which has http_options only: as in the Python SDK, all stands at the top.
 local function known_of(type_name, more)
@@ -41,11 +43,17 @@ local function known_of(type_name, more)
   return known
 end
 
+-- The id of an argument: an interaction may stand for it.
+local function id_of(value)
+  return type(value) == "table" and getmetatable(value) ~= nil and type(value.id) == "string" and value.id or nil
+end
+
 local function fields_of(args, type_name)
   local given = {}
   for name in pairs(schema.type(type_name).fields) do
     given[name] = args[name]
   end
+  given.previous_interaction_id = id_of(args.previous_interaction_id) or given.previous_interaction_id
   return given
 end
 
@@ -87,6 +95,9 @@ local function create_request(self, call, args)
     end
     given.model = given.model:gsub("^models/", "")
   end
+  if type(args.tools) == "table" then
+    given.tools = require("lgemini.tools").as_steps(args.tools)
+  end
   given.input, err = interaction.input(args.input, function(value, field, place)
     return attach.embed(self.client, value, field, place)
   end)
@@ -113,7 +124,8 @@ end
 --- Asks a model or an agent. Local media in `input` ({ file = path }, or { data = bytes }) is sent inline.
 ---@param args table  model or agent; input (a string, a content such as { type = "text", text = }, a list of these, or
 ---  a list of steps); stream = true for a stream of events (`for event, stream in`); store, background,
----  previous_interaction_id, system_instruction, tools, generation_config, response_format, safety_settings,
+---  previous_interaction_id (an interaction may stand for it), system_instruction, tools (those of gemini.tool are
+---  declared, and not called), generation_config, response_format, safety_settings,
 ---  service_tier, labels, webhook_config, environment; config: http_options
 ---@return lgemini.Interaction|lgemini.Stream|nil
 ---@return lgemini.Error|nil err
@@ -132,12 +144,8 @@ end
 
 local GET = known_of("GetInteractionQuery", { id = true })
 
--- The id of an argument: an interaction may stand for it.
 local function arguments(given, known, name)
-  if type(given) == "table" and getmetatable(given) ~= nil and type(given.id) == "string" then
-    given = { id = given.id }
-  end
-  return options.arguments(given, "id", known, name)
+  return options.arguments(id_of(given) or given, "id", known, name)
 end
 
 local function look(call, args)
@@ -233,12 +241,17 @@ function Interactions:wait(args)
   if not call then
     return nil, err
   end
+  local late = self.client.tasks.now() + LATE
   local function again(within)
     local sent, problem = look(within, { id = args.id })
-    if not sent then
-      return nil, problem
+    local seen
+    if sent then
+      seen, problem = to_answer(within, sent)
     end
-    return to_answer(within, sent)
+    if not seen and problem.kind == "not_found" and self.client.tasks.now() < late then
+      return interaction.of { id = args.id, status = "queued" }
+    end
+    return seen, problem
   end
   local done
   done, err = again(call)

@@ -47,6 +47,80 @@ function structured.problem(value)
   end
 end
 
+local function is_null_type(name) return type(name) == "string" and name:upper() == "NULL" end
+
+-- In upper case it is the API's own type of that name, which stays.
+local function is_null_schema(item) return type(item) == "table" and item.type == "null" end
+
+-- What of a list is not null, and whether something was.
+local function without_null(list, is_null)
+  local kept = {}
+  for _, item in ipairs(list) do
+    if not is_null(item) then kept[#kept + 1] = item end
+  end
+  return kept, #kept < #list
+end
+
+-- { "string", "null" } as type; several types are a choice.
+local function plain_types(value)
+  local names, null = without_null(value.type, is_null_type)
+  if #names == 0 or (names[2] and value.any_of ~= nil) then return value end -- the encoder refuses it
+  local copy = schema.copy(value)
+  copy.type, copy.nullable = names[1], null or value.nullable
+  if names[2] then
+    copy.type, copy.any_of = nil, {}
+    for i, name in ipairs(names) do copy.any_of[i] = { type = name } end
+  end
+  return copy
+end
+
+-- any_of = { { type = "null" }, ... }; where one other is left, that is the schema.
+local function plain_choices(value)
+  local choices, null = without_null(value.any_of, is_null_schema)
+  if not null or type(choices[1]) ~= "table" then return value end
+  local copy = schema.copy(value)
+  copy.any_of, copy.nullable = choices, true
+  if not choices[2] then
+    copy.any_of = nil
+    for name, item in pairs(choices[1]) do copy[name] = item end
+  end
+  return copy
+end
+
+--- One level of a Schema, with what JSON Schema says of null and of several types in the API's words, as the SDKs have
+--- it: `nullable` and `any_of`.
+---@param value table
+---@return table
+function structured.plain(value)
+  if type(value.type) == "table" then value = plain_types(value) end
+  if type(value.any_of) == "table" then value = plain_choices(value) end
+  return value
+end
+
+--- A Schema of the API in JSON Schema's words, for what takes only these.
+---@param value table
+---@return table
+function structured.as_json_schema(value)
+  local out = {}
+  for name, item in pairs(value) do
+    if type(item) == "table" and name == "items" then
+      item = structured.as_json_schema(item)
+    elseif type(item) == "table" and (name == "properties" or name == "any_of") then
+      local inner = {}
+      for key, one in pairs(item) do inner[key] = structured.as_json_schema(one) end
+      item = ordered.keep(inner, item)
+    end
+    if name ~= "nullable" then out[schema.camel(name)] = item end
+  end
+  out.type = type(value.type) == "string" and value.type:lower() or value.type
+  if value.nullable and type(out.type) == "string" then
+    out.type = { out.type, "null" }
+  elseif value.nullable and out.anyOf then
+    table.insert(out.anyOf, { type = "null" })
+  end
+  return out
+end
+
 -- JSON Schema -------------------------------------------------------------------------------------
 
 -- Where schemas stand within a schema.

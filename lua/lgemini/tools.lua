@@ -110,10 +110,14 @@ function tools.new(given)
   elseif type(given.call) ~= "function" then
     errors.misuse(("gemini.tool: call: function expected, got %s"):format(type(given.call)))
   end
+  options.string(given.description, "gemini.tool: description")
   local declaration = schema.copy(given)
   setmetatable(declaration, nil)
   declaration.call, declaration.parameters = nil, nil
   local parameters = options.table(given.parameters, "gemini.tool: parameters")
+  if parameters and given.parameters_json_schema ~= nil then
+    errors.misuse "gemini.tool: parameters: there is parameters_json_schema, too; one of them is needed"
+  end
   if parameters then
     local kind = notation(parameters)
     if kind == "short" then
@@ -162,6 +166,23 @@ function tools.declarations(list, place)
     return list
   end
   out[#out + 1] = { function_declarations = functions }
+  return out
+end
+
+--- A list of tools as interactions have them: each function of the program is one, its parameters in JSON Schema.
+---@param list table
+---@return table
+function tools.as_steps(list)
+  local out = {}
+  for key, item in pairs(is_tool(list) and { list } or list) do
+    if is_tool(item) then
+      local declaration = item.declaration
+      item = { type = "function", name = item.name, description = declaration.description,
+        parameters = declaration.parameters_json_schema
+          or declaration.parameters and require("lgemini.structured").as_json_schema(declaration.parameters) }
+    end
+    out[key] = item
+  end
   return out
 end
 

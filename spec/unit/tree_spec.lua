@@ -92,7 +92,7 @@ local LUA_ARROWS = {
   tunings = "endpoints pager request service",
   auth_tokens = "endpoints request service",
   interaction = "core request save", -- base64
-  interactions = "attach endpoints http interaction poll request service stream",
+  interactions = "attach endpoints http interaction poll request service stream tools",
   file_search_stores = "download endpoints operations pager service upload",
   files = "download endpoints pager remote request service upload",
   plan = "attach endpoints http request",
@@ -102,7 +102,7 @@ local LUA_ARROWS = {
   kept = "attach upload",
   chats = "answer kept models request",
   structured = "",
-  tools = "attach request",
+  tools = "attach request structured",
   client = "auth_tokens batches caches chats core file_search_stores files http http_options interactions loop map "
     .. "models operations pace record replay reuse tasks tunings vertex watch",
   binary = "", inflate = "", media_boxes = "binary", media_image = "binary", media_matroska = "binary",

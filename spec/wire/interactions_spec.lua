@@ -251,6 +251,47 @@ describe("scripted interactions", function()
     assert.equal("requires_action", stream.response.status)
   end)
 
+  it("declare functions of the program as the API has them, and go on from an answer", function()
+    local done = { status = 200, body = { json = { id = "v1_x", status = "completed" } } }
+    server:script { done, done }
+    local first = assert(client.interactions:create { model = MODEL, input = "x", tools = { { type = "google_search" },
+      gemini.tool { name = "f", description = "d", call = print, parameters = gemini.ordered {
+        { "when", { type = "STRING", nullable = true, min_length = 1 } }, { "days", "integer[]?: which" },
+        { "any", { any_of = { { type = "STRING" }, { type = "OBJECT", properties = { a = { type = "NUMBER" } } } },
+          nullable = true } } } },
+      gemini.tool { name = "g", call = print, parameters = { type = "object", additionalProperties = false } } } })
+    assert(client.interactions:create { model = MODEL, input = { text = "y" }, previous_interaction_id = first })
+    local asked = server:received()
+    assert.same({ { type = "google_search" },
+      { type = "function", name = "f", description = "d", parameters = { type = "object", required = { "when", "any" },
+        properties = { when = { type = { "string", "null" }, minLength = 1 },
+          days = { type = "array", description = "which", items = { type = "integer" } },
+          any = { anyOf = { { type = "string" }, { type = "object", properties = { a = { type = "number" } } },
+            { type = "null" } } } } } },
+      { type = "function", name = "g", parameters = { type = "object", additionalProperties = false } } },
+      cjson.decode(asked[1].body).tools)
+    assert.truthy(asked[1].body:find('"properties":{"when":.*"days":.*"any":'), asked[1].body)
+    assert.same({ model = MODEL, previous_interaction_id = "v1_x", input = { { type = "text", text = "y" } } },
+      cjson.decode(asked[2].body))
+  end)
+
+  it("take files of the service", function()
+    server:script { { status = 200, body = { json = { name = "files/a", uri = "https://u/files/a", state = "ACTIVE",
+      mimeType = "video/mp4" } } }, { status = 200, body = { json = { id = "v1_x", status = "completed" } } } }
+    local file = assert(client.files:get "files/a")
+    assert(client.interactions:create { model = MODEL, input = { "What is it?", file } })
+    assert.same({ { type = "text", text = "What is it?" }, { type = "video", uri = "https://u/files/a",
+      mime_type = "video/mp4" } }, cjson.decode(server:received()[2].body).input)
+  end)
+
+  it("are waited for though the service does not know them yet", function()
+    local unknown = { status = 404, body = { json = { error = { code = "not_found", message = "no such thing" } } } }
+    server:script { unknown, unknown, { status = 200, body = { json = { id = "v1_x", status = "completed" } } } }
+    assert.equal("completed", assert(client.interactions:wait "v1_x").status)
+    server:script { unknown, { status = 403, body = { json = { error = { code = "no", message = "no" } } } } }
+    refused("permission", "no", client.interactions:wait "v1_x")
+  end)
+
   it("are not started twice in the background", function()
     client:close()
     client = gemini.Client { api_key = "key-of-the-interactions", http_options = { base_url = server.url,
