@@ -251,7 +251,7 @@ function reference.class_of(name)
   return (OTHERS[name] and "lgemini.api." or "lgemini.") .. name
 end
 
-local LUA = { text = "string", upper = "string", bytes = "string", int64 = "integer", struct = "table" }
+local LUA = { text = "string", upper = "string", bytes = "string", int64 = "integer", struct = "table", open = "any" }
 
 local function lua_type(kind)
   if kind.kind == "list" then

@@ -44,7 +44,7 @@ local ROLES = {
 }
 
 -- Kinds of schema.lua that answers do not tell apart from others.
-local KINDS = { upper = "text", map = "struct" }
+local KINDS = { upper = "text", map = "struct", open = "any" }
 
 -- A type of schema.lua as the core wants it.
 local function shape_of(name)
@@ -204,6 +204,7 @@ end
 ---@class lgemini.Image
 ---@field image_bytes string?  raw bytes
 ---@field mime_type string?
+---@field gcs_uri string?  where Vertex AI put it, if it was told to
 ---@field save fun(self: lgemini.Image, path: string): true?, lgemini.Error?  writes its bytes to a file
 
 ---@class lgemini.Video  what client.files:download takes, and generate_videos to make it longer
@@ -265,8 +266,9 @@ end
 ---@return table
 function answer.images(response)
   for _, made in ipairs(response.generated_images or {}) do
-    made.image = setmetatable({ image_bytes = made.image_bytes, mime_type = made.mime_type }, metatables.Image)
-    made.image_bytes, made.mime_type = nil, nil
+    made.image = setmetatable({ image_bytes = made.image_bytes, mime_type = made.mime_type, gcs_uri = made.gcs_uri },
+      metatables.Image)
+    made.image_bytes, made.mime_type, made.gcs_uri = nil, nil, nil
   end
   return response
 end

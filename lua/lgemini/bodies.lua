@@ -14,6 +14,9 @@ function bodies.count(args, config)
   local whole = {}
   local ok
   ok, err = wire.config(args, config, whole)
+  if ok and whole.generationConfig then
+    ok, err = wire.answer_form(whole.generationConfig, "config.generation_config")
+  end
   if not ok then return nil, err end
   if args.vertex or next(whole) == nil then -- there it all stands beside the contents
     whole.contents = contents

@@ -34,7 +34,7 @@ local function invalid(message)
   return nil, errors.new { kind = "invalid", message = message }
 end
 
--- `ttl` may be a number of seconds, `expire_time` one as os.time() counts them.
+-- `ttl` may be a number of seconds.
 local function written(config)
   local copy = {}
   for name, value in pairs(config or {}) do
@@ -51,12 +51,6 @@ local function written(config)
   elseif type(ttl) == "string" and not ttl:find "^%d+%.?%d*s$" then
     return invalid(('config.ttl: seconds expected, as a number or as text like "3600s", got %q')
       :format(ttl:sub(1, 100)))
-  end
-  if type(at) == "number" then
-    if not (at > 0 and at < 253402300800) then -- the year 10000
-      return invalid("config.expire_time: a time as os.time() gives it expected, got " .. tostring(at))
-    end
-    copy.expire_time = os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(at))
   end
   return copy
 end

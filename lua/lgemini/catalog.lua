@@ -10,8 +10,8 @@ local catalog = {}
 
 local rows = endpoints.models
 
-local GET = { model = true, config = service.HTTP }
-local UPDATE = { model = true, config = service.known_config(rows.update) }
+local GET = { model = true, config = service.HTTP, name = "model" }
+local UPDATE = { model = true, config = service.known_config(rows.update), name = "model" }
 
 function catalog.get(client, args)
   args = options.arguments(args, "model", GET, "models:get")

@@ -23,6 +23,7 @@ local endpoints = {}
 ---@field starts boolean?  it begins something that costs: it is not repeated where that may have begun
 ---@field stream boolean?  the answer is a stream of `answer`
 ---@field vertex boolean|string?  Vertex AI has it, too; a string is its path there
+---@field instead string?  what to do at Vertex AI, where it does not have it
 ---@field vertex_answer string?  type of the answer there, where it is another
 ---@field version string?  the only version there is of it, where the options do not say another
 
@@ -196,8 +197,8 @@ end
 function endpoints.path(row, args, vertex)
   local template, problem = row.path, nil
   if vertex and not row.vertex then
-    return nil, errors.new { kind = "invalid",
-      message = "Vertex AI has no such call: only the Gemini API has it, or lgemini does not know it there" }
+    return nil, errors.new { kind = "invalid", hint = row.instead,
+      message = ("this call goes to the Gemini API only, not to Vertex AI: %s %s"):format(row.verb, row.path) }
   elseif vertex and row.vertex ~= true then
     template = row.vertex
   end

@@ -4,14 +4,12 @@
 -- sorted, into a body. Between the two, `request.merge` lays an extra_body over the tree.
 
 local emit = require "lgemini.emit"
-local errors = require "lgemini.errors"
-local json = require "lgemini.json"
 local schema = require "lgemini.schema"
 local wire = require "lgemini.wire"
 
 local request = { wire = wire.object, any = wire.any, emit = emit.tree, file = emit.file, bytes = emit.bytes }
 
-request.JSON = "application/json"
+request.JSON = wire.JSON
 
 local function is_object(node)
   return type(node) == "table" and getmetatable(node) == nil
@@ -57,12 +55,8 @@ local function generate(args, config)
   local ok
   ok, err = wire.config(args, config, tree, schema.type("GenerationConfig"), nested)
   if not ok then return nil, err end
-  if nested.responseSchema and nested.responseJsonSchema then
-    return nil, errors.new { kind = "invalid", hint = "one of them is needed",
-      message = "config.response_schema: there is response_json_schema, too" }
-  elseif not nested.responseMimeType and (nested.responseSchema or nested.responseJsonSchema) then
-    nested.responseMimeType = json.quote(request.JSON)
-  end
+  ok, err = wire.answer_form(nested, "config")
+  if not ok then return nil, err end
   if next(nested) ~= nil then tree.generationConfig = nested end
   return tree
 end

@@ -98,4 +98,21 @@ rows.operations = {
     vertex = "{operation:operations}" },
 }
 
+-- Where Vertex AI has nothing of the kind, or has it in a form that is not described.
+local GEMINI = "ask the Gemini API: another Client{} with an api_key and without vertexai"
+local INSTEAD = {
+  files = 'put media into Google Cloud Storage: { file_data = { file_uri = "gs://...", mime_type = ... } }',
+  batches = GEMINI .. "; Vertex AI's own batches (batchPredictionJobs) read and write Cloud Storage or BigQuery",
+  tunings = GEMINI .. "; Vertex AI's own tunings (tuningJobs) are made with its other tools",
+  file_search_stores = GEMINI,
+  documents = GEMINI,
+  auth_tokens = GEMINI .. "; Live sessions of Vertex AI take a token of OAuth",
+  interactions = "client.models:generate_content and client.chats work there; or " .. GEMINI,
+}
+for service, hint in pairs(INSTEAD) do
+  for _, row in pairs(rows[service]) do
+    row.instead = hint
+  end
+end
+
 return rows

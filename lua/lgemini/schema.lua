@@ -8,6 +8,7 @@
 --   bytes     raw bytes in Lua, base64 on the wire
 --   upper     text that is sent in upper case (the type of a Schema)
 --   any       user data: keys, nulls and [] against {} untouched;  struct: the same, but an object
+--   open      the same, but with names in camelCase on the wire: what the API has and is not described here
 --   Name      an object of that type;  [kind] a list;  {kind} a map whose names are the user's
 --
 -- The wire name is the name in camelCase, unless written `name=wireName`; in a type that begins with `~` it is name.
@@ -23,14 +24,14 @@ local schema = {}
 
 -- What a config of generateContent sets: some stands beside `contents`, most in generationConfig.
 local BESIDE_CONTENTS = [[system_instruction:Content tools:[Tool] tool_config:ToolConfig
-  safety_settings:[SafetySetting] cached_content service_tier labels:struct !model_armor_config:any]]
+  safety_settings:[SafetySetting] cached_content service_tier labels:struct !model_armor_config:open]]
 local GENERATION = [[temperature:number top_p:number top_k:number candidate_count:integer
   max_output_tokens:integer stop_sequences:[string] seed:integer presence_penalty:number
   frequency_penalty:number response_logprobs:boolean logprobs:integer response_mime_type
   response_schema:Schema response_json_schema:any response_modalities:[string] media_resolution
   speech_config:SpeechConfig thinking_config:ThinkingConfig image_config:ImageConfig
   audio_transcription_config:AudioTranscriptionConfig ^enable_enhanced_civic_answers:boolean
-  !routing_config:any !model_selection_config:any !audio_timestamp:boolean]]
+  !routing_config:open !model_selection_config:open !audio_timestamp:boolean]]
 
 local SOURCE = {
   -- contents -----------------------------------------------------------------------------------
@@ -63,7 +64,7 @@ local SOURCE = {
   SafetySetting = "category threshold !method",
   ThinkingConfig = "include_thoughts:boolean thinking_budget:integer thinking_level",
   ImageConfig = [[aspect_ratio image_size !person_generation !prominent_people !output_mime_type
-    !output_compression_quality:integer !image_output_options:any]],
+    !output_compression_quality:integer !image_output_options:open]],
   AudioTranscriptionConfig = [[language_codes:[string] custom_vocabulary:[string] diarization:boolean
     word_timestamp:boolean]],
   SpeechConfig = "language_code voice_config:VoiceConfig multi_speaker_voice_config:MultiSpeakerVoiceConfig",
@@ -80,7 +81,7 @@ local SOURCE = {
   Tool = [[function_declarations:[FunctionDeclaration] google_search:GoogleSearch
     google_search_retrieval:GoogleSearchRetrieval code_execution:Empty url_context:Empty
     ^file_search:FileSearch computer_use:ComputerUse google_maps:GoogleMaps ^mcp_servers:[McpServer]
-    !retrieval:any !enterprise_web_search:any !exa_ai_search:any !parallel_ai_search:any]],
+    !retrieval:open !enterprise_web_search:open !exa_ai_search:open !parallel_ai_search:open]],
   Empty = "",
   FunctionDeclaration = [[name description parameters:Schema parameters_json_schema:any response:Schema
     response_json_schema:any behavior]],
@@ -93,7 +94,7 @@ local SOURCE = {
   FileSearch = "file_search_store_names:[string] top_k:integer metadata_filter",
   ComputerUse = [[environment excluded_predefined_functions:[string]
     enable_prompt_injection_detection:boolean ^disabled_safety_policies:[string] ]],
-  GoogleMaps = "enable_widget:boolean auth_config:AuthConfig !grounding_types:any",
+  GoogleMaps = "enable_widget:boolean auth_config:AuthConfig !grounding_types:open",
   AuthConfig = "api_key",
   McpServer = "name streamable_http_transport:StreamableHttpTransport",
   StreamableHttpTransport = "url headers:struct timeout sse_read_timeout terminate_on_close:boolean",

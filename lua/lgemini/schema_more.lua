@@ -18,13 +18,13 @@ local LIFE = "ttl expire_time"
 local IN_STORE = "custom_metadata:[CustomMetadata] chunking_config:ChunkingConfig"
 
 -- What the setup of a Live session says beside generationConfig, and in it.
-local IN_LIVE_SETUP = [[system_instruction:Content tools:[Tool] realtime_input_config:any
-  session_resumption:any context_window_compression:any input_audio_transcription:any
-  output_audio_transcription:any proactivity:any history_config:any avatar_config:any
+local IN_LIVE_SETUP = [[system_instruction:Content tools:[Tool] realtime_input_config:open
+  session_resumption:open context_window_compression:open input_audio_transcription:open
+  output_audio_transcription:open proactivity:open history_config:open avatar_config:open
   safety_settings:[SafetySetting] ]]
 local IN_LIVE_GENERATION = [[response_modalities:[string] temperature:number top_p:number top_k:number
   max_output_tokens:integer seed:integer media_resolution speech_config:SpeechConfig
-  thinking_config:ThinkingConfig enable_affective_dialog:boolean translation_config:any]]
+  thinking_config:ThinkingConfig enable_affective_dialog:boolean translation_config:open]]
 
 return {
   -- tokens and embeddings ----------------------------------------------------------------------
@@ -61,7 +61,7 @@ return {
   GenerateVideosConfig = IN_INSTANCE .. [[ number_of_videos=sampleCount:integer duration_seconds:integer
     aspect_ratio resolution person_generation negative_prompt enhance_prompt:boolean
     ^webhook_config:WebhookConfig !output_gcs_uri !fps:integer !seed:integer !pubsub_topic
-    !generate_audio:boolean !mask:any !compression_quality !labels:any !resize_mode]],
+    !generate_audio:boolean !mask:open !compression_quality !labels:any !resize_mode]],
   VideoReferenceImage = "image:Image reference_type",
   WebhookConfig = "uris:[string] user_metadata:struct",
   GenerateVideosResponse = [[generated_videos=generatedSamples:[GeneratedVideo]
@@ -74,7 +74,7 @@ return {
     !negative_prompt !seed:integer !add_watermark:boolean !labels:any !enhance_prompt:boolean]],
   ImageOutputOptions = OUTPUT_OPTIONS,
   GenerateImagesResponse = "generated_images=predictions:[GeneratedImage]",
-  GeneratedImage = [[image_bytes=bytesBase64Encoded:bytes mime_type rai_filtered_reason content_type
+  GeneratedImage = [[image_bytes=bytesBase64Encoded:bytes mime_type gcs_uri rai_filtered_reason content_type
     safety_attributes:SafetyAttributes]],
   SafetyAttributes = "categories:[string] scores:[number]",
 

@@ -43,6 +43,26 @@ local function job_of(model)
   return model
 end
 
+-- The body, each part of it under the name that the caller gave it.
+local function tree_of(model, data, config)
+  local examples, err = request.wire({ examples = data.examples }, "TuningExamples", "training_dataset")
+  local parameters
+  if examples then
+    parameters, err = request.wire({ epoch_count = config.epoch_count, batch_size = config.batch_size,
+      learning_rate_multiplier = config.learning_rate_multiplier }, "Hyperparameters", "config")
+  end
+  local tree
+  if parameters then
+    tree, err = request.wire({ display_name = config.tuned_model_display_name }, rows.tune.request, "config")
+  end
+  if not tree then
+    return nil, err
+  end
+  tree.baseModel = json.quote(model)
+  tree.tuningTask = { hyperparameters = parameters, trainingData = { examples = examples } }
+  return tree
+end
+
 local TUNE = { base_model = true, training_dataset = { examples = true }, config = service.known_config(rows.tune) }
 
 --- Starts to train a model further.
@@ -62,22 +82,10 @@ function Tunings:tune(args)
     return nil, errors.new { kind = "invalid", message = "training_dataset.examples: examples are needed",
       hint = "an example is { text_input = ..., output = ... }" }
   end
+  options.string(config.tuned_model_display_name, "config.tuned_model_display_name")
   local operation
   operation, err = service.ask(self.client, { row = rows.tune, args = args, about = { model = model },
-    tree = function()
-      local tree, problem = request.wire({
-        display_name = config.tuned_model_display_name,
-        tuning_task = {
-          hyperparameters = { epoch_count = config.epoch_count, batch_size = config.batch_size,
-            learning_rate_multiplier = config.learning_rate_multiplier },
-          training_data = { examples = { examples = data.examples } },
-        },
-      }, rows.tune.request, "config")
-      if tree then
-        tree.baseModel = json.quote(model)
-      end
-      return tree, problem
-    end })
+    tree = function() return tree_of(model, data, config) end })
   if not operation then
     return nil, err
   end

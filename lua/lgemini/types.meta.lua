@@ -388,6 +388,7 @@
 ---@class lgemini.GeneratedImage
 ---@field image_bytes string?  raw bytes; bytesBase64Encoded on the wire
 ---@field mime_type string?
+---@field gcs_uri string?
 ---@field rai_filtered_reason string?
 ---@field content_type string?
 ---@field safety_attributes lgemini.SafetyAttributes?
@@ -467,7 +468,6 @@
 ---@field learning_rate_multiplier number?
 
 ---@class lgemini.Image
----@field gcs_uri string?  Vertex AI only
 
 ---@class lgemini.ImageChunk
 ---@field source_uri string?

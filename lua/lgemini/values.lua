@@ -44,7 +44,7 @@ local function any_object(walk, value)
     local node, err = values.check_name(walk, key)
     if node then node, err = walks.within(walk, key, values.any, item) end
     if not node then return nil, err end
-    out[key] = node
+    out[walk.renames and schema.camel(key) or key] = node
   end
   return ordered.keep(out, value)
 end
@@ -65,6 +65,28 @@ function values.any(walk, value)
   end
   if json.is_array(value) then return walks.invalid(walk, " is marked as an array and has named keys") end
   return any_object(walk, value)
+end
+
+-- What the API has and schema.lua does not describe: all of its names are the API's.
+function values.open(walk, value)
+  walk.renames = true
+  local node, err = values.any(walk, value)
+  walk.renames = nil
+  return node, err
+end
+
+local YEAR_10000 = 253402300800 -- seconds since 1970; RFC 3339 has four digits for a year
+
+--- A time as os.time() gives it, as the text that the API has for it.
+---@param walk lgemini.Walk
+---@param seconds number
+---@return string?
+---@return lgemini.Error?
+function values.timestamp(walk, seconds)
+  if not (seconds > 0 and seconds < YEAR_10000) then
+    return walks.invalid(walk, ": a time as os.time() gives it expected, got " .. tostring(seconds))
+  end
+  return os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(seconds))
 end
 
 -- JSON Schema and the API's own notation differ in the case of type names; the service wants its own.

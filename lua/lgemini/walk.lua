@@ -19,6 +19,7 @@ local NULL = json.null
 ---@field wire boolean    the value came from the wire: then whatever is in it is sent back
 ---@field embed function|nil  that of lgemini.request.Args
 ---@field vertex any
+---@field renames boolean|nil  names within user data are the API's own
 
 function walks.new(root, embed, vertex)
   return { false, false, false, false, root = root, n = 0, wire = false, embed = embed, vertex = vertex }

@@ -76,16 +76,37 @@ function coerce.thought_signature(_, value)
   return require("lgemini.core").base64.encode(value)
 end
 
-function coerce.cached_content(_, value)
-  if type(value) ~= "string" or value:find("/", 1, true) then return value end
-  return "cachedContents/" .. value
+-- A cache may stand for its name. Vertex AI wants that whole.
+function coerce.cached_content(walk, value)
+  if schema.is(value, "CachedContent") then value = value.name end
+  if type(value) ~= "string" then return value end
+  local name, vertex = value:find("/", 1, true) and value or "cachedContents/" .. value, walk.vertex
+  return vertex and vertex.project and not name:find("^projects/")
+    and ("projects/%s/locations/%s/%s"):format(vertex.project, vertex.location, name) or name
+end
+
+-- Stores may stand for their names, and one for a list of one.
+function coerce.file_search_store_names(_, value)
+  local list = (type(value) == "string" or schema.is(value, "FileSearchStore")) and { value } or value
+  if type(list) ~= "table" then return value end
+  local names = schema.copy(list)
+  for i, item in ipairs(list) do names[i] = schema.is(item, "FileSearchStore") and item.name or item end
+  return names
 end
 
 -- Durations may be numbers of seconds.
 local function seconds(_, value)
   return type(value) == "number" and value >= 0 and value < math.huge and json.number(value) .. "s" or value
 end
-coerce.start_offset, coerce.end_offset = seconds, seconds
+coerce.start_offset, coerce.end_offset, coerce.timeout, coerce.sse_read_timeout = seconds, seconds, seconds, seconds
+
+-- Times may be numbers, as os.time() gives them.
+local function timestamp(walk, value)
+  if type(value) ~= "number" then return value end
+  return load_values().timestamp(walk, value)
+end
+coerce.start_time, coerce.end_time, coerce.expire_time = timestamp, timestamp, timestamp
+coerce.new_session_expire_time = timestamp
 
 function coerce.PartMediaResolution(_, value)
   return type(value) == "string" and { level = value } or value
@@ -135,8 +156,10 @@ end
 -- Where, one level below, is there a field of that name?
 local function below(name, fields)
   for _, field in ipairs(fields) do
-    if field.kind == "object" and not field.vertex and schema.type(field.name).fields[name] then
-      return field.field .. "." .. name
+    local list = field.kind == "list"
+    local kind = list and field.of or field
+    if kind.kind == "object" and not field.vertex and schema.type(kind.name).fields[name] then
+      return ("%s%s.%s"):format(field.field, list and "[1]" or "", name)
     end
   end
 end
@@ -179,6 +202,17 @@ local function put(walk, out, field, value)
   return true
 end
 
+-- What says that it is JSON Schema goes where JSON Schema goes, as in the JavaScript SDK.
+local TWINS = { response_schema = "response_json_schema", parameters = "parameters_json_schema",
+  response = "response_json_schema" }
+
+local function by_notation(type_of, field, value)
+  if field.name == "Schema" and type(value) == "table" and value["$schema"] ~= nil then
+    return type_of.fields[TWINS[field.field]] or field
+  end
+  return field
+end
+
 -- What is to be known of a schema beside its fields.
 local function check_schema(walk, value, out)
   local problem = require("lgemini.structured").problem(value)
@@ -193,13 +227,15 @@ end
 
 local function own_object(walk, value, type)
   local out = { room = nil, more = nil } -- for two
+  local is_schema = type.name == "Schema"
+  if is_schema then value = require("lgemini.structured").plain(value) end
   for name, item in pairs(value) do
     local field = type.fields[name]
     if not field then unknown_name(walk, name, type) end
-    local ok, err = put(walk, out, field, item)
+    local ok, err = put(walk, out, by_notation(type, field, item), item)
     if not ok then return nil, err end
   end
-  if type.name == "Schema" then return check_schema(walk, value, out) end
+  if is_schema then return check_schema(walk, value, out) end
   return out
 end
 
@@ -281,11 +317,29 @@ function wire.config(args, type_name, tree, inner, nested)
   for name, value in pairs(config) do
     local field = known.fields[name]
     if field then
-      local ok, err = put(walk, inner and inner.fields[name] and nested or tree, field, value)
+      local into = inner and inner.fields[name] and nested or tree
+      local ok, err = put(walk, into, by_notation(known, field, value), value)
       if not ok then return nil, err end
     elseif not OURS[name] then
       unknown_name(walk, name, known)
     end
+  end
+  return true
+end
+
+wire.JSON = "application/json"
+
+--- What a generation config says of the form of the answer, made whole: a schema means JSON.
+---@param tree table  of a GenerationConfig
+---@param root string  what messages call it
+---@return true?
+---@return lgemini.Error?
+function wire.answer_form(tree, root)
+  if tree.responseSchema and tree.responseJsonSchema then
+    return nil, errors.new { kind = "invalid", hint = "one of them is needed",
+      message = root .. ".response_schema: there is response_json_schema, too" }
+  elseif not tree.responseMimeType and (tree.responseSchema or tree.responseJsonSchema) then
+    tree.responseMimeType = quote(wire.JSON)
   end
   return true
 end

@@ -2,6 +2,7 @@ local answer = require "lgemini.answer"
 local endpoints = require "lgemini.endpoints"
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
+local ordered = require "lgemini.ordered"
 local parts = require "lgemini.parts"
 local request = require "lgemini.request"
 
@@ -95,6 +96,8 @@ describe("what a part says of a video", function()
 end)
 
 describe("the body of generateContent", function()
+  local SCHEMA = '"generationConfig":{"responseMimeType":"application/json","responseSchema":'
+  local STORE = answer.decode('{"name":"fileSearchStores/s"}', "FileSearchStore")
   -- config -> what stands beside contents, sorted
   local cases = {
     { "nothing", nil, "" },
@@ -154,6 +157,41 @@ describe("the body of generateContent", function()
       headers = { ["X-My_Header"] = "v" }, sse_read_timeout = "3s" } } } } } },
       '"tools":[{"mcpServers":[{"name":"s","streamableHttpTransport":{"headers":{"X-My_Header":"v"},'
       .. '"sseReadTimeout":"3s","url":"u"}}]}]' },
+    { "times and durations as numbers", { tools = { { google_search = { time_range_filter = { start_time = 86400,
+      end_time = 1772361000.9 } } }, { mcp_servers = { { streamable_http_transport = { timeout = 10,
+      sse_read_timeout = 1.5 } } } } } },
+      '"tools":[{"googleSearch":{"timeRangeFilter":{"endTime":"2026-03-01T10:30:00Z",'
+      .. '"startTime":"1970-01-02T00:00:00Z"}}},{"mcpServers":[{"streamableHttpTransport":{"sseReadTimeout":"1.5s",'
+      .. '"timeout":"10s"}}]}]' },
+    { "a cache and stores in place of their names", {
+      cached_content = answer.decode('{"name":"cachedContents/c"}', "CachedContent"),
+      tools = { { file_search = { file_search_store_names = STORE } },
+        { file_search = { file_search_store_names = { "fileSearchStores/a", STORE } } },
+        { file_search = { file_search_store_names = "fileSearchStores/a" } } } },
+      '"tools":[{"fileSearch":{"fileSearchStoreNames":["fileSearchStores/s"]}},'
+      .. '{"fileSearch":{"fileSearchStoreNames":["fileSearchStores/a","fileSearchStores/s"]}},'
+      .. '{"fileSearch":{"fileSearchStoreNames":["fileSearchStores/a"]}}]', '"cachedContent":"cachedContents/c",' },
+    { "types that may be null, and several", { response_schema = { type = "object", properties = {
+      a = { type = { "string", "null" }, title = "A" }, b = { type = { "STRING", "integer" } },
+      c = { type = { "NULL", "string", "number" } }, d = { type = { "string" } } } } },
+      SCHEMA .. '{"properties":{"a":{"nullable":true,"title":"A","type":"STRING"},'
+      .. '"b":{"anyOf":[{"type":"STRING"},{"type":"INTEGER"}]},'
+      .. '"c":{"anyOf":[{"type":"STRING"},{"type":"NUMBER"}],"nullable":true},"d":{"type":"STRING"}},'
+      .. '"type":"OBJECT"}}' },
+    { "null among the choices", { response_schema = { any_of = {
+      { any_of = { { type = "null" }, { type = "object", properties = { x = { type = "string" } } } }, title = "T" },
+      { any_of = { { type = "string" }, { type = "null" }, { type = "integer" } } },
+      { any_of = { { type = "NULL" }, { type = "STRING" } } } } } },
+      SCHEMA .. '{"anyOf":[{"nullable":true,"properties":{"x":{"type":"STRING"}},"title":"T","type":"OBJECT"},'
+      .. '{"anyOf":[{"type":"STRING"},{"type":"INTEGER"}],"nullable":true},'
+      .. '{"anyOf":[{"type":"NULL"},{"type":"STRING"}]}]}}' },
+    { "what says that it is JSON Schema where that goes", {
+      response_schema = { ["$schema"] = "u", type = { "string", "null" } },
+      tools = { { function_declarations = { { name = "f", parameters = { ["$schema"] = "u", maxItems = 1 },
+        response = { ["$schema"] = "u" } } } } } },
+      '"generationConfig":{"responseJsonSchema":{"$schema":"u","type":["string","null"]},'
+      .. '"responseMimeType":"application/json"},"tools":[{"functionDeclarations":[{"name":"f",'
+      .. '"parametersJsonSchema":{"$schema":"u","maxItems":1},"responseJsonSchema":{"$schema":"u"}}]}]' },
   }
   for _, case in ipairs(cases) do
     it("has " .. case[1], function()
@@ -196,6 +234,22 @@ describe("the body of generateContent", function()
     end
   end)
 
+  it("suggests what stands within a list, too", function()
+    raises("config.tools[1].parameters: did you mean config.tools[1].function_declarations[1].parameters?", generate,
+      { tools = { { parameters = {} } } })
+  end)
+
+  it("does not change a schema, nor its order", function()
+    local properties = ordered.new { { "z", { type = { "string", "null" } } }, { "a", { type = "string" } } }
+    local schema = { type = { "object", "null" }, properties = properties }
+    assert.equal('"generationConfig":{"responseMimeType":"application/json","responseSchema":{"nullable":true,'
+      .. '"properties":{"z":{"nullable":true,"type":"STRING"},"a":{"type":"STRING"}},'
+      .. '"propertyOrdering":["z","a"],"type":"OBJECT"}}',
+      written(assert(generate { response_schema = schema })):match '"generationConfig".*}}$':sub(1, -2))
+    assert.same({ "object", "null" }, schema.type)
+    assert.same({ "string", "null" }, properties.z.type)
+  end)
+
   it("does not suggest what would be refused", function()
     raises("config.audio_timestam: no such field", generate, { audio_timestam = true })
   end)
@@ -210,7 +264,7 @@ describe("the body of generateContent", function()
       ["config.stop_sequences[2]: string expected, got null"] = { stop_sequences = { "a", json.null } },
       ["config.tools[1]: table expected, got function"] = { tools = { print } },
       ["config.response_schema.items.type: string expected, got table"] =
-        { response_schema = { items = { type = { "string" } } } },
+        { response_schema = { items = { type = {} } } },
       ["config.response_schema.min_items: integer expected, got boolean"] = { response_schema = { min_items = true } },
       ["config.response_schema.properties: table expected, got string"] = { response_schema = { properties = "a" } },
       ['config.labels["my label"]: a value of JSON expected, got function'] = { labels = { ["my label"] = print } },
@@ -472,6 +526,13 @@ describe("the body of countTokens", function()
       .. '"systemInstruction":{"parts":[{"text":"a"}],"role":"user"},"tools":[{"codeExecution":{}}]}}',
       (written(assert(count { system_instruction = "a", tools = { { code_execution = {} } },
         generation_config = { top_k = 1 } }))))
+  end)
+
+  it("asks for JSON where there is a schema, as the question would", function()
+    assert.truthy(written(assert(count { generation_config = { response_json_schema = {} } })):find(
+      '"generationConfig":{"responseJsonSchema":{},"responseMimeType":"application/json"}', 1, true))
+    refused("config.generation_config.response_schema: there is response_json_schema, too",
+      count { generation_config = { response_json_schema = {}, response_schema = {} } })
   end)
 
   it("is refused for its contents and its config", function()

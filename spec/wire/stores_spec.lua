@@ -129,6 +129,20 @@ describe("a token", function()
     assert.same({ uses = 1, expireTime = "2020-03-01T10:30:00Z", newSessionExpireTime = "2020-03-01T10:01:00Z" },
       body_of { uses = 1, expire_time = "2020-03-01T10:30:00Z", new_session_expire_time = "2020-03-01T10:01:00Z" })
     assert.same({}, body_of(nil))
+    assert.same({ expireTime = "2020-03-01T10:30:00Z", newSessionExpireTime = "2020-03-01T10:01:00Z" },
+      body_of { expire_time = 1583058600, new_session_expire_time = 1583056860 })
+    refused("invalid", "config.expire_time: a time as os.time() gives it expected", client.auth_tokens:create {
+      config = { expire_time = -1 } })
+  end)
+
+  it("has names of the API within its setup, too", function()
+    assert.same({ realtimeInputConfig = { automaticActivityDetection = { silenceDurationMs = 500 } },
+      contextWindowCompression = { triggerTokens = "25600", slidingWindow = { targetTokens = "12800" } },
+      inputAudioTranscription = {} },
+      body_of { live_connect_constraints = { config = {
+        realtime_input_config = { automatic_activity_detection = { silence_duration_ms = 500 } },
+        context_window_compression = { trigger_tokens = "25600", sliding_window = { targetTokens = "12800" } },
+        input_audio_transcription = {} } } }.bidiGenerateContentSetup)
   end)
 
   it("locks all of the setup, what was set, or that and more", function()
@@ -190,6 +204,18 @@ describe("scripted services", function()
       hyperparameters = { epochCount = 3, batchSize = 4, learningRateMultiplier = 0.5 },
       trainingData = { examples = { examples = { { textInput = "1", output = "2" } } } } } }, body)
     refused("invalid", "examples are needed", client.tunings:tune { base_model = "g" })
+    for words, more in pairs {
+      ["training_dataset.examples[1].textInput: did you mean"] = { training_dataset = { examples = { {
+        textInput = "1" } } } },
+      ["config.tuned_model_display_name: string expected"] = { config = { tuned_model_display_name = 1 } },
+      ["config.epoch_count: number expected"] = { config = { epoch_count = "3" } },
+    } do
+      local args = { base_model = "g", training_dataset = { examples = { { text_input = "1", output = "2" } } } }
+      for name, value in pairs(more) do args[name] = value end
+      local ok, message = pcall(client.tunings.tune, client.tunings, args)
+      assert.is_false(ok)
+      assert.truthy(message:find(words, 1, true), message)
+    end
   end)
 
   it("show tunings, with the states of the SDKs", function()

@@ -173,6 +173,32 @@ describe("Vertex AI", function()
     assert.same({ operationName = name }, body)
   end)
 
+  it("names caches whole, and what is not described here as the API does", function()
+    connect()
+    for given, name in pairs { abc = "projects/p-1/locations/europe-west4/cachedContents/abc",
+      ["cachedContents/abc"] = "projects/p-1/locations/europe-west4/cachedContents/abc",
+      ["projects/q/locations/l/cachedContents/abc"] = "projects/q/locations/l/cachedContents/abc" } do
+      answer(ANSWER)
+      assert(client.models:generate_content { model = "g", contents = "x", config = { cached_content = given,
+        labels = { a_b = "c" }, tools = { { retrieval = { vertex_ai_search = { data_store = "d" } } } },
+        routing_config = { auto_mode = { model_routing_preference = "P" } } } })
+      local _, body = asked()
+      assert.equal(name, body.cachedContent)
+      assert.same({ autoMode = { modelRoutingPreference = "P" } }, body.generationConfig.routingConfig)
+      assert.same({ { retrieval = { vertexAiSearch = { dataStore = "d" } } } }, body.tools)
+      assert.same({ a_b = "c" }, body.labels)
+    end
+  end)
+
+  it("says where an image is that it put into the cloud", function()
+    connect()
+    answer { predictions = { { gcsUri = "gs://b/i.png", mimeType = "image/png" } } }
+    local made = assert(client.models:generate_images { model = "imagen", prompt = "x",
+      config = { output_gcs_uri = "gs://b" } }).generated_images[1]
+    assert.same({ gcs_uri = "gs://b/i.png", mime_type = "image/png" }, made.image)
+    assert.is_nil(rawget(made, "gcs_uri"))
+  end)
+
   it("shows its citations as everywhere", function()
     connect()
     answer { candidates = { { content = { parts = { { text = "x" } } }, finishReason = "STOP",
@@ -211,7 +237,17 @@ describe("Vertex AI", function()
       function() return client.interactions:create { model = "g", input = "x" } end,
       function() return client.models:delete "tunedModels/t" end,
     } do
-      refused("invalid", "Vertex AI has no such call", call())
+      refused("invalid", "goes to the Gemini API only, not to Vertex AI", call())
+    end
+    for words, call in pairs {
+      ["gs://"] = function() return client.files:list():next_page() end,
+      ["batchPredictionJobs"] = function() return client.batches:list():next_page() end,
+      ["tuningJobs"] = function() return client.tunings:list():next_page() end,
+      ["chats work there"] = function() return client.interactions:get "v1_x" end,
+      ["another Client{}"] = function() return client.file_search_stores:get "fileSearchStores/a" end,
+    } do
+      local _, err = call()
+      assert.truthy(err.hint:find(words, 1, true), tostring(err))
     end
     refused("invalid", "embeds texts only", client.models:embed_content { model = "e", contents = { {
       inline_data = { mime_type = "image/png", data = "x" } } } })
