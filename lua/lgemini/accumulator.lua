@@ -1,31 +1,21 @@
 --- The chunks of a stream, joined into one answer.
+--
+-- Of chunks that say nothing but a text, as most do, the decoder keeps the texts itself, and the last one whole: what
+-- else that says counts for all of them. They are folded in when something else comes, or somebody looks.
 
 local answer = require "lgemini.answer"
 local schema = require "lgemini.schema"
 
 local PART, CONTENT = schema.mark "Part", schema.mark "Content"
 
--- Texts that follow each other. Pieces are joined in blocks, so that a hundred thousand small ones are
--- neither kept one by one nor copied again and again.
-local BLOCK = 256
-
+-- Texts that follow each other. They are joined when somebody looks.
 local function new_run(thought)
-  return { run = true, thought = thought, blocks = {}, pieces = {}, n = 0 }
-end
-
-local function add_piece(run, text)
-  run.n = run.n + 1
-  run.pieces[run.n] = text
-  if run.n == BLOCK then
-    run.blocks[#run.blocks + 1] = table.concat(run.pieces, "", 1, run.n)
-    run.n = 0
-  end
+  return { run = true, thought = thought, pieces = {} }
 end
 
 local function join_run(run)
-  run.blocks[#run.blocks + 1] = table.concat(run.pieces, "", 1, run.n)
-  local text = table.concat(run.blocks)
-  run.blocks, run.n = { text }, 0
+  local text = table.concat(run.pieces)
+  run.pieces = { text }
   return setmetatable({ text = text, thought = run.thought }, PART)
 end
 
@@ -37,19 +27,6 @@ local function is_plain(part)
   return part.text ~= nil and not schema.echo(part)
 end
 
-local function add_part(list, part)
-  local last = list[#list]
-  if not is_plain(part) then
-    list[#list + 1] = part
-    return
-  end
-  if not (last and last.run and last.thought == part.thought) then
-    last = new_run(part.thought)
-    list[#list + 1] = last
-  end
-  add_piece(last, part.text)
-end
-
 -- Later members replace earlier ones, notes of what must go back as it came included.
 local function take(fields, notes, object, except)
   for key, value in pairs(object) do
@@ -58,14 +35,6 @@ local function take(fields, notes, object, except)
   for name, note in pairs(schema.echo(object) or {}) do
     if note.key ~= except then notes[name] = note end
   end
-end
-
-local function add_content(candidate, content, text_taken)
-  candidate.content = candidate.content or { fields = {}, notes = {} }
-  take(candidate.content.fields, candidate.content.notes, content, "parts")
-  if not content.parts or text_taken then return end
-  candidate.parts = candidate.parts or {}
-  for _, part in ipairs(content.parts) do add_part(candidate.parts, part) end
 end
 
 local function content_so_far(candidate)
@@ -80,21 +49,66 @@ local function content_so_far(candidate)
 end
 
 ---@class lgemini.answer.Accumulator
+---@field cut boolean  there were more texts than are kept
 local Accumulator = {}
 Accumulator.__index = Accumulator
 
 --- Joins the chunks of a stream into one answer.
----@param facts table?  as for answer.add_facts
+---@param facts table?    as for answer.add_facts
+---@param most integer?   bytes of text that are kept
 ---@return lgemini.answer.Accumulator
-function Accumulator.new(facts)
-  return setmetatable({ facts = facts, top = {}, candidates = {} }, Accumulator)
+function Accumulator.new(facts, most)
+  most = most or math.huge
+  return setmetatable({ facts = facts, top = {}, candidates = {}, most = most, left = most, cut = false,
+    decoder = false, whole = false }, Accumulator)
 end
 
--- Of chunks that say nothing but a text, one after the other, what else the last one says counts for all of them.
--- `last` is that one; where only the texts were taken, `skimmed` is a function that gives it.
+local function keep(self)
+  if self.decoder then self.decoder:keep(self.cut and 0 or math.min(self.left, 2 ^ 52)) end
+end
+
+--- From now on chunks come from that decoder; what it has kept is taken in before it is let go of.
+---@param decoder lgemini.core.Answer|false
+function Accumulator:follow(decoder)
+  self:fold()
+  self.decoder = decoder
+  keep(self)
+end
+
+local function add_piece(self, run, text)
+  self.cut = self.cut or #text > self.left
+  if self.cut then return end
+  self.left = self.left - #text
+  run.pieces[#run.pieces + 1] = text
+end
+
+-- The run that a text goes on with, of a list of parts.
+local function run_of(list, thought)
+  local last = list[#list]
+  if not (last and last.run and last.thought == thought) then
+    last = new_run(thought)
+    list[#list + 1] = last
+  end
+  return last
+end
+
+local function add_content(self, candidate, content, text_taken)
+  candidate.content = candidate.content or { fields = {}, notes = {} }
+  take(candidate.content.fields, candidate.content.notes, content, "parts")
+  if not content.parts or text_taken then return end
+  candidate.parts = candidate.parts or {}
+  for _, part in ipairs(content.parts) do
+    if is_plain(part) then
+      add_piece(self, run_of(candidate.parts, part.thought), part.text)
+    else
+      candidate.parts[#candidate.parts + 1] = part
+    end
+  end
+end
 
 -- Takes what a chunk says, but for the text where that was taken already.
 local function add_all(self, chunk, text_taken)
+  self.whole = false
   for key, value in pairs(chunk) do
     if key ~= "candidates" and not (key == "prompt_feedback" and self.top[key]) then self.top[key] = value end
   end
@@ -106,63 +120,36 @@ local function add_all(self, chunk, text_taken)
       self.candidates[index] = mine
     end
     take(mine.fields, {}, candidate, "content")
-    if candidate.content then add_content(mine, candidate.content, text_taken) end
+    if candidate.content then add_content(self, mine, candidate.content, text_taken) end
   end
 end
 
---- Takes in what was put off. A stream does it before it lets go of its decoder.
+--- Takes in what the decoder has kept.
 function Accumulator:fold()
-  local last, skimmed = self.last, self.skimmed
-  self.last, self.skimmed = nil, nil
-  if last then add_all(self, last, true) end
-  last = skimmed and skimmed()
-  if last then add_all(self, last, true) end
-end
-
--- A text of the first candidate, behind what it has said so far.
-local function say(self, text)
-  self.whole = nil
-  local parts = self.candidates[0].parts
-  local run = parts[#parts]
-  if not (run and run.run and not run.thought) then
-    run = new_run()
-    parts[#parts + 1] = run
-  end
-  add_piece(run, text)
-  return run
-end
-
---- Takes a text that came in a chunk that was like the one before it.
----@param text string
----@param skimmed function  gives that chunk; nil where it cannot
-function Accumulator:skim(text, skimmed)
-  self.whole = nil
-  if self.skimmed then return add_piece(self.run, text) end
-  self:fold()
-  self.skimmed = skimmed
-  self.run = say(self, text)
+  if not self.decoder then return end
+  local text, event, over = self.decoder:said()
+  if not text then return end
+  add_piece(self, run_of(self.candidates[0].parts), text)
+  self.cut = self.cut or over
+  keep(self)
+  add_all(self, answer.decode(event, "GenerateContentResponse"), true)
 end
 
 --- Takes one chunk. Neighbouring plain texts become one part; of all else the last word counts, of
 --- prompt_feedback the first.
 ---@param chunk lgemini.GenerateContentResponse
----@param signature integer|nil  where it says nothing but a text: the same for two that have the same members
-function Accumulator:add(chunk, signature)
-  if signature and signature == self.signature and not self.skimmed then
-    self.last = chunk
-    return say(self, chunk.candidates[1].content.parts[1].text)
-  end
+function Accumulator:add(chunk)
   self:fold()
-  self.whole, self.signature = nil, signature
   add_all(self, chunk)
+  keep(self)
 end
 
 --- What has arrived so far, as one answer. The same table until the next chunk; one that was given away
 --- does not change. Costs the length of the text when a chunk has come since.
 ---@return lgemini.GenerateContentResponse
 function Accumulator:response()
-  if self.whole then return self.whole end
   self:fold()
+  if self.whole then return self.whole end
   local whole, sorted = {}, {}
   for key, value in pairs(self.top) do whole[key] = value end
   for _, candidate in pairs(self.candidates) do sorted[#sorted + 1] = candidate end
@@ -174,7 +161,7 @@ function Accumulator:response()
     if candidate.content then out.content = content_so_far(candidate) end
     whole.candidates[i] = out
   end
-  self.whole = answer.response(whole, self.facts)
+  self.whole = answer.response(whole, self.facts, self.cut and self.most or nil)
   return self.whole
 end
 

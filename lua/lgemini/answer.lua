@@ -8,6 +8,7 @@
 
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
+local limits = require "lgemini.limits"
 local schema = require "lgemini.schema"
 
 local answer = {}
@@ -329,6 +330,8 @@ metatables.GenerateContentResponse = Response
 
 -- What belongs to a response and did not come in its body: response -> { uploads=, transport=, json=, enum=, calls= }.
 local beside = setmetatable({}, { __mode = "k" })
+-- A response of a stream of which no more than so many bytes of text were kept.
+local kept = setmetatable({}, { __mode = "k" })
 -- response -> { text=, value=, problem= }
 local parsed = setmetatable({}, { __mode = "k" })
 
@@ -446,6 +449,10 @@ end
 
 -- Kind, reason and hint of what is wrong; nil when the answer is what was asked for.
 local function verdict(self)
+  if kept[self] then
+    local words = ("only the beginning of its text was kept, %d bytes (max_kept)"):format(kept[self])
+    return "limit", words, limits.hint(words)
+  end
   local kind, reason, hint = require("lgemini.verdict").judge(self)
   if kind then return kind, reason, hint end
   local _, problem = parse(self)
@@ -459,7 +466,8 @@ function get.reason(self)
 end
 
 --- The answer where it is whole, else nil and why it is not: kind "blocked" by a filter, "cut" by
---- MAX_TOKENS and the like, "empty", or "protocol" where the text is not the JSON that was asked for.
+--- MAX_TOKENS and the like, "empty", "limit" where a stream brought more text than is kept, or "protocol" where the
+--- text is not the JSON that was asked for.
 --- `err.partial` is the answer.
 ---@return lgemini.GenerateContentResponse?
 ---@return lgemini.Error?
@@ -494,9 +502,10 @@ end
 --- A response of what came in pieces.
 ---@param fields table
 ---@param facts table|nil  as for add_facts
+---@param most integer|nil    bytes of its text that were kept, where there were more
 ---@return lgemini.GenerateContentResponse
-function answer.response(fields, facts)
-  beside[fields] = facts
+function answer.response(fields, facts, most)
+  beside[fields], kept[fields] = facts, most
   return setmetatable(fields, Response)
 end
 

@@ -249,8 +249,9 @@ local Answer = {}
 ---@return lgemini.core.Answer
 function core.answer.new(shapes, type, most, max_depth, events) end
 
---- From now on it takes what comes to the exchange, which nobody else must read. It ends with the exchange.
----@param exchange lgemini.core.Exchange
+--- From now on it takes what comes to the exchange, which nobody else must read. It ends with the exchange. A table
+--- that stands for one is asked for more by its read().
+---@param exchange lgemini.core.Exchange|{ read: fun(self: table): string }
 function Answer:attach(exchange) end
 
 --- Gives bytes to one that is not attached, when all earlier ones have been taken.
@@ -266,21 +267,29 @@ function Answer:sink(fn) end
 ---@field head string  how the text began, at most 512 bytes
 
 --- The next event's value; of a body nil until it is finished.
----@param texts boolean|nil  an event that differs from the one before in nothing but its text (and digits) is that text
+---@param texts boolean|nil  an event that is like the one before but for its text and counts is that text
 ---@return any|nil value  nil: more bytes are needed
----@return integer|lgemini.core.AnswerFailure|nil signature  of a chunk that says nothing but one text: the same for all
---- that have the same members; with nil: "protocol" (no JSON), "invalid" (no base64), "limit", "incomplete"
+---@return boolean|lgemini.core.AnswerFailure|nil more  true: it says nothing but a text, is like the one before, and
+--- its text was kept. With nil: false where nothing more comes by itself, since no exchange runs; or "protocol" (no
+--- JSON), "invalid" (no base64), "limit", "incomplete"
 function Answer:next(texts) end
 
 --- After the last byte, until nothing comes: what is left.
 ---@return any|nil value
----@return integer|lgemini.core.AnswerFailure|nil signature  as of next
+---@return true|lgemini.core.AnswerFailure|nil more  as of next
 ---@return "event"|"tail"|"body"|nil what  an event that no blank line closed, bare text, the body
 function Answer:finish() end
 
---- The last event that was given as a text alone, or that those are compared with.
----@return string|nil json
-function Answer:skimmed() end
+--- Bytes of text that are kept, from now on, of events that are like the one before; 0 until it is said.
+---@param room integer
+function Answer:keep(room) end
+
+--- Takes what was kept of these events.
+---@return string|nil text  all their texts; nil where there was no such event
+---@return string|nil last  the last one of them, JSON
+---@return boolean|nil over  there was no room for all texts: the first that it was too little for, and all behind it,
+--- are left out
+function Answer:said() end
 
 function Answer:close() end
 

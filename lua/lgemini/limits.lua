@@ -12,6 +12,7 @@ local KIB, MIB = 1024, 1024 * 1024
 ---@field max_head integer       bytes of an answer's header lines
 ---@field max_answer integer     bytes of one answer that is held, and of a download into memory
 ---@field max_event integer      bytes of one event of a stream
+---@field max_kept integer       bytes of text of a stream that stream.response keeps; what is beyond is handed out only
 ---@field max_depth integer      levels of arrays and objects within each other in JSON
 ---@field max_error integer      bytes of the body of an answer that is an error; what is beyond is left out
 ---@field max_unread integer     bytes of a stream or download that wait to be read; then the server waits
@@ -23,6 +24,7 @@ local RANGES = {
   max_head = { 256 * KIB, 1 },
   max_answer = { 256 * MIB, 1 },
   max_event = { 64 * MIB, 1 },
+  max_kept = { 1 * MIB, 0 }, -- more than the longest answers that models give
   max_depth = { 100, 1, 1000 }, -- more would be a matter of the stacks below
   max_error = { 64 * KIB, 1 },
   max_unread = { 256 * KIB, 1 },

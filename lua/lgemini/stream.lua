@@ -19,10 +19,7 @@ local Stream = { __name = "lgemini.Stream" }
 local methods = {}
 
 function Stream.__index(self, name)
-  if name == "response" then
-    return self.accumulator:response()
-  end
-  return methods[name]
+  return name == "response" and self.accumulator:response() or methods[name]
 end
 
 -- Sends at once. Nobody has the stream yet: an error that is thrown meanwhile (Ctrl-C) ends it.
@@ -63,6 +60,7 @@ end
 function stream.new(call, sent, err, prepare, facts, heal, follow)
   local self = setmetatable({
     call = call,
+    tasks = call and call.client.tasks or false,
     sent = sent,
     failure = err or false,
     prepare = prepare or false,
@@ -70,16 +68,14 @@ function stream.new(call, sent, err, prepare, facts, heal, follow)
     heal = heal or false,
     follow = follow or false,
     form = facts.form or GENERATE,
-    accumulator = (facts.form or GENERATE).accumulator(facts),
-    delivered = 0,
+    accumulator = (facts.form or GENERATE).accumulator(facts, call and call.client.limits.max_kept),
+    delivered = false, -- a part of the answer
     -- What it has later: a place in the table, and no look at its metatable until then.
     exchange = false,
     headers = false,
     decoder = false,
-    has_pending = false, -- what the decoder gave and nobody has looked at: pending, pending_more
+    pending = false, -- what the decoder gave and nobody has looked at, { value, more }
     sink = false,
-    fed = false,
-    skimmed = false,
     finished = false,
     ended = false,
     closed = false,
@@ -101,11 +97,11 @@ local function let_go(self, err)
   local exchange = self.exchange
   self.exchange = false
   if self.decoder then
-    if self.accumulator.skimmed then
-      self.accumulator:fold()
+    if self.form == GENERATE then
+      self.accumulator:follow(false)
     end
     self.decoder:close()
-    self.decoder, self.has_pending, self.pending, self.pending_more = false, false, nil, nil
+    self.decoder, self.pending = false, false
     if self.sink then
       self.sink:abandon()
     end
@@ -118,11 +114,11 @@ end
 -- What a failure is for the caller: once chunks were delivered, a stream that breaks is incomplete.
 local function broken(self, err)
   local kind = err.kind
-  if self.delivered > 0 and (kind == "network" or kind == "protocol" or err.code) then
+  if self.delivered and (kind == "network" or kind == "protocol" or err.code) then
     kind = "incomplete"
   end
   if kind == err.kind then
-    if kind == "incomplete" or self.delivered > 0 then
+    if kind == "incomplete" or self.delivered then
       err.partial = self.response
     end
     return err
@@ -194,9 +190,9 @@ local function open(self)
   local limits_set = self.call.client.limits
   self.sink = self.sent.media_to and require("lgemini.media_to").new(self.sent.media_to)
   self.decoder = answer.decoder(self.form.type, limits_set.max_event, limits_set.max_depth, true, self.sink)
-  self.fed = type(self.exchange) ~= "userdata" -- recorded or replayed
-  if not self.fed then
-    self.decoder:attach(self.exchange)
+  self.decoder:attach(self.exchange)
+  if self.form == GENERATE then
+    self.accumulator:follow(self.decoder)
   end
   return true
 end
@@ -220,23 +216,11 @@ local function unreadable(self, err, cut)
   return protocol(self, ("an event is not JSON (%s): %s"):format(err.message, start_of(head)))
 end
 
--- Gives the decoder what came to an exchange that is none of the core's: whether there was anything.
-local function feed(self)
-  local bytes = self.exchange:read()
-  if bytes == "" then
-    return false
-  end
-  self.decoder:feed(bytes)
-  return true
-end
-
 -- Waits for more bytes: true; false at the end; nil, err.
 local function await(self)
   local exchange, tasks = self.exchange, self.call.client.tasks
   if exchange:phase() == "closed" then -- by an error that was thrown while it was waited for
     return nil, closed(self)
-  elseif self.fed and feed(self) then
-    return true
   end
   local done, why = exchange:done()
   if done == nil then
@@ -250,8 +234,7 @@ local function await(self)
   return false
 end
 
--- What comes next: a value, and its signature where it says nothing but a text; a text, where only those are wanted and
--- it is one; nil at the end; nil, err.
+-- What comes next: a value, and true where the decoder has kept what is new in it; nil at the end; nil, err.
 local function next_value(self, texts)
   local decoder, tasks = self.decoder, self.call.client.tasks
   if tasks.loop.finish then
@@ -260,11 +243,12 @@ local function next_value(self, texts)
       return nil, closed(self)
     end
   end
+  local pending = self.pending
+  self.pending = false
   while true do
     local value, more
-    if self.has_pending then
-      value, more = self.pending, self.pending_more
-      self.has_pending, self.pending, self.pending_more = false, nil, nil
+    if pending then
+      value, more, pending = pending[1], pending[2], false
     else
       value, more = decoder:next(texts)
     end
@@ -305,7 +289,9 @@ local function finish(self)
   end
   self.sent, self.heal = nil, false
   local sent, facts
-  if self.follow then
+  if self.follow and self.accumulator.cut then
+    return nil, limits.exceeded "the answer's text is longer than what is kept of it (max_kept)"
+  elseif self.follow then
     -- Until it returns: it may raise, or be cancelled where it waits.
     self.failure = errors.new { kind = "cancelled", message = "what follows the answer did not come to its end" }
     sent, facts = self.follow(self.response)
@@ -315,8 +301,8 @@ local function finish(self)
     self.ended = not facts
     return nil, facts
   end
-  self.sent, self.facts, self.finished, self.delivered = sent, facts, false, 0
-  self.accumulator = Accumulator.new(facts)
+  self.sent, self.facts, self.finished, self.delivered = sent, facts, false, false
+  self.accumulator = Accumulator.new(facts, self.call.client.limits.max_kept)
   return true
 end
 
@@ -329,27 +315,23 @@ local function read(self, texts)
     end
   end
   local value, more = next_value(self, texts)
-  if type(value) == "string" and texts then
-    self.accumulator:skim(value, self.skimmed)
-  elseif value ~= nil then
+  if value == nil then
     if not more then
-      value, more = to_chunk(self, value)
-      if not value then
-        return nil, more
-      end
-      self.finished = self.finished or self.form.finished(value)
+      value, more = finish(self)
     end
-    self.accumulator:add(value, more)
-  elseif more then
-    return nil, more
-  else
-    more, value = finish(self)
-    if not more then
-      return nil, value
+    if not value then
+      return nil, more
     end
     return read(self, texts)
+  elseif more ~= true then
+    value, more = to_chunk(self, value)
+    if not value then
+      return nil, more
+    end
+    self.finished = self.finished or self.form.finished(value)
+    self.accumulator:add(value)
   end
-  self.delivered = self.delivered + 1
+  self.delivered = true
   return value
 end
 
@@ -374,12 +356,12 @@ local function advance(self, texts)
     end
     let_go(self, err)
     local again, problem
-    if self.heal and self.delivered == 0 then
+    if self.heal and not self.delivered then
       again, problem = self.heal(err)
       self.sent, err = again or self.sent, problem or err
     end
     if self.sent and not again then
-      again, err = http.again(self.call, self.sent, err, self.delivered > 0)
+      again, err = http.again(self.call, self.sent, err, self.delivered)
     end
     if not again then
       self.failure, self.sent, self.heal = broken(self, err), nil, false
@@ -388,21 +370,49 @@ local function advance(self, texts)
   return nil, self.failure
 end
 
+-- What comes next where it is like what came before it, and nothing else is to be done: most of a stream. nil where
+-- there is more to it.
+local function at_hand(self, texts)
+  local decoder, tasks = self.decoder, self.tasks
+  if not decoder or self.pending then
+    return nil
+  end
+  while not tasks.closed and not tasks.loop.finish do
+    local value, alike = decoder:next(texts)
+    if alike == true then
+      return value
+    elseif value ~= nil or alike ~= nil then
+      self.pending = { value, alike }
+      return nil
+    elseif not tasks:wait(self.exchange) then
+      return nil
+    end
+  end
+end
+
 --- The next chunk.
 ---@return lgemini.GenerateContentResponse|nil chunk  nil at the end
 ---@return lgemini.Error|nil err                      again and again after a failure
 function methods.next(self)
   options.check_object(self, Stream, "stream.next")
+  local chunk = at_hand(self)
+  if chunk ~= nil then
+    return chunk
+  end
   return advance(self)
 end
 
 --- The iterator of a `for`: `chunk, stream`; raises the error where the stream fails.
 function Stream.__call(self)
-  local chunk, err = self:next()
+  local chunk = at_hand(self)
+  if chunk ~= nil then
+    return chunk, self
+  end
+  local next_chunk, err = advance(self)
   if err then
     error(err, 0)
   end
-  return chunk, self
+  return next_chunk, self
 end
 
 --- For a stream in a variable: `for chunk in stream:each() do`. Raises where the stream fails.
@@ -412,47 +422,22 @@ function methods.each(self)
   return self, nil, nil, self
 end
 
--- The next text, where it is at hand and there is nothing else to be done.
-local function next_text(self)
-  local decoder = self.decoder
-  if not decoder then
-    return nil
-  end
-  local tasks = self.call.client.tasks
-  while not tasks.closed and not tasks.loop.finish and not self.has_pending do
-    local value, more = decoder:next(true)
-    if type(value) ~= "string" then
-      self.has_pending, self.pending, self.pending_more = true, value, more
-      return nil
-    end
-    self.accumulator:skim(value, self.skimmed)
-    self.delivered = self.delivered + 1
-    if value ~= "" then
-      return value
-    end
-  end
-end
-
 --- Only the texts, without thoughts and without empty ones: `for text in stream:texts() do`. Raises where the stream
 --- fails.
 ---@return fun(): string|nil
 function methods.texts(self)
   options.check_object(self, Stream, "stream.texts")
-  self.skimmed = self.skimmed or function() -- the last event of those that gave their text alone
-    local event = self.decoder:skimmed()
-    return event and answer.decode(event, self.form.type)
-  end
   return function()
-    local text = next_text(self)
-    if text then
-      return text
-    end
+    local text
     repeat
-      local chunk, err = advance(self, true)
-      if err then
-        error(err, 0)
+      text = at_hand(self, true)
+      if text == nil then
+        local chunk, err = advance(self, true)
+        if err then
+          error(err, 0)
+        end
+        text = type(chunk) == "table" and chunk.text or chunk
       end
-      text = type(chunk) == "table" and chunk.text or chunk
     until text ~= ""
     return text
   end, nil, nil, self

@@ -7,10 +7,12 @@ local function chunk(text, more)
 end
 
 local STREAM = chunk "one" .. chunk "two" .. chunk("three", ',{"inlineData":{"mimeType":"a/b","data":"'
-  .. ("QUJD"):rep(8000) .. '"}},{"text":7,"new":[null,{"a":[]}]}') .. chunk(("x"):rep(3000) .. "\\n")
+  .. ("QUJD"):rep(8000) .. '"}},{"text":7,"new":[null,{"a":[]}]}') .. chunk(("x"):rep(3000) .. "\\n") .. chunk "\\t"
+  .. chunk "five"
 
 local function read(size, texts)
   local decoder, got = answer.decoder("GenerateContentResponse", 100000, 100, true), {}
+  decoder:keep(10000)
   for at = 1, #STREAM, size do
     decoder:feed(STREAM:sub(at, at + size - 1))
     local value, err = decoder:next(texts)
@@ -20,6 +22,8 @@ local function read(size, texts)
     end
     if err then error(err.message) end
   end
+  local said, last = decoder:said() -- nil where memory was too short to learn what chunks are like
+  assert(not said or said:find "five$" and answer.decode(last, "GenerateContentResponse"))
   decoder:close()
   return got
 end
@@ -27,9 +31,9 @@ end
 return function()
   for _, size in ipairs { #STREAM, 1000 } do
     local got = read(size)
-    assert(#got == 4 and got[3].candidates[1].content.parts[2].inline_data.data == ("ABC"):rep(8000))
+    assert(#got == 6 and got[3].candidates[1].content.parts[2].inline_data.data == ("ABC"):rep(8000))
     assert(got[3].candidates[1].content.parts[3].new[2].a ~= nil)
     local texts = read(size, true)
-    assert(#texts == 4 and (texts[2] == "two" or texts[2].candidates))
+    assert(#texts == 6 and (texts[6] == "five" or texts[6].candidates) and (texts[2] == "two" or texts[2].candidates))
   end
 end

@@ -14,22 +14,26 @@ local function event(text, count)
   return "data: " .. CHUNK:format(text, count) .. "\r\n\r\n"
 end
 
--- What a stream gives when it is fed in pieces of that size: values, and signatures in the same places.
+-- What a stream gives when it is fed in pieces of that size: values; which of them were like the one before; what the
+-- decoder kept of these in the end.
 local function read(text, size, type_name, texts)
-  local decoder, values, signatures = answer.decoder(type_name, 100000, 100, true), {}, {}
+  local decoder, values, alike, kept = answer.decoder(type_name, 100000, 100, true), {}, {}, nil
+  decoder:keep(1000)
   for at = 1, #text, size do
     decoder:feed(text:sub(at, at + size - 1))
-    local value, signature = decoder:next(texts)
+    local value, more = decoder:next(texts)
     while value ~= nil do
       values[#values + 1] = value
-      signatures[#values] = signature
-      value, signature = decoder:next(texts)
+      alike[#values] = more or false
+      if not more then kept = decoder:said() or kept end
+      value, more = decoder:next(texts)
     end
-    assert.is_nil(signature)
+    assert.is_false(more)
   end
-  local value, _, what = decoder:finish()
+  assert.is_nil(decoder:finish())
+  kept = decoder:said() or kept
   decoder:close()
-  return values, signatures, value, what
+  return values, alike, kept
 end
 
 local function text_of(chunk)
@@ -126,60 +130,121 @@ describe("a decoder of answers", function()
     assert.equal("invalid", err.kind)
   end)
 
-  it("tells chunks that say nothing but a text, by the members that they have", function()
-    local same = event("a", 1) .. event("b", 2)
-    local _, signatures = read(same, #same, TYPE)
-    assert.is_number(signatures[1])
-    assert.equal(signatures[1], signatures[2])
-    for _, other in ipairs {
-      '{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}]}',
-      '{"candidates":[{"content":{"parts":[{"text":"a"}]},"index":1}]}',
-      '{"candidates":[{"content":{"parts":[{"text":"a","thought":true}]}}]}',
-      '{"candidates":[{"content":{"parts":[{"text":"a"},{"text":"b"}]}}]}',
-      '{"candidates":[{"content":{"parts":[{"text":"a"}]}},{"content":{}}]}',
-      '{"candidates":[{"content":{"parts":[{"text":"a","new":1}]}}]}',
-      '{"candidates":[{"content":{"parts":[{"text":"a"}]}}],"promptFeedback":{}}',
-      '{"candidates":[{"content":{"parts":[]}}]}', '{"candidates":[]}', '{"error":{}}', "[]", "5",
-    } do
-      local stream = "data: " .. other .. "\n\n"
-      local values, none = read(stream, #stream, TYPE)
-      assert.equal(1, #values)
-      assert.is_nil(none[1], other)
+  -- Pairs of events, and whether the second is like the first.
+  local PAIRS = {
+    { true, event("a", 1), event("b", 2) },
+    { true, event("a", 1), event("", 123456789012345) },
+    { true, event("a\\n", 1), event("\\u00e4", 2) },
+    { true, event("a", 1):gsub('"g"', '"g\\n"'), event("b", 1):gsub('"g"', '"g\\n"') },
+    { true, event("a", 1):gsub('"g"', '"g"'), event("a", 1):gsub('"g"', '"another"') },
+    { false, event("a", 1), event("b", 2):gsub('"g"', '"g\\n"') },
+    { false, event("a", 1), event("a", 0) },
+    { false, event("a", 1), event("a", 1):gsub('"index": 0', '"index": 1') },
+    { false, event("a", 1), event("a", 1):gsub('"role": "model"', '"role": null') },
+    { false, event("a", 1), event("a", 1):gsub('"modelVersion"', '"responseId"') },
+    { false, event("a", 1), event("a", 1):gsub('"index": 0', '"index": 0,"finishReason": "STOP"') },
+  }
+  for _, other in ipairs {
+    '{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}]}',
+    '{"candidates":[{"content":{"parts":[{"text":"a"}]},"index":1}]}',
+    '{"candidates":[{"content":{"parts":[{"text":"a","thought":true}]}}]}',
+    '{"candidates":[{"content":{"parts":[{"text":"a"},{"text":"b"}]}}]}',
+    '{"candidates":[{"content":{"parts":[{"text":"a"}]}},{"content":{}}]}',
+    '{"candidates":[{"content":{"parts":[{"text":"a","new":1}]}}]}',
+    '{"candidates":[{"content":{"parts":[{"text":"a"}]}}],"promptFeedback":{}}',
+    '{"candidates":[{"content":{"parts":[]}}]}', '{"candidates":[]}', '{"error":{}}', "[]", "5",
+  } do
+    PAIRS[#PAIRS + 1] = { false, "data: " .. other .. "\n\n", "data: " .. other .. "\n\n" }
+  end
+  -- Everything a text-only chunk may have that is told by its shape, not by the names above.
+  local MANY = 'data: {"candidates":[{"content":{"parts":[{"text":"%s"}],"role":"model"},"avgLogprobs":-0.5,'
+    .. '"tokenCount":%d,"safetyRatings":[{"category":"A","probability":"LOW","blocked":false},'
+    .. '{"category":"B","probability":"%s","blocked":true}]}],"usageMetadata":{"promptTokensDetails":'
+    .. '[{"modality":"TEXT","tokenCount":%d}],"toolUsePromptTokenCount":null},"createTime":"2026-%02d"}\n\n'
+  PAIRS[#PAIRS + 1] = { true, MANY:format("a", 1, "HIGH", 2, 3), MANY:format("b", 10, "NEGLIGIBLE", 20, 30) }
+
+  it("makes chunks like the one before as it makes any, and keeps their texts", function()
+    for _, pair in ipairs(PAIRS) do
+      local first, second = pair[2], pair[3]
+      for _, stream in ipairs { first .. second, first .. second .. second, first .. second .. first } do
+        local wanted = {}
+        for one in stream:gmatch "data: (.-)\r?\n\r?\n" do wanted[#wanted + 1] = assert(answer.decode(one, TYPE)) end
+        for size = 1, #stream do
+          local values, alike, said = read(stream, size, TYPE)
+          assert.same(wanted, values)
+          assert.equal(pair[1], alike[2], first .. second)
+          assert.equal(getmetatable(wanted[2]), getmetatable(values[2]))
+          if pair[1] then
+            local content = values[2].candidates[1].content
+            assert.equal(getmetatable(wanted[2].candidates[1].content), getmetatable(content))
+            assert.equal(text_of(values[2]) .. (values[3] and text_of(values[3]) or ""), said)
+          end
+        end
+      end
     end
-    local stream = 'data: {"candidates":[{"content":{"parts":[{"text":"a"}]}}]}\n\n'
-    local _, fewer = read(stream, #stream, TYPE)
-    assert.is_number(fewer[1])
-    assert.not_equal(signatures[1], fewer[1])
   end)
 
   it("gives texts alone where nothing else is new", function()
     local stream = event("a", 1) .. event("b\\n", 2) .. event("", 30)
       .. 'data: {"candidates":[{"finishReason":"STOP"}]}\n\n' .. event("c", 31)
     for _, size in ipairs { #stream, 300, 100, 11, 1 } do
-      local values = read(stream, size, TYPE, true)
+      local values, alike = read(stream, size, TYPE, true)
       local texts = {}
       for i, value in ipairs(values) do
         texts[i] = value.candidates and not value.candidates[1].content and "-" or text_of(value)
+        assert.equal(alike[i], type(value) == "string")
       end
       assert.same({ 'fünf "a"', 'fünf "b\n"', 'fünf ""', "-", 'fünf "c"' }, texts)
-      assert.is_table(values[1])
-      if size == #stream then
-        assert.is_string(values[2])
-        assert.is_string(values[3])
-        assert.is_table(values[4])
-        assert.is_string(values[5])
-      end
+      assert.same({ false, true, true, false, true }, alike)
     end
   end)
 
-  it("keeps the last event that it gave as a text, until others were seen", function()
+  it("keeps the last event of those that were like the one before, until somebody takes it", function()
+    for _, texts in ipairs { true, false } do
+      local decoder = answer.decoder(TYPE, 10000, 100, true)
+      local another = event("c", 3):gsub('"modelVersion": "g"', '"responseId": "r"')
+      decoder:keep(11)
+      assert.is_nil(decoder:said())
+      decoder:feed(event("a", 1) .. event("b", 2) .. another .. another .. another)
+      assert.is_nil((select(2, decoder:next(texts))))
+      assert.is_true((select(2, decoder:next(texts))))
+      assert.is_table(decoder:next(texts))
+      local said, last, over = decoder:said()
+      assert.equal('fünf "b"', said)
+      assert.equal(CHUNK:format("b", 2), last)
+      assert.is_false(over)
+      assert.is_nil(decoder:said())
+      assert.is_table(decoder:next(texts)) -- learned
+      assert.is_true((select(2, decoder:next(texts))))
+      assert.equal('fünf "c"', (decoder:said()))
+      decoder:close()
+    end
+  end)
+
+  it("keeps no more texts than there is room for, and says so", function()
     local decoder = answer.decoder(TYPE, 10000, 100, true)
-    assert.is_nil(decoder:skimmed())
-    decoder:feed(event("a", 1) .. event("b", 2) .. event("c", 3):gsub('"modelVersion": "g"', '"responseId": "r"'))
-    assert.is_table(decoder:next(true))
-    assert.is_string(decoder:next(true))
-    assert.is_table(decoder:next(true))
-    assert.equal(CHUNK:format("b", 2), decoder:skimmed())
+    decoder:keep(20) -- of ten bytes each
+    decoder:feed(event("a", 1) .. event("b", 2) .. event("c", 3) .. event("d", 4) .. event("", 5))
+    for _ = 1, 5 do assert.is_not_nil((decoder:next())) end
+    local said, last, over = decoder:said()
+    assert.equal('fünf "b"fünf "c"', said)
+    assert.equal(CHUNK:format("", 5), last)
+    assert.is_true(over)
+    decoder:close()
+  end)
+
+  it("reads what a table that stands for an exchange gives", function()
+    local decoder, pieces = answer.decoder(TYPE, 10000, 100, true), { event("a", 1), event("b", 2):sub(1, 50), "" }
+    decoder:attach { read = function() return table.remove(pieces, 1) or "" end }
+    assert.equal('fünf "a"', text_of(decoder:next()))
+    assert.same({ nil, false }, { decoder:next() })
+    pieces = { event("b", 2):sub(51) }
+    assert.equal('fünf "b"', text_of(decoder:next()))
+    assert.same({ nil, false }, { decoder:next() })
+    decoder:close()
+    decoder = answer.decoder(TYPE, 10000, 100, true)
+    decoder:attach { read = function() end }
+    assert.error_matches(function() decoder:next() end, "string expected")
     decoder:close()
   end)
 

@@ -244,7 +244,8 @@ local function expected_parts(texts)
   return parts
 end
 
--- The same events in a stream that is cut in pieces: their values; where `alone`, texts where nothing else is new.
+-- The same events in a stream that is cut in pieces: their values; where `alone`, texts where nothing else is new. And
+-- the answer that they add up to.
 local function streamed(texts, size, alone)
   local lines = {}
   for i, text in ipairs(texts) do
@@ -252,11 +253,14 @@ local function streamed(texts, size, alone)
   end
   local stream, values = table.concat(lines), {}
   local decoder = answer.decoder("GenerateContentResponse", #stream, 100, true)
+  local accumulator = Accumulator.new { json = true }
+  accumulator:follow(decoder)
   for at = 1, #stream, size do
     decoder:feed(stream:sub(at, at + size - 1))
     local value, err = decoder:next(alone)
     while value ~= nil do
       values[#values + 1] = value
+      if err ~= true and answer.checked(value) then accumulator:add(value) end
       value, err = decoder:next(alone)
     end
     if err then
@@ -264,8 +268,9 @@ local function streamed(texts, size, alone)
       break
     end
   end
+  accumulator:follow(false)
   decoder:close()
-  return values
+  return values, accumulator:response()
 end
 
 local function text_of(value)
@@ -277,13 +282,17 @@ local function check_cuts(texts)
   for _, text in ipairs(texts) do
     if not text:find "%S" or answer.decode(text, "GenerateContentResponse") == nil then return end
   end
-  local whole = assert(streamed(texts, 1000000))
-  assert(#whole == #texts)
+  local whole, response = streamed(texts, 1000000)
+  assert(whole and #whole == #texts)
+  for i, text in ipairs(texts) do
+    if not text:find "\r" then must_equal(whole[i], (answer.decode(text, "GenerateContentResponse"))) end
+  end
   must_equal(assert(streamed(texts, 7)), whole)
   for _, size in ipairs { 100, 1000000 } do
-    local alone = assert(streamed(texts, size, true))
-    assert(#alone == #whole)
+    local alone, same = streamed(texts, size, true)
+    assert(alone and #alone == #whole)
     for i, value in ipairs(alone) do must_equal(text_of(value), text_of(whole[i])) end
+    must_equal(same, response)
   end
 end
 

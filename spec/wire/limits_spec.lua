@@ -94,6 +94,61 @@ describe("the ceiling", function()
     assert.is_nil(read_stream())
   end)
 
+  describe("max_kept", function()
+    local function chunk(words, more)
+      return ('data: {"candidates":[{"content":{"parts":[{"text":"%s"}],"role":"model"}%s}],"usageMetadata":'
+        .. '{"totalTokenCount":%d}}\n\n'):format(words, more or "", #words)
+    end
+    local STOP = ',"finishReason":"STOP"'
+    local TEN = ("x"):rep(10)
+    local FOUR = events(chunk(TEN), chunk(TEN), chunk(TEN), chunk("the end", STOP))
+
+    -- Each way to read a stream; gives what was handed out.
+    local WAYS = {
+      function(stream) local all = "" for piece in stream:texts() do all = all .. piece end return all end,
+      function(stream) local all = "" for piece in stream do all = all .. piece.text end return all end,
+    }
+
+    it("holds for the text that a stream keeps, and not for what it hands out", function()
+      for _, read in ipairs(WAYS) do
+        for _, most in ipairs { 0, 5, 10, 25, 30, 36 } do
+          begin({ max_kept = most }, { FOUR })
+          local stream = client.models:generate_content_stream { model = "m", contents = "x" }
+          assert.equal(TEN:rep(3) .. "the end", read(stream))
+          local response = stream.response
+          assert.equal(TEN:rep(math.floor(most / 10)), response.text)
+          assert.equal("STOP", response.finish_reason)
+          assert.equal(7, response.usage_metadata.total_token_count)
+          local whole, err = response:check()
+          assert.is_nil(whole)
+          assert_names("max_kept", err)
+          assert.is_truthy(response.reason:find(tostring(most), 1, true))
+          client:close()
+        end
+        begin({ max_kept = 37 }, { FOUR })
+        local stream = client.models:generate_content_stream { model = "m", contents = "x" }
+        assert.equal(read(stream), stream.response.text)
+        assert.equal(stream.response, stream.response:check())
+        client:close()
+      end
+    end)
+
+    it("keeps a chat from going on without what was said in it", function()
+      begin({ max_kept = 25 }, { FOUR })
+      local chat = client.chats:create { model = "m" }
+      local stream, chunks = chat:send_message_stream "x", 0
+      local piece, err = stream:next()
+      while piece do
+        chunks = chunks + 1
+        piece, err = stream:next()
+      end
+      assert.equal(4, chunks)
+      assert_names("max_kept", err)
+      assert.equal(TEN .. TEN, err.partial.text)
+      assert.equal(0, #chat:get_history())
+    end)
+  end)
+
   it("max_depth holds for answers", function()
     begin({ max_depth = 7 }, { bytes(deep(8)), bytes(deep(7)) })
     assert_names("max_depth", select(2, generate()))

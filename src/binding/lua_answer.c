@@ -2,37 +2,40 @@
  * its inbox without a copy, or fed by Lua. */
 #include <string.h>
 
-#include "../core/skim.h"
 #include "../core/sse.h"
 #include "lua_build.h"
+#include "lua_cast.h"
 #include "lua_exchange.h"
 
-enum { SLOT_SHAPES = 1, SLOT_STACK, SLOT_SOURCE, SLOT_SINK, SLOTS = SLOT_SINK };
+enum { SLOT_SHAPES = 1, SLOT_STACK, SLOT_SOURCE, SLOT_SINK, SLOT_VALUES, SLOT_READER, SLOTS = SLOT_READER };
 
 enum {
     HEAD_MAX = 512,    /* of an event: what messages say of it */
-    KEEP_CAP = 4096    /* a larger block is given back when it is empty */
+    KEEP_CAP = 4096,   /* a larger block is given back when it is empty */
+    PIECES = 4096      /* an event is decoded as it comes from this size on: of a smaller one it is worth more to see it whole */
 };
 
 struct lgem_answer {
     struct lgem_state *state; /* NULL: closed */
     struct lgem_builder builder;
     struct gem_sse sse;
-    struct gem_skim skim;
+    struct lgem_cast cast;
+    struct gem_buf said;      /* texts of events that were like the one before */
+    size_t room;              /* for them: of one that is longer, and of all that follow, nothing is kept */
+    bool alike, over;         /* there was such an event; there was one that was not kept */
     struct gem_buf bytes;     /* taken from the exchange */
     struct lgem_exchange *exchange; /* or NULL; the slot of the source keeps it */
     const char *at;           /* what is to be read: of bytes, or of the text in the slot of the source */
     size_t left;
     uint64_t most, taken;     /* of a body */
     bool events;
-    bool has_sink;
+    bool has_sink, has_reader;
     bool busy;                /* in the middle of a call: left so by an error that Lua raised */
     bool closing;
     bool began, failed;       /* the event at hand: some of it was handed out in pieces; it is broken */
     struct gem_err err;       /* why */
     char head[HEAD_MAX];
     size_t head_length;
-    bool skimmed;             /* since an event was learned */
 };
 
 static struct lgem_answer *check_answer(lua_State *L)
@@ -65,8 +68,9 @@ static int answer_new(lua_State *L)
     a->events = lua_toboolean(L, 5);
     a->most = most;
     gem_sse_init(&a->sse, mem, most);
-    a->sse.pieces = true;
-    gem_skim_init(&a->skim, mem);
+    a->sse.pieces = PIECES;
+    lgem_initcast(&a->cast, mem);
+    gem_buf_init(&a->said, mem, SIZE_MAX / 2);
     gem_buf_init(&a->bytes, mem, SIZE_MAX / 2);
     return 1;
 }
@@ -75,7 +79,8 @@ static void free_answer(struct lgem_answer *a)
 {
     lgem_freebuilder(&a->builder);
     gem_sse_free(&a->sse);
-    gem_skim_free(&a->skim);
+    lgem_freecast(&a->cast);
+    gem_buf_free(&a->said);
     gem_buf_free(&a->bytes);
     a->state->alive[LGEM_ANSWER]--;
     a->state = NULL;
@@ -101,13 +106,18 @@ static int answer_gc(lua_State *L)
 
 /* ---- bytes ---- */
 
-/* attach(exchange): its answer is read from now on. */
+/* attach(exchange): its answer is read from now on. Of a table that stands for one, what its read() gives. */
 static int answer_attach(lua_State *L)
 {
     struct lgem_answer *a = check_answer(L);
-    struct lgem_exchange *x = lgem_checkexchange(L, 2);
     luaL_argcheck(L, a->left == 0, 2, "there are bytes to be read");
-    lua_pushvalue(L, 2);
+    lua_settop(L, 2);
+    a->has_reader = lua_istable(L, 2);
+    if (a->has_reader) {
+        lua_setiuservalue(L, 1, SLOT_READER);
+        return 0;
+    }
+    struct lgem_exchange *x = lgem_checkexchange(L, 2);
     lua_setiuservalue(L, 1, SLOT_SOURCE);
     a->exchange = x;
     return 0;
@@ -137,14 +147,29 @@ static int answer_sink(lua_State *L)
     return 0;
 }
 
-/* Whether there are bytes to be read. */
-static bool has_bytes(struct lgem_answer *a)
+/* [-0,+0,e] */
+static bool read_more(lua_State *L, struct lgem_answer *a, const struct lgem_site *at)
+{
+    lua_getiuservalue(L, at->owner, SLOT_READER);
+    lua_getfield(L, -1, "read");
+    lua_insert(L, -2);
+    lua_call(L, 1, 1);
+    luaL_checktype(L, -1, LUA_TSTRING);
+    a->at = lua_tolstring(L, -1, &a->left);
+    lua_setiuservalue(L, at->owner, SLOT_SOURCE);
+    return a->left > 0;
+}
+
+/* Whether there are bytes to be read. [-0,+0,e] */
+static bool has_bytes(lua_State *L, struct lgem_answer *a, const struct lgem_site *at)
 {
     struct lgem_exchange *x = a->exchange;
-    if (x == NULL || x->state == NULL) /* nothing more of an exchange that was closed, whatever had come */
-        return x == NULL && a->left > 0;
+    if (x != NULL && x->state == NULL) /* nothing more of an exchange that was closed, whatever had come */
+        return false;
     if (a->left > 0)
         return true;
+    if (x == NULL)
+        return a->has_reader && read_more(L, a, at);
     if (a->bytes.cap > KEEP_CAP)
         gem_buf_free(&a->bytes);
     gem_buf_clear(&a->bytes);
@@ -206,15 +231,6 @@ static void take(lua_State *L, struct lgem_answer *a, const struct lgem_site *at
         lgem_suspend(L, &a->builder, at);
 }
 
-static void push_signature(lua_State *L, const struct lgem_answer *a)
-{
-    int64_t signature = lgem_signature(&a->builder);
-    if (signature < 0)
-        lua_pushnil(L);
-    else
-        lgem_pushbytes(L, signature);
-}
-
 /* The rest of a text, which may be all of it. Pushes what next returns; 0 where the text says nothing. */
 static int take_last(lua_State *L, struct lgem_answer *a, const struct lgem_site *at, const char *bytes, size_t n)
 {
@@ -222,10 +238,8 @@ static int take_last(lua_State *L, struct lgem_answer *a, const struct lgem_site
         lgem_resume(L, &a->builder, at);
         a->failed = lgem_build(L, &a->builder, at, bytes, n, &a->err) == LGEM_BUILD_BROKEN ||
                     lgem_buildend(L, &a->builder, at, &a->err) == LGEM_BUILD_BROKEN;
-        if (!a->failed) {
-            push_signature(L, a);
-            return 2;
-        }
+        if (!a->failed)
+            return 1;
     }
     lua_settop(L, at->base);
     note_head(a, bytes, n);
@@ -236,45 +250,48 @@ static int take_last(lua_State *L, struct lgem_answer *a, const struct lgem_site
     return fail(L, a, &a->err);
 }
 
-/* ---- the same, but for the text alone ---- */
+/* ---- events like the one before ---- */
 
-/* An event that says nothing new but a text: pushes it. */
-static int skim_event(lua_State *L, struct lgem_answer *a, const char *event, size_t n)
+/* Keeps the text, and gives it or the whole event, which is one of those: pushes what next returns. */
+static int take_alike(lua_State *L, struct lgem_answer *a, const struct lgem_site *at, bool texts)
 {
-    bool escaped;
-    struct gem_json *json = &a->builder.json;
-    if (a->began || !gem_skim_match(&a->skim, event, n, &escaped))
-        return 0;
-    const char *text = event + a->skim.text;
-    size_t length = a->skim.after - a->skim.text;
-    if (escaped) {
-        gem_json_reset(json);
-        gem_json_feed(json, text - 1, length + 2);
-        if (gem_json_next(json, NULL) != GEM_JSON_STRING) {
-            a->skim.ready = false;
-            return 0;
-        }
-        text = json->text;
-        length = json->len;
+    const struct gem_mold *mold = &a->cast.mold;
+    a->alike = true;
+    a->over = a->over || mold->length > a->room - a->said.len;
+    if (!a->over && gem_buf_add(&a->said, mold->text, mold->length, &a->err) < 0)
+        return fail(L, a, &a->err);
+    if (texts) {
+        lua_pushlstring(L, mold->text, mold->length);
+    } else {
+        lua_getiuservalue(L, at->owner, SLOT_VALUES);
+        lgem_make(L, &a->cast, at->pool, at->base + 1);
     }
-    a->skimmed = true;
-    lua_pushlstring(L, text, length);
-    return 1;
+    lua_pushboolean(L, 1);
+    return 2;
 }
 
-/* The whole event was understood: the next one may be like it. But the last one that gave its text alone is kept until
- * the caller has seen this one. */
-static void learn(struct lgem_answer *a, const char *event, size_t n)
+/* The whole event was understood: the next one may be like it. But the last one of those that were like the one before is
+ * kept until the caller has taken it. */
+static void learn(lua_State *L, struct lgem_answer *a, const struct lgem_site *at, const char *event, size_t n, bool texts)
 {
-    const char *quote;
-    if (lgem_signature(&a->builder) < 0 || a->builder.after == 0)
+    if (!lgem_is_text(&a->builder))
         return;
-    a->skim.ready = !a->skimmed;
-    a->skimmed = false;
-    if (!a->skim.ready)
+    a->cast.mold.ready = false;
+    if (a->alike)
         return;
-    quote = memchr(event + a->builder.text, '"', n - a->builder.text);
-    gem_skim_learn(&a->skim, event, n, (size_t)(quote - event) + 1, a->builder.after - 1);
+    int values = 0;
+    if (!texts) {
+        values = at->base + 2;
+        lua_getiuservalue(L, at->owner, SLOT_VALUES);
+        if (lua_isnil(L, -1)) {
+            lua_pop(L, 1);
+            lua_createtable(L, GEM_MOLD_PLACES, 0);
+            lua_pushvalue(L, -1);
+            lua_setiuservalue(L, at->owner, SLOT_VALUES);
+        }
+    }
+    lgem_learn(L, &a->cast, &a->builder, event, n, values);
+    lua_settop(L, at->base + 1);
 }
 
 /* ---- calls ---- */
@@ -285,22 +302,21 @@ static int take_event(lua_State *L, struct lgem_answer *a, const struct lgem_sit
     const char *event = a->sse.event;
     size_t n = a->sse.event_len;
     bool is_whole = !a->began;
-    int pushed = texts && is_whole ? skim_event(L, a, event, n) : 0;
-    if (pushed > 0)
-        return pushed;
+    if (is_whole && (texts || a->cast.tables) && gem_mold_match(&a->cast.mold, &a->builder.json, event, n))
+        return take_alike(L, a, at, texts);
     if (is_whole)
         start_afresh(a);
-    pushed = take_last(L, a, at, event, n);
+    int pushed = take_last(L, a, at, event, n);
     a->began = false;
-    if (texts && is_whole && pushed > 0 && !a->failed)
-        learn(a, event, n);
+    if (is_whole && pushed == 1)
+        learn(L, a, at, event, n, texts);
     return pushed;
 }
 
 static int next_event(lua_State *L, struct lgem_answer *a, const struct lgem_site *at, bool texts)
 {
     struct gem_err err;
-    while (has_bytes(a)) {
+    while (has_bytes(L, a, at)) {
         size_t used;
         enum gem_sse_result result = gem_sse_feed(&a->sse, a->at, a->left, &used, &err);
         int pushed = 0;
@@ -322,7 +338,7 @@ static int next_event(lua_State *L, struct lgem_answer *a, const struct lgem_sit
 
 static int next_of_body(lua_State *L, struct lgem_answer *a, const struct lgem_site *at)
 {
-    while (has_bytes(a)) {
+    while (has_bytes(L, a, at)) {
         a->taken += a->left;
         if (a->taken > a->most) {
             gem_err_set(&a->err, GEM_LIMIT, 0, "the answer has more than %llu bytes (max_answer)",
@@ -360,16 +376,28 @@ static int leave(struct lgem_answer *a, int pushed)
     return pushed;
 }
 
-/* next(texts) -> value, signature; text; nil where more bytes are needed; nil, err */
+/* Whether more may come by itself: from an exchange that runs. */
+static bool is_running(const struct lgem_answer *a)
+{
+    return a->exchange != NULL && a->exchange->state != NULL && a->exchange->ex.phase != GEM_PHASE_DONE;
+}
+
+/* next(texts) -> value; value or text, true; nil where more bytes are needed, nil, false where they do not come by
+ * themselves; nil, err */
 static int answer_next(lua_State *L)
 {
     struct lgem_site at;
     struct lgem_answer *a = enter(L, &at);
     bool texts = lua_toboolean(L, 2);
-    return leave(a, a->events ? next_event(L, a, &at, texts) : next_of_body(L, a, &at));
+    int pushed = leave(a, a->events ? next_event(L, a, &at, texts) : next_of_body(L, a, &at));
+    if (pushed > 0 || a->state == NULL || is_running(a))
+        return pushed;
+    lua_pushnil(L);
+    lua_pushboolean(L, 0);
+    return 2;
 }
 
-/* After the last byte: finish() -> value, signature, "event" (one that no blank line closed), "tail" (bare text) or "body";
+/* After the last byte: finish() -> value, nil, "event" (one that no blank line closed), "tail" (bare text) or "body";
  * nil where nothing is left; nil, err, the same */
 static int answer_finish(lua_State *L)
 {
@@ -391,24 +419,40 @@ static int answer_finish(lua_State *L)
     }
     if (pushed == 0)
         return leave(a, 0);
+    lua_settop(L, at.base + 2);
     lua_pushstring(L, names[what]);
-    return leave(a, pushed + 1);
+    return leave(a, 3);
 }
 
-/* skimmed() -> the last event whose text alone was given; nil where there was none */
-static int answer_skimmed(lua_State *L)
+/* keep(room): so many bytes of text are kept of events that are like the one before, beside what said() has not taken */
+static int answer_keep(lua_State *L)
 {
     struct lgem_answer *a = check_answer(L);
-    if (a->skim.last.len == 0)
+    int64_t room = lgem_checkbytes(L, 2);
+    a->room = (uint64_t)room > SIZE_MAX / 2 ? SIZE_MAX / 2 : (size_t)room;
+    return 0;
+}
+
+/* said() -> the texts of all events that were like the one before and were not taken yet, the last of these events, and
+ * whether there was no room for all; nil where there was none */
+static int answer_said(lua_State *L)
+{
+    struct lgem_answer *a = check_answer(L);
+    const struct gem_buf *last = &a->cast.mold.last;
+    if (!a->alike)
         return 0;
-    lua_pushlstring(L, gem_buf_head(&a->skim.last), a->skim.last.len);
-    return 1;
+    lua_pushlstring(L, a->said.len > 0 ? gem_buf_head(&a->said) : "", a->said.len);
+    lua_pushlstring(L, gem_buf_head(last), last->len);
+    lua_pushboolean(L, a->over);
+    gem_buf_free(&a->said);
+    a->alike = false;
+    return 3;
 }
 
 void lgem_open_answer(lua_State *L)
 {
     static const luaL_Reg methods[] = {{"attach", answer_attach}, {"feed", answer_feed}, {"sink", answer_sink}, {"next", answer_next},
-                                       {"finish", answer_finish}, {"skimmed", answer_skimmed}, {NULL, NULL}};
+                                       {"finish", answer_finish}, {"keep", answer_keep}, {"said", answer_said}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"shapes", lgem_newshapes}, {"new", answer_new}, {NULL, NULL}};
     lgem_open_shapes(L);
     lgem_type(L, LGEM_ANSWER, methods, answer_close);

@@ -44,8 +44,7 @@ void lgem_resetbuilder(struct lgem_builder *b)
     b->depth = b->saved = 0;
     b->in_bytes = b->apart = false;
     memset(b->objects, 0, sizeof b->objects);
-    memset(b->seen, 0, sizeof b->seen);
-    b->text = b->after = 0;
+    b->after = 0;
 }
 
 void lgem_resume(lua_State *L, struct lgem_builder *b, const struct lgem_site *at)
@@ -453,7 +452,6 @@ static void close_object(lua_State *L, struct lgem_builder *b, const struct lgem
     shape->members = frame->count < MEMBERS_MAX ? frame->count : MEMBERS_MAX;
     if (shape->role != LGEM_NO_ROLE) {
         b->objects[shape->role]++;
-        b->seen[shape->role] = frame->seen;
         b->apart = b->apart || (frame->seen & shape->apart) != 0;
     }
 }
@@ -495,8 +493,6 @@ static void member(lua_State *L, struct lgem_builder *b, const struct lgem_site 
         frame->field = field;
         if (field != NULL) {
             b->json.pieces = field->kind == LGEM_BYTES && !field->list;
-            if (frame->shape->role == LGEM_PART)
-                b->text = gem_json_place(&b->json);
             lua_rawgeti(L, at->pool, field->key);
             return;
         }
@@ -587,11 +583,9 @@ enum lgem_built lgem_buildend(lua_State *L, struct lgem_builder *b, const struct
     return token == GEM_JSON_BROKEN ? LGEM_BUILD_BROKEN : LGEM_BUILD_WHOLE;
 }
 
-int64_t lgem_signature(const struct lgem_builder *b)
+bool lgem_is_text(const struct lgem_builder *b)
 {
     const int *n = b->objects;
-    if (b->apart || n[LGEM_RESPONSE] != 1 || n[LGEM_CANDIDATE] != 1 || n[LGEM_CONTENT] != 1 || n[LGEM_PART] != 1 ||
-        b->seen[LGEM_PART] == 0)
-        return -1;
-    return (int64_t)b->seen[LGEM_RESPONSE] | (int64_t)b->seen[LGEM_CANDIDATE] << 8 | (int64_t)b->seen[LGEM_CONTENT] << 24;
+    return !b->apart && b->after > 0 && n[LGEM_RESPONSE] == 1 && n[LGEM_CANDIDATE] == 1 && n[LGEM_CONTENT] == 1 &&
+           n[LGEM_PART] == 1;
 }

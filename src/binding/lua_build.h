@@ -31,11 +31,10 @@ struct lgem_builder {
     bool sinking;              /* the bytes at hand go to the sink */
     struct gem_base64_decoder base64;
     struct gem_buf bytes;
-    /* Of the answer as far as it came: for lgem_signature. */
+    /* Of the answer as far as it came: for lgem_is_text. */
     int objects[LGEM_ROLES];
-    uint32_t seen[LGEM_ROLES];
     bool apart;
-    size_t text, after;        /* where the text of a part lies in the bytes fed: behind its name, behind its end */
+    size_t after; /* the end of the text of a part, in the bytes fed last; 0: none came */
 };
 
 /* Of one call: where things are on the stack. */
@@ -64,8 +63,7 @@ enum lgem_built lgem_build(lua_State *L, struct lgem_builder *b, const struct lg
 /* No more will come of this value: WHOLE or BROKEN. */
 enum lgem_built lgem_buildend(lua_State *L, struct lgem_builder *b, const struct lgem_site *at, struct gem_err *err);
 
-/* Of a whole answer that says nothing but one text: a number which is the same for two that have the same members. Else
- * -1: it has other parts, a finish reason, odd members, ... */
-int64_t lgem_signature(const struct lgem_builder *b);
+/* Whether a whole answer says nothing but one text: it has no other parts, no finish reason, no odd members, ... */
+bool lgem_is_text(const struct lgem_builder *b);
 
 #endif

@@ -4,9 +4,8 @@
 
 enum { SLOT_POOL = 1, SLOTS = 1 };
 
-/* What fits into the signature of a chunk, and into a byte of the hash. */
-enum { FIELDS_MAX = 200 };
-static const unsigned role_fields[LGEM_ROLES] = {FIELDS_MAX, 8, 16, 8, 32};
+/* What fits into a byte of the hash; and the members of a chunk that must be told, into the bits of a number. */
+enum { FIELDS_MAX = 200, TOLD_MAX = 32 };
 
 static const char *const kinds[] = {"any", "struct", "text", "number", "integer", "int64", "boolean", "bytes", "object", NULL};
 static const char *const roles[] = {"", "response", "candidate", "content", "part", NULL};
@@ -140,7 +139,7 @@ static struct lgem_shape *make(lua_State *L, struct lgem_shapes *shapes, int poo
         luaL_error(L, "types: too many fields");
     struct lgem_shape *shape = new_shape(L, shapes, (unsigned)n);
     shape->role = (enum lgem_role)option_of(L, "role", roles);
-    if (n > role_fields[shape->role])
+    if (shape->role != LGEM_NO_ROLE && n > TOLD_MAX)
         luaL_error(L, "types: too many fields");
     shape->media = lgem_flagfield(L, lua_gettop(L), "media");
     shape->echoed = lgem_flagfield(L, lua_gettop(L), "echoed");

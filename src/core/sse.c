@@ -97,7 +97,7 @@ static int begin_data(struct gem_sse *sse)
     sse->line = LINE_DATA;
     if (!sse->has_data)
         return 0;
-    if (sse->pieces) {
+    if (sse->handed > 0) {
         sse->due = sse->line_due = true;
         return 0;
     }
@@ -109,7 +109,7 @@ static const char *take_payload(struct gem_sse *sse, const char *p, const char *
 {
     const char *eol = find_eol(p, end);
     size_t n = (size_t)(eol - p);
-    if (sse->pieces) {
+    if (sse->handed > 0) {
         if (n > sse->data.max - sse->handed) {
             sse->broken = TOO_LARGE;
             return NULL;
@@ -136,11 +136,25 @@ static enum gem_sse_result give(struct gem_sse *sse, enum gem_sse_result result)
     return result;
 }
 
+/* Whether the payload so far is to be handed out, as a piece. */
+static bool is_piece_due(const struct gem_sse *sse)
+{
+    size_t n = sse->event != NULL ? sse->event_len : sse->data.len;
+    return sse->line != LINE_RAW && sse->pieces > 0 && n > 0 && (sse->handed > 0 || n >= sse->pieces);
+}
+
 /* The payload so far; where it was handed out before, the line feed that follows. */
 static enum gem_sse_result give_piece(struct gem_sse *sse, struct gem_err *err)
 {
     sse->due = false;
     sse->given = GIVEN_PIECE;
+    if (sse->handed == 0) {
+        if (sse->event == NULL) {
+            sse->event = gem_buf_head(&sse->data);
+            sse->event_len = sse->data.len;
+        }
+        sse->handed = sse->event_len;
+    }
     if (sse->event != NULL)
         return GEM_SSE_PIECE;
     if (sse->handed++ == sse->data.max) {
@@ -157,12 +171,11 @@ static void start_afresh(struct gem_sse *sse)
 {
     if (sse->given == GIVEN_NOTHING)
         return;
-    if (sse->given == GIVEN_EVENT) {
-        if (sse->data.cap > KEEP_CAP)
-            gem_buf_free(&sse->data);
-        gem_buf_clear(&sse->data);
+    if (sse->data.cap > KEEP_CAP)
+        gem_buf_free(&sse->data);
+    gem_buf_clear(&sse->data);
+    if (sse->given == GIVEN_EVENT)
         sse->handed = 0;
-    }
     sse->event = NULL;
     sse->event_len = 0;
     sse->given = GIVEN_NOTHING;
@@ -269,7 +282,7 @@ enum gem_sse_result gem_sse_feed(struct gem_sse *sse, const char *bytes, size_t 
             p = take(sse, p, end);
         }
     }
-    if (!sse->broken && sse->pieces && ended == 0 && sse->event != NULL)
+    if (!sse->broken && ended == 0 && is_piece_due(sse))
         sse->due = true;
     if (sse->broken || (ended == 0 && !sse->due && keep(sse) < 0)) {
         *used = n;

@@ -11,8 +11,8 @@
  * lines without data before them do not make an event.
  *
  * Time is linear in the bytes fed, however they are cut. Memory: an event that lies whole in the bytes of
- * one call is not copied; any other is gathered in a buffer that grows up to the ceiling, or handed out in pieces,
- * for which nothing is copied. */
+ * one call is not copied; any other is gathered in a buffer that grows up to the ceiling, or up to the size
+ * from which it is handed out in pieces, for which nothing more is copied. */
 #ifndef GEM_CORE_SSE_H
 #define GEM_CORE_SSE_H
 
@@ -37,7 +37,7 @@ struct gem_sse {
      * bytes that were fed. After any other result event is NULL. */
     const char *event;
     size_t event_len;
-    bool pieces;            /* to be set between events: their data is handed out as it comes */
+    size_t pieces;          /* to be set between events: data that has so many bytes is handed out as it comes; 0: never */
     /* private */
     struct gem_buf data;    /* the open event's data as far as it was copied, or the raw text */
     unsigned char line;     /* what the line at hand is (enum in sse.c) */
