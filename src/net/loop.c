@@ -6,6 +6,7 @@
 #define BATCH 256
 #define SHARED 10L /* connections to a host, of some 100 streams each; libcurl would open one for each that waits */
 #define PUT_OFF 0.05 /* seconds for which a handshake waits for a step that has time for it */
+#define TURNS 0.05   /* seconds after which a step that waits returns, though nobody is to be told: for signals */
 #define AWAY 1.0 /* seconds between two steps; longer ones count as this much on the clocks */
 
 /* ---- the list ---- */
@@ -497,7 +498,7 @@ static int give_up(struct gem_loop *loop, struct gem_err *err)
     return -1;
 }
 
-int gem_loop_step(struct gem_loop *loop, double budget, double max_wait, struct gem_err *err)
+static int turn(struct gem_loop *loop, double budget, double max_wait, struct gem_err *err)
 {
     double now = gem_now(), end = now + budget;
     loop->ready.end = end;
@@ -513,4 +514,15 @@ int gem_loop_step(struct gem_loop *loop, double budget, double max_wait, struct 
     check_clocks(loop, gem_now());
     loop->left = gem_now();
     return loop->trouble.kind == GEM_OK ? n : give_up(loop, err);
+}
+
+int gem_loop_step(struct gem_loop *loop, double budget, double max_wait, struct gem_err *err)
+{
+    double end = gem_now() + least(max_wait, TURNS), left;
+    int n = turn(loop, budget, max_wait, err), sum = n;
+    while (n > 0 && budget == HUGE_VAL && loop->ready.first == NULL && (left = end - gem_now()) > 0) {
+        n = turn(loop, budget, left, err);
+        sum += n;
+    }
+    return n < 0 ? -1 : sum;
 }

@@ -66,8 +66,9 @@ void gem_loop_add(struct gem_loop *loop, struct gem_exchange *ex, enum gem_lane_
 void gem_loop_remove(struct gem_exchange *ex);
 
 /* Works for about `budget` seconds (HUGE_VAL: until nothing is left to do now), after waiting at most max_wait for
- * something to happen when nothing is there to do. Returns how many things it did, so that 0 says that nothing is left
- * to do now. -1: the poller failed; where it was while a socket was to be watched,
+ * something to happen when nothing is there to do. Without a budget it goes on, for that long but not for more than some
+ * 50 ms, until an exchange wants to be looked at. Returns how many things it did, so that 0 says that nothing is left to
+ * do now. -1: the poller failed; where it was while a socket was to be watched,
  * all exchanges fail with that, now and later: the loop can only be closed. */
 int gem_loop_step(struct gem_loop *loop, double budget, double max_wait, struct gem_err *err);
 
