@@ -56,6 +56,7 @@ local function base64()
     runs = { base64 = { program = "base64" } },
     figures = {
       share("encode_avx2", 0.45), share("encode_ssse3", 0.24), share("encode_plain", 0.12), share("decode_avx2", 0.24),
+      share "encode_avx512", share "decode_avx512",
     },
   }
 end

@@ -66,5 +66,6 @@ int main(void)
     compare(GEM_BASE64_PLAIN, "plain");
     compare(GEM_BASE64_SSSE3, "ssse3");
     compare(GEM_BASE64_AVX2, "avx2");
+    compare(GEM_BASE64_AVX512, "avx512");
     return 0;
 }

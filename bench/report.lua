@@ -81,6 +81,7 @@ function report.aim(aim, samples, failures)
   print((titles:gsub("%s+$", "")))
   for _, figure in ipairs(aim.figures) do
     local problem = failures[figure.ours[1]] or figure.limit and failures[figure.limit[1]]
+      or samples[1][figure.ours[1]][figure.ours[2]] == nil and "this processor has none" or nil
     if problem then
       print(("  %-38s not measured: %s"):format(figure.name, problem))
       results[#results + 1] = { figure = figure, bound = figure.most or figure.least, met = false }

@@ -166,7 +166,9 @@ static void test_levels(void)
     CHECK(levels & 1u << GEM_BASE64_PLAIN);
     CHECK(levels >> gem_base64_best() & 1);
 #if defined(__x86_64__)
-    if (levels & 1u << GEM_BASE64_AVX2)
+    if (levels & 1u << GEM_BASE64_AVX512)
+        CHECK(gem_base64_best() == GEM_BASE64_AVX512);
+    else if (levels & 1u << GEM_BASE64_AVX2)
         CHECK(gem_base64_best() == GEM_BASE64_AVX2);
     CHECK(!(levels & 1u << GEM_BASE64_NEON));
 #elif defined(__aarch64__)

@@ -39,6 +39,15 @@ static const char pairs[4096][2] = {
     PAIRS('4'), PAIRS('5'), PAIRS('6'), PAIRS('7'), PAIRS('8'), PAIRS('9'), PAIRS('+'), PAIRS('/')
 };
 
+#if defined(HAVE_X86) || defined(HAVE_NEON)
+static const unsigned char letters[64] = {
+    'A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'I', 'J', 'K', 'L', 'M', 'N', 'O', 'P',
+    'Q', 'R', 'S', 'T', 'U', 'V', 'W', 'X', 'Y', 'Z', 'a', 'b', 'c', 'd', 'e', 'f',
+    'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p', 'q', 'r', 's', 't', 'u', 'v',
+    'w', 'x', 'y', 'z', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '+', '/'
+};
+#endif
+
 /* The value of a character of either alphabet; XX for all others. */
 enum { XX = 0xFF };
 static const unsigned char values[256] = {
@@ -134,6 +143,7 @@ static size_t decode_plain(unsigned char *dst, const unsigned char *src, size_t 
 #if defined(HAVE_X86)
 #define SSSE3 __attribute__((target("ssse3")))
 #define AVX2 __attribute__((target("avx2")))
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512vbmi")))
 
 #define SPREAD       1, 0, 2, 1, 4, 3, 5, 4, 7, 6, 8, 7, 10, 9, 11, 10
 #define SPREAD_LATE  5, 4, 6, 5, 8, 7, 9, 8, 11, 10, 12, 11, 14, 13, 15, 14  /* the same, four bytes on */
@@ -256,6 +266,46 @@ AVX2 static size_t decode_avx2(unsigned char *dst, const unsigned char *src, siz
     }
     return i;
 }
+
+/* With AVX-512 a register is a table of 64 bytes, and two of them one of 128. Encoding: a look-up brings the bytes of each
+ * three into a lane as above, a shift of each byte of its own takes the value out, and the next look-up takes a
+ * byte's lower six bits alone. Decoding: what is no letter has its top bit set in the table, or itself. */
+#define LANE(i) 3 * (i) + 1, 3 * (i), 3 * (i) + 2, 3 * (i) + 1
+#define LANES(i) LANE(i), LANE((i) + 1), LANE((i) + 2), LANE((i) + 3)
+#define THREE(i) 4 * (i) + 2, 4 * (i) + 1, 4 * (i)
+#define THREES(i) THREE(i), THREE((i) + 1), THREE((i) + 2), THREE((i) + 3)
+
+AVX512 static size_t encode_avx512(char *dst, const unsigned char *src, size_t n)
+{
+    static const unsigned char spread[64] = { LANES(0), LANES(4), LANES(8), LANES(12) };
+    const __m512i places = _mm512_loadu_si512(spread), table = _mm512_loadu_si512(letters);
+    const __m512i shifts = _mm512_set1_epi64(0x3036242A1016040A);
+    size_t i;
+    for (i = 0; n - i >= 64; i += 48, dst += 64) {  /* loads 64 to use 48 */
+        __m512i lanes = _mm512_permutexvar_epi8(places, _mm512_loadu_si512(src + i));
+        __m512i value = _mm512_multishift_epi64_epi8(shifts, lanes);
+        _mm512_storeu_si512(dst, _mm512_permutexvar_epi8(value, table));
+    }
+    return i;
+}
+
+AVX512 static size_t decode_avx512(unsigned char *dst, const unsigned char *src, size_t n)
+{
+    static const unsigned char gather[64] = { THREES(0), THREES(4), THREES(8), THREES(12) };
+    const __m512i places = _mm512_loadu_si512(gather);
+    const __m512i below = _mm512_loadu_si512(values), above = _mm512_loadu_si512(values + 64);
+    size_t i;
+    for (i = 0; n - i >= 88; i += 64, dst += 48) {  /* stores 64 for 48, so leave 24 characters that fill the rest */
+        __m512i text = _mm512_loadu_si512(src + i);
+        __m512i value = _mm512_permutex2var_epi8(below, text, above);
+        __m512i twelve = _mm512_maddubs_epi16(value, _mm512_set1_epi16(0x0140));
+        __m512i threes = _mm512_madd_epi16(twelve, _mm512_set1_epi32(0x00011000));
+        if (_mm512_movepi8_mask(_mm512_or_si512(value, text)) != 0)
+            break;
+        _mm512_storeu_si512(dst, _mm512_permutexvar_epi8(places, threes));
+    }
+    return i;
+}
 #endif
 
 /* ---- 64-bit ARM: loads that part three or four bytes into as many registers, and tables of 64 bytes ---- */
@@ -263,12 +313,6 @@ AVX2 static size_t decode_avx2(unsigned char *dst, const unsigned char *src, siz
 #if defined(HAVE_NEON)
 static size_t encode_neon(char *dst, const unsigned char *src, size_t n)
 {
-    static const unsigned char letters[64] = {
-        'A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'I', 'J', 'K', 'L', 'M', 'N', 'O', 'P',
-        'Q', 'R', 'S', 'T', 'U', 'V', 'W', 'X', 'Y', 'Z', 'a', 'b', 'c', 'd', 'e', 'f',
-        'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p', 'q', 'r', 's', 't', 'u', 'v',
-        'w', 'x', 'y', 'z', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '+', '/'
-    };
     const uint8x16x4_t table = vld1q_u8_x4(letters);
     const uint8x16_t six = vdupq_n_u8(0x3F);
     size_t i;
@@ -325,6 +369,8 @@ unsigned gem_base64_levels(void)
         levels |= 1u << GEM_BASE64_SSSE3;
     if (__builtin_cpu_supports("avx2"))
         levels |= 1u << GEM_BASE64_AVX2;
+    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vbmi"))
+        levels |= 1u << GEM_BASE64_AVX512;
 #elif defined(HAVE_NEON)
     levels |= 1u << GEM_BASE64_NEON;
 #endif
@@ -336,6 +382,8 @@ enum gem_base64_level gem_base64_best(void)
     unsigned levels = gem_base64_levels();
     if (levels & 1u << GEM_BASE64_NEON)
         return GEM_BASE64_NEON;
+    if (levels & 1u << GEM_BASE64_AVX512)
+        return GEM_BASE64_AVX512;
     if (levels & 1u << GEM_BASE64_AVX2)
         return GEM_BASE64_AVX2;
     return levels & 1u << GEM_BASE64_SSSE3 ? GEM_BASE64_SSSE3 : GEM_BASE64_PLAIN;
@@ -346,7 +394,9 @@ static size_t encode_threes(enum gem_base64_level level, char *dst, const unsign
 {
     size_t i = 0;
 #if defined(HAVE_X86)
-    if (level == GEM_BASE64_AVX2)
+    if (level == GEM_BASE64_AVX512)
+        i = encode_avx512(dst, src, n);
+    else if (level == GEM_BASE64_AVX2)
         i = encode_avx2(dst, src, n);
     else if (level == GEM_BASE64_SSSE3)
         i = encode_ssse3(dst, src, n);
@@ -363,7 +413,9 @@ static size_t decode_quads(enum gem_base64_level level, unsigned char *dst, cons
 {
     size_t i = 0;
 #if defined(HAVE_X86)
-    if (level == GEM_BASE64_AVX2)
+    if (level == GEM_BASE64_AVX512)
+        i = decode_avx512(dst, src, n);
+    else if (level == GEM_BASE64_AVX2)
         i = decode_avx2(dst, src, n);
     else if (level == GEM_BASE64_SSSE3)
         i = decode_ssse3(dst, src, n);

@@ -21,6 +21,7 @@ enum gem_base64_level {
     GEM_BASE64_PLAIN,  /* runs everywhere */
     GEM_BASE64_SSSE3,
     GEM_BASE64_AVX2,
+    GEM_BASE64_AVX512, /* with VBMI */
     GEM_BASE64_NEON    /* 64-bit ARM */
 };
 
