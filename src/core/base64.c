@@ -98,9 +98,11 @@ static inline void encode_six(char *dst, uint64_t bits)
 static size_t encode_plain(char *dst, const unsigned char *src, size_t n)
 {
     size_t i;
-    for (i = 0; n - i >= 14; i += 12, dst += 16) {  /* two at a time; loads 14 to use 12 */
+    for (i = 0; n - i >= 26; i += 24, dst += 32) {  /* four at a time; loads 26 to use 24 */
         encode_six(dst, load_big_endian(src + i));
         encode_six(dst + 8, load_big_endian(src + i + 6));
+        encode_six(dst + 16, load_big_endian(src + i + 12));
+        encode_six(dst + 24, load_big_endian(src + i + 18));
     }
     for (; n - i >= 3; i += 3, dst += 4)
         encode_three(dst, src + i);
