@@ -511,8 +511,8 @@ function Loop:add(exchange, lane, share) end
 
 --- Works; may wait for work first.
 ---@param budget number|nil    seconds to work, about; nil: until nothing is left to do now. 0 does one thing
----@param max_wait number|nil  seconds to wait while there is nothing to do; nil: none. Without a budget it goes on until
----  an exchange wants to be looked at, for 50 ms at most
+---@param max_wait number|nil  seconds to wait while there is nothing to do; nil: none. Without a budget it goes on
+---  until an exchange wants to be looked at, for 50 ms at most
 ---@param late boolean|nil     some of the time is used up: handshakes, the longest work there is, wait for another step
 ---@return integer|nil count  how much was done; 0: nothing is left to do now
 ---@return lgemini.core.Failure|nil err  "io", "limit": the system's poller failed

@@ -6,8 +6,8 @@
 
 #include "../../src/net/loop.h"
 
-/* loop.c once more under names of this file's own, with a poller that refuses to watch on demand. What else the loop
- * does is for spec/core/loop_spec.lua. */
+/* loop.c once more under names of this file's own, with a poller that refuses to watch on demand, and counts how often it
+ * is asked. What else the loop does is for spec/core/loop_spec.lua. */
 static int refusing;
 
 static int refusing_set(struct gem_poller *poller, int fd, int events, int tag, struct gem_err *err)
@@ -17,7 +17,21 @@ static int refusing_set(struct gem_poller *poller, int fd, int events, int tag, 
     return gem_poller_set(poller, fd, events, tag, err);
 }
 
+/* Takes what a peer would take between two reports. */
+static int waits, peer = -1;
+
+static int counting_wait(struct gem_poller *poller, double seconds, struct gem_ready *ready, int max,
+                         struct gem_err *err)
+{
+    char taken[16384];
+    waits++;
+    if (peer >= 0 && recv(peer, taken, sizeof taken, MSG_DONTWAIT) == 0)
+        abort();
+    return gem_poller_wait(poller, seconds, ready, max, err);
+}
+
 #define gem_poller_set refusing_set
+#define gem_poller_wait counting_wait
 #define gem_loop_open tested_open
 #define gem_loop_close tested_close
 #define gem_loop_add tested_add
@@ -169,8 +183,46 @@ static void test_bytes_that_leave_wind_the_clock(void)
     unlink(path);
 }
 
+/* Lua has nothing to do between two reports of a socket. */
+static void test_a_step_that_waits_goes_on(void)
+{
+    char url[100], path[] = "/tmp/gem_test_loop_XXXXXX";
+    int listener = listen_on(url, sizeof url), file = mkstemp(path), steps = 0;
+    struct gem_loop loop;
+    struct gem_exchange ex;
+    struct gem_body body;
+    struct gem_err err;
+    memset(&loop, 0, sizeof loop);
+    gem_body_init(&body, gem_mem_default());
+    if (!CHECK(file >= 0 && ftruncate(file, 1200000) == 0 && gem_body_add_file(&body, path, false, &err) == 0 &&
+               gem_loop_open(&loop, gem_mem_default(), &err) == 0))
+        return;
+    open_exchange(&ex, url, &body);
+    curl_easy_setopt(ex.easy, CURLOPT_SOCKOPTFUNCTION, small_buffer);
+    gem_loop_add(&loop, &ex, GEM_LANE_BULK, NULL);
+    while (ex.sent == 0)
+        CHECK(gem_loop_step(&loop, HUGE_VAL, 0, &err) >= 0);
+    peer = accept(listener, NULL, NULL);
+    for (waits = 0; ex.uploaded < body.length && ex.phase != GEM_PHASE_DONE; steps++)
+        CHECK(gem_loop_step(&loop, HUGE_VAL, 10, &err) >= 0);
+    CHECK(ex.uploaded == body.length && waits > 2 * steps);
+    for (steps = waits = 0; steps < 8; steps++)
+        CHECK(gem_loop_step(&loop, HUGE_VAL, 0, &err) >= 0 && gem_loop_step(&loop, 0.1, 0.001, &err) >= 0);
+    CHECK(waits == 2 * steps);
+    gem_loop_remove(&ex);
+    gem_exchange_close(&ex);
+    gem_loop_close(&loop);
+    gem_body_free(&body);
+    close(peer);
+    close(listener);
+    close(file);
+    unlink(path);
+    peer = -1;
+}
+
 int main(void)
 {
+    RUN(test_a_step_that_waits_goes_on);
     RUN(test_bytes_that_leave_wind_the_clock);
     RUN(test_a_socket_that_cannot_be_watched);
     return check_done();
