@@ -127,9 +127,10 @@ end
 --- Takes in what the decoder has kept.
 function Accumulator:fold()
   if not self.decoder then return end
-  local text, event, over = self.decoder:said()
-  if not text then return end
-  add_piece(self, run_of(self.candidates[0].parts), text)
+  local texts, event, over = self.decoder:said()
+  if not texts then return end
+  local run = run_of(self.candidates[0].parts)
+  for _, text in ipairs(texts) do add_piece(self, run, text) end
   self.cut = self.cut or over
   keep(self)
   add_all(self, answer.decode(event, "GenerateContentResponse"), true)

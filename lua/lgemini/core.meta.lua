@@ -285,7 +285,7 @@ function Answer:finish() end
 function Answer:keep(room) end
 
 --- Takes what was kept of these events.
----@return string|nil text  all their texts; nil where there was no such event
+---@return string[]|nil texts  all their texts, in pieces of any size; nil where there was no such event
 ---@return string|nil last  the last one of them, JSON
 ---@return boolean|nil over  there was no room for all texts: the first that it was too little for, and all behind it,
 --- are left out

@@ -145,7 +145,7 @@ local function exchange_for(call, request, key, bulk)
     max_head = ceilings.max_head,
     max_answer = ceilings.max_answer,
     max_error = ceilings.max_error,
-    room = request.raw and ceilings.max_unread or nil,
+    room = request.raw and (bulk and ceilings.max_unread or ceilings.unread_stream) or nil,
   }
 end
 

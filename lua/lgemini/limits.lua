@@ -24,13 +24,16 @@ local RANGES = {
   max_head = { 256 * KIB, 1 },
   max_answer = { 256 * MIB, 1 },
   max_event = { 64 * MIB, 1 },
-  max_kept = { 1 * MIB, 0 }, -- more than the longest answers that models give
+  max_kept = { 512 * KIB, 0 }, -- an answer of 65,536 tokens, the most that models write, has some 300 KiB
   max_depth = { 100, 1, 1000 }, -- more would be a matter of the stacks below
   max_error = { 64 * KIB, 1 },
-  max_unread = { 256 * KIB, 1 },
+  max_unread = { 256 * KIB, 1 }, -- of a download
   max_redirects = { 5, 0 },
   max_pages = { 10000, 1 },
 }
+
+-- The default of max_unread for a stream: to receive more ahead of its reader costs memory and saves nothing.
+local UNREAD_STREAM = 32 * KIB
 
 ---@type lgemini.Known
 limits.KNOWN = {}
@@ -49,6 +52,7 @@ function limits.new(given)
     merged[name] = value or range[1]
     problem = problem or err
   end
+  merged.unread_stream = (given or {}).max_unread and merged.max_unread or UNREAD_STREAM
   return merged, problem
 end
 

@@ -23,7 +23,7 @@ local function read(size, texts)
     if err then error(err.message) end
   end
   local said, last = decoder:said() -- nil where memory was too short to learn what chunks are like
-  assert(not said or said:find "five$" and answer.decode(last, "GenerateContentResponse"))
+  assert(not said or table.concat(said):find "five$" and answer.decode(last, "GenerateContentResponse"))
   decoder:close()
   return got
 end

@@ -50,6 +50,7 @@ local C_ARROWS = {
   sse = "buf err mem",
   json = "buf err mem",
   mold = "buf json mem",
+  rope = "err mem",
   upload = "buf err mem",
   poller = "err mem",
   exchange = "body buf err mem poller sha256",

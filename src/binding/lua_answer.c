@@ -2,6 +2,7 @@
  * its inbox without a copy, or fed by Lua. */
 #include <string.h>
 
+#include "../core/rope.h"
 #include "../core/sse.h"
 #include "lua_build.h"
 #include "lua_cast.h"
@@ -20,7 +21,7 @@ struct lgem_answer {
     struct lgem_builder builder;
     struct gem_sse sse;
     struct lgem_cast cast;
-    struct gem_buf said;      /* texts of events that were like the one before */
+    struct gem_rope said;     /* texts of events that were like the one before */
     size_t room;              /* for them: of one that is longer, and of all that follow, nothing is kept */
     bool alike, over;         /* there was such an event; there was one that was not kept */
     struct gem_buf bytes;     /* taken from the exchange */
@@ -70,7 +71,7 @@ static int answer_new(lua_State *L)
     gem_sse_init(&a->sse, mem, most);
     a->sse.pieces = PIECES;
     lgem_initcast(&a->cast, mem);
-    gem_buf_init(&a->said, mem, SIZE_MAX / 2);
+    gem_rope_init(&a->said, mem);
     gem_buf_init(&a->bytes, mem, SIZE_MAX / 2);
     return 1;
 }
@@ -80,7 +81,7 @@ static void free_answer(struct lgem_answer *a)
     lgem_freebuilder(&a->builder);
     gem_sse_free(&a->sse);
     lgem_freecast(&a->cast);
-    gem_buf_free(&a->said);
+    gem_rope_free(&a->said);
     gem_buf_free(&a->bytes);
     a->state->alive[LGEM_ANSWER]--;
     a->state = NULL;
@@ -258,7 +259,7 @@ static int take_alike(lua_State *L, struct lgem_answer *a, const struct lgem_sit
     const struct gem_mold *mold = &a->cast.mold;
     a->alike = true;
     a->over = a->over || mold->length > a->room - a->said.len;
-    if (!a->over && gem_buf_add(&a->said, mold->text, mold->length, &a->err) < 0)
+    if (!a->over && gem_rope_add(&a->said, mold->text, mold->length, &a->err) < 0)
         return fail(L, a, &a->err);
     if (texts) {
         lua_pushlstring(L, mold->text, mold->length);
@@ -433,18 +434,24 @@ static int answer_keep(lua_State *L)
     return 0;
 }
 
-/* said() -> the texts of all events that were like the one before and were not taken yet, the last of these events, and
- * whether there was no room for all; nil where there was none */
+/* said() -> a list with the texts of all events that were like the one before and were not taken yet, in pieces of any size;
+ * the last of these events; whether there was no room for all texts; nil where there was none */
 static int answer_said(lua_State *L)
 {
+    size_t n;
+    const char *head;
     struct lgem_answer *a = check_answer(L);
     const struct gem_buf *last = &a->cast.mold.last;
     if (!a->alike)
         return 0;
-    lua_pushlstring(L, a->said.len > 0 ? gem_buf_head(&a->said) : "", a->said.len);
+    lua_newtable(L);
+    for (int i = 1; (head = gem_rope_head(&a->said, &n)) != NULL; i++) {
+        lua_pushlstring(L, head, n);
+        lua_rawseti(L, -2, i);
+        gem_rope_drop(&a->said);
+    }
     lua_pushlstring(L, gem_buf_head(last), last->len);
     lua_pushboolean(L, a->over);
-    gem_buf_free(&a->said);
     a->alike = false;
     return 3;
 }
