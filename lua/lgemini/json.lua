@@ -265,7 +265,8 @@ end
 ---@return string|nil text
 ---@return string|nil message  where `s` is not UTF-8 (bytes counted from 1): the service refuses such a request
 function json.quote(s)
-  if not find(s, "[^] !#-.0-[^-~]") then -- lua-cjson would give it back as it is
+  local _, plain = find(s, "^[_-~ 0-[#-.!%]^]*") -- lua-cjson would give these back as they are
+  if plain == #s then
     return '"' .. s .. '"'
   end
   local at = first_invalid(s)

@@ -288,7 +288,33 @@ function wire.text(text, root)
   return quoted(new_walk(root), text)
 end
 
-local CONTENTS = { of = { kind = "object", name = "Content" } }
+-- Longer texts stay nodes of their own: they are not copied (see emit.lua).
+local SHORT = 16384
+
+local function only_text(part)
+  return type(part) == "table" and getmetatable(part) == nil and next(part) == "text" and next(part, "text") == nil
+    and type(part.text) == "string" and #part.text < SHORT and quote(part.text)
+end
+
+-- Most turns: one text under a role, as a leaf. Nothing where there is more to it, or something wrong.
+local function text_turn(turn)
+  if type(turn) ~= "table" or getmetatable(turn) ~= nil then return nil end
+  for name in pairs(turn) do
+    if name ~= "parts" and name ~= "role" then return nil end
+  end
+  local role, list = turn.role, turn.parts
+  if type(role) ~= "string" or type(list) ~= "table" or next(list) ~= 1 or next(list, 1) ~= nil then return nil end
+  local text, who = only_text(list[1]), quote(role)
+  return text and who and '{"parts":[{"text":' .. text .. '}],"role":' .. who .. "}" or nil
+end
+
+function encoders.turn(walk, value, kind)
+  local leaf = text_turn(value)
+  if leaf then return leaf end
+  return encoders.object(walk, value, kind)
+end
+
+local CONTENTS = { of = { kind = "turn", name = "Content" } }
 
 --- The turns of a request.
 ---@param args lgemini.request.Args
