@@ -479,9 +479,8 @@ function client.new(given)
     problem = false, -- what is wrong with what was given
     checked = false, -- the key that was looked at last, and what it is without blanks around it
     checked_key = false,
-    last_url = false, -- see http.lua, and last_headers
-    last_is_local = false,
-    last_headers = false,
+    last_fields = false, -- see http.lua
+    last_headers = false, -- see headers.lua
   }, Client)
   if given.on_request ~= nil or given.on_response ~= nil or given.on_retry ~= nil or given.log ~= nil then
     self.watch = require("lgemini.watch").new(given, core.now)

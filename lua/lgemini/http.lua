@@ -106,31 +106,14 @@ local function take_key(call, request)
   return call.key
 end
 
--- Whether the URL is of this machine. Most are the last one again; a secret one is not kept.
-local function is_local(client, request)
-  local url = request.url
-  if client.last_url == url then
-    return client.last_is_local
-  end
-  local answer = client:is_loopback(url)
-  if not request.no_key then
-    client.last_url, client.last_is_local = url, answer
-  end
-  return answer
-end
-
-local function exchange_for(call, request, key, bulk)
-  local options, ceilings = call.options, call.client.limits
+-- What an exchange gets by the options, the URL and the kind of request.
+local function common_fields(call, request, bulk)
+  local client, options = call.client, call.options
+  local ceilings = client.limits
   return {
-    method = request.verb,
     url = request.url,
-    headers = sent_headers.lines(call, request, key),
-    body = request.body,
-    offset = request.offset,
-    length = request.length,
-    hash = request.hash,
-    hash_offset = request.hash_offset,
-    proxy = options.proxy or (is_local(call.client, request) and "" or nil),
+    method = request.verb,
+    proxy = options.proxy or (client:is_loopback(request.url) and "" or nil),
     ca_file = options.ca_file,
     ca_path = options.ca_path,
     cert_file = not request.foreign and options.cert_file or nil,
@@ -141,12 +124,32 @@ local function exchange_for(call, request, key, bulk)
     connect = options.timeout.connect,
     first_byte = options.timeout.first_byte,
     idle = options.timeout.idle,
-    deadline = call.deadline,
     max_head = ceilings.max_head,
     max_answer = ceilings.max_answer,
     max_error = ceilings.max_error,
     room = request.raw and (bulk and ceilings.max_unread or ceilings.unread_stream) or nil,
+    headers = nil, body = nil, offset = nil, length = nil, hash = nil, hash_offset = nil, deadline = nil, -- later
   }
+end
+
+-- Most requests of a program differ in their bodies only: the fields are those of the last one, which the core has let
+-- go of. A recording keeps them, and a secret URL is not kept.
+local function exchange_for(call, request, key, bulk)
+  local client, fields = call.client
+  local last = client.last_fields
+  if last and last.options == call.options and last.raw == request.raw and last.bulk == bulk
+    and last.foreign == request.foreign and last.fields.url == request.url and last.fields.method == request.verb then
+    fields = last.fields
+  else
+    fields = common_fields(call, request, bulk)
+    client.last_fields = not (client.tape or request.no_key) and { fields = fields, options = call.options,
+      raw = request.raw, bulk = bulk, foreign = request.foreign }
+  end
+  fields.headers = sent_headers.lines(call, request, key)
+  fields.body, fields.offset, fields.length = request.body, request.offset, request.length
+  fields.hash, fields.hash_offset = request.hash, request.hash_offset
+  fields.deadline = call.deadline
+  return fields
 end
 
 local function too_late()
@@ -216,6 +219,7 @@ local function new_exchange(call, request, fields)
     exchange, err = tape:exchange(call, request, fields, begin)
   else
     exchange, err = begin(fields)
+    fields.body, fields.hash = nil, nil -- they are the exchange's now, for as long as it lives
   end
   if exchange or errors.is(err) then
     return exchange, err
