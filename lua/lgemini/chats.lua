@@ -115,6 +115,19 @@ local function new_chat(client, args, entries, pending)
   }, Chat)
 end
 
+-- Given turns may have answers with a part that says nothing, as the service gives them: no mistake of the caller's.
+local function admit_empty(history)
+  for _, turn in ipairs(history) do
+    local list = type(turn) == "table" and turn.role == "model" and turn.parts
+    for _, part in ipairs(type(list) == "table" and list or {}) do
+      if type(part) == "table" and next(part) == nil and getmetatable(part) == nil then
+        setmetatable(part, schema.mark "Part")
+      end
+    end
+  end
+  return history
+end
+
 --- A chat. Nothing is sent.
 ---@param args string|table  the model; or model; config and approve for all messages, as for generate_content; history:
 ---  the turns that it begins with
@@ -129,7 +142,7 @@ function Chats:create(args)
   elseif options.table(args.history, "history") == nil or next(args.history) == nil then
     return new_chat(self.client, args, {})
   end
-  local turns, found = parts.contents(schema.deep_copy(args.history), "history")
+  local turns, found = parts.contents(admit_empty(schema.deep_copy(args.history)), "history")
   if not turns then
     return nil, found
   end

@@ -279,6 +279,16 @@ describe("a chat with media", function()
     assert.matches("image/png", assert(again:send_message "Once more?").text)
   end)
 
+  it("may begin with an answer that had an empty part, which is not sent again", function()
+    local chat = assert(client.chats:create { model = MODEL, history = { { role = "user", parts = { "a" } },
+      { role = "model", parts = { { text = "b" } } }, { role = "model", parts = { {} } },
+      { role = "user", parts = { "c" } } } })
+    assert.equal(4, #chat:get_history())
+    assert.equal(1, #chat:get_history { curated = true })
+    local _, err = client.chats:create { model = MODEL, history = { { role = "user", parts = { {} } } } }
+    assert.equal("invalid", err.kind)
+  end)
+
   describe("whose file is gone at the service", function()
     local function copy_of_png()
       local path = os.tmpname()
