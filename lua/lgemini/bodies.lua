@@ -7,6 +7,22 @@ local wire = require "lgemini.wire"
 
 local bodies = {}
 
+-- What images are to be as files, which Vertex AI has in an object of its own.
+local OUTPUT = { outputMimeType = "mimeType", outputCompressionQuality = "compressionQuality" }
+
+--- A generation config as Vertex AI has it.
+---@param tree table  of a GenerationConfig, which is changed
+function bodies.at_vertex(tree)
+  tree.modelConfig, tree.modelSelectionConfig = tree.modelSelectionConfig, nil
+  local image = tree.imageConfig or {}
+  for name, inner in pairs(OUTPUT) do
+    if image[name] then
+      image.imageOutputOptions = image.imageOutputOptions or {}
+      image.imageOutputOptions[inner], image[name] = image[name], nil
+    end
+  end
+end
+
 -- `contents` alone, or a whole request where the config has more that counts.
 function bodies.count(args, config)
   local contents, err = wire.contents(args)
@@ -15,6 +31,7 @@ function bodies.count(args, config)
   local ok
   ok, err = wire.config(args, config, whole)
   if ok and whole.generationConfig then
+    if args.vertex then bodies.at_vertex(whole.generationConfig) end
     ok, err = wire.answer_form(whole.generationConfig, "config.generation_config")
   end
   if not ok then return nil, err end
@@ -80,9 +97,29 @@ function bodies.embed(args, config)
   return { requests = requests }
 end
 
--- What models that make images and videos take.
+-- What models that make images and videos take. Labels and a place in the cloud are Vertex AI's alone.
 local function prediction(instance, parameters)
-  return { instances = json.array { instance }, parameters = next(parameters) ~= nil and parameters or nil }
+  local labels = parameters.labels
+  parameters.labels = nil
+  parameters.storageUri, parameters.outputGcsUri = parameters.outputGcsUri, nil
+  return { instances = json.array { instance }, parameters = next(parameters) ~= nil and parameters or nil,
+    labels = labels }
+end
+
+-- Names of a video, by what the Gemini API calls them.
+local VIDEO = { uri = "gcsUri", encodedVideo = "bytesBase64Encoded", encoding = "mimeType" }
+
+-- What Vertex AI has otherwise in an instance.
+local function instance_at_vertex(instance, mask)
+  if instance.video then
+    local video = {}
+    for name, node in pairs(instance.video) do video[VIDEO[name] or name] = node end
+    instance.video = video
+  end
+  if mask then
+    instance.mask = mask.image or {}
+    instance.mask.maskMode = mask.maskMode
+  end
 end
 
 function bodies.images(args, config)
@@ -108,8 +145,9 @@ function bodies.videos(args, config)
   local ok
   ok, err = wire.config(args, config, parameters, schema.type("GenerateVideosInstance"), instance)
   if not ok then return nil, err end
-  local webhook = parameters.webhookConfig
-  parameters.webhookConfig = nil
+  local webhook, mask = parameters.webhookConfig, parameters.mask
+  parameters.webhookConfig, parameters.mask = nil, nil
+  if args.vertex then instance_at_vertex(instance, mask) end
   local tree = prediction(instance, parameters)
   tree.webhookConfig = webhook
   return tree

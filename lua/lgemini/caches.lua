@@ -95,6 +95,7 @@ function Caches:create(args)
       local tree, problem = service.config(config, rows.create.config, self.client.vertex)
       if tree then
         tree.model = json.quote(self.client:full_name(model))
+        tree.encryptionSpec, tree.kmsKeyName = tree.kmsKeyName and { kmsKeyName = tree.kmsKeyName }, nil
       end
       return tree, problem
     end,

@@ -13,6 +13,12 @@ local rows = endpoints.models
 local GET = { model = true, config = service.HTTP, name = "model" }
 local UPDATE = { model = true, config = service.known_config(rows.update), name = "model" }
 
+-- Vertex AI has another name for it.
+local function shown(model)
+  model.version = model.version or model.version_id
+  return model
+end
+
 function catalog.get(client, args)
   args = options.arguments(args, "model", GET, "models:get")
   local call, err = client:call(args.config, options.TOTAL)
@@ -27,7 +33,7 @@ function catalog.get(client, args)
   local model
   model, err = http.ask(call, { verb = "GET", url = client:url(call.options, rows.get, path, ""),
     about = { model = path:gsub("^models/", "") } }, rows.get.answer)
-  return model, err
+  return model and shown(model), err
 end
 
 function catalog.update(client, args)
@@ -47,7 +53,7 @@ function catalog.list(client, args)
   known.config.page_token = true
   args = options.arguments(args, nil, known, "models:list")
   local tuned = args.config and args.config.query_base == false
-  return require("lgemini.pager").new(client, tuned and rows.list_tuned or rows.list, args)
+  return require("lgemini.pager").new(client, tuned and rows.list_tuned or rows.list, args, shown)
 end
 
 return catalog

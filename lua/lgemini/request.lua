@@ -55,6 +55,7 @@ local function generate(args, config)
   local ok
   ok, err = wire.config(args, config, tree, schema.type("GenerationConfig"), nested)
   if not ok then return nil, err end
+  if args.vertex then require("lgemini.bodies").at_vertex(nested) end
   ok, err = wire.answer_form(nested, "config")
   if not ok then return nil, err end
   if next(nested) ~= nil then tree.generationConfig = nested end

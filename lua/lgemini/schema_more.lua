@@ -61,8 +61,9 @@ return {
   GenerateVideosConfig = IN_INSTANCE .. [[ number_of_videos=sampleCount:integer duration_seconds:integer
     aspect_ratio resolution person_generation negative_prompt enhance_prompt:boolean
     ^webhook_config:WebhookConfig !output_gcs_uri !fps:integer !seed:integer !pubsub_topic
-    !generate_audio:boolean !mask:open !compression_quality !labels:any !resize_mode]],
+    !generate_audio:boolean !mask:VideoGenerationMask !compression_quality !labels:any !resize_mode]],
   VideoReferenceImage = "image:Image reference_type",
+  VideoGenerationMask = "image:Image mask_mode",
   WebhookConfig = "uris:[string] user_metadata:struct",
   GenerateVideosResponse = [[generated_videos=generatedSamples:[GeneratedVideo]
     rai_media_filtered_count:integer rai_media_filtered_reasons:[string] ]],

@@ -368,7 +368,7 @@
 ---@field seed integer?  Vertex AI only
 ---@field pubsub_topic string?  Vertex AI only
 ---@field generate_audio boolean?  Vertex AI only
----@field mask any?  Vertex AI only
+---@field mask lgemini.VideoGenerationMask?  Vertex AI only
 ---@field compression_quality string?  Vertex AI only
 ---@field labels any?  Vertex AI only
 ---@field resize_mode string?  Vertex AI only
@@ -989,6 +989,10 @@
 ---@field mime_type string?
 
 ---@class lgemini.Video
+
+---@class lgemini.VideoGenerationMask
+---@field image lgemini.Image?
+---@field mask_mode string?
 
 ---@class lgemini.VideoMetadata
 ---@field start_offset string?

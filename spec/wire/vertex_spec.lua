@@ -133,7 +133,7 @@ describe("Vertex AI", function()
     line, body = asked(4)
     assert.equal("POST " .. PLACE .. "cachedContents", line)
     assert.equal("projects/p-1/locations/europe-west4/publishers/google/models/g", body.model)
-    assert.equal("k", body.kmsKeyName)
+    assert.same({ kmsKeyName = "k" }, body.encryptionSpec)
     assert.equal("GET " .. PLACE .. "cachedContents/5", (asked(5)))
   end)
 
@@ -194,9 +194,60 @@ describe("Vertex AI", function()
     connect()
     answer { predictions = { { gcsUri = "gs://b/i.png", mimeType = "image/png" } } }
     local made = assert(client.models:generate_images { model = "imagen", prompt = "x",
-      config = { output_gcs_uri = "gs://b" } }).generated_images[1]
+      config = { output_gcs_uri = "gs://b", labels = { a_b = "c" } } }).generated_images[1]
     assert.same({ gcs_uri = "gs://b/i.png", mime_type = "image/png" }, made.image)
-    assert.is_nil(rawget(made, "gcs_uri"))
+    assert.same({ image = made.image }, made)
+    local _, body = asked()
+    assert.same({ instances = { { prompt = "x" } }, parameters = { storageUri = "gs://b" }, labels = { a_b = "c" } },
+      body)
+  end)
+
+  it("has names of its own for what is made, and how", function()
+    connect()
+    local function of(config)
+      answer(ANSWER)
+      assert(client.models:generate_content { model = "g", contents = "x", config = config })
+      return select(2, asked()).generationConfig
+    end
+    local wanted = { imageConfig = { aspectRatio = "1:1", imageOutputOptions = { mimeType = "image/jpeg",
+      compressionQuality = 70 } } }
+    assert.same(wanted, of { image_config = { aspect_ratio = "1:1", output_mime_type = "image/jpeg",
+      output_compression_quality = 70 } })
+    assert.same(wanted, of { image_config = { aspect_ratio = "1:1", output_mime_type = "image/jpeg",
+      image_output_options = { compression_quality = 70 } } })
+    assert.same({ modelConfig = { featureSelectionPreference = "P" } },
+      of { model_selection_config = { feature_selection_preference = "P" } })
+    answer { name = "projects/p-1/locations/l/cachedContents/c" }
+    assert(client.caches:create { model = "g", config = { contents = "x", kms_key_name = "k" } })
+    local _, body = asked()
+    assert.same({ kmsKeyName = "k" }, body.encryptionSpec)
+    assert.is_nil(body.kmsKeyName)
+  end)
+
+  it("takes videos by the names that it has for them", function()
+    connect()
+    local function of(args)
+      args.model = "veo"
+      answer { name = "projects/p-1/locations/l/publishers/google/models/veo/operations/o" }
+      assert(client.models:generate_videos(args))
+      return select(2, asked())
+    end
+    assert.same({ instances = { { video = { gcsUri = "gs://v", mimeType = "video/mp4" } } },
+      parameters = { storageUri = "gs://o" }, labels = { A_b = "c" } },
+      of { video = { uri = "gs://v", mime_type = "video/mp4" }, config = { output_gcs_uri = "gs://o",
+        labels = { A_b = "c" } } })
+    assert.same({ instances = { { video = { bytesBase64Encoded = "eHl6", mimeType = "video/mp4" },
+      mask = { gcsUri = "gs://m", mimeType = "image/png", maskMode = "INSERT" } } } },
+      of { video = { video_bytes = "xyz", mime_type = "video/mp4" }, config = { mask = { mask_mode = "INSERT",
+        image = { gcs_uri = "gs://m", mime_type = "image/png" } } } })
+  end)
+
+  it("shows the version of a model", function()
+    connect()
+    answer({ name = "publishers/google/models/g", versionId = "001" },
+      { publisherModels = { { name = "publishers/google/models/h", versionId = "002" } } })
+    assert.equal("001", assert(client.models:get "g").version)
+    assert.equal("002", client.models:list().page[1].version)
   end)
 
   it("shows its citations as everywhere", function()
