@@ -148,6 +148,12 @@ end
 ---@return true?
 ---@return lgemini.Error?
 function emit.tree(tree, body)
+  local question = type(tree) == "table" and getmetatable(tree) == nil and tree.contents
+  if type(question) == "string" and #question < LARGE and next(tree, next(tree)) == nil then -- most requests
+    local ok, err = body:add('{"contents":' .. question .. "}")
+    if not ok then return nil, errors.is(err) and err or errors.new(err) end
+    return true
+  end
   local out = { body = body, false, false, false, false, false, false, false, false, false, false, false, false, false,
     false, false, false } -- places for the texts of a small tree
   flush(out, write_node(out, 0, tree))

@@ -53,8 +53,10 @@ local function known_question()
   return question
 end
 
+local NO_CONFIG = {}
+
 local function facts_of(args)
-  local config = args.config or {}
+  local config = args.config or NO_CONFIG
   local mime_type = config.response_mime_type
   if not mime_type and (config.response_schema ~= nil or config.response_json_schema ~= nil) then
     mime_type = request.JSON
@@ -129,6 +131,31 @@ function models.ask(self, args, coerce)
   end
 end
 
+-- What the stream goes on with when an answer has come: request, facts; nil, err; nil alone at the end.
+local function follower(self, call, row, args, plan, facts, runner, done)
+  return function(response)
+    local turns, cancelled
+    if runner then
+      turns, cancelled = runner:go_on(response, plan.turns)
+    end
+    if not turns then
+      if done and not cancelled then
+        done(response, plan.turns)
+      end
+      return nil, cancelled
+    end
+    local again = facts_of(args)
+    again.uploads, again.calls = facts.uploads, runner.history
+    local next_plan, problem = plans.make(self.client, call, row, args, function() return turns, NOTHING end)
+    if not next_plan then
+      return nil, problem
+    end
+    plan = next_plan
+    local request_again, refusal = plans.request(self.client, call, row, plan)
+    return request_again, request_again and again or refusal
+  end
+end
+
 --- The same as a stream: the chunks of all answers, one after the other.
 ---@param self lgemini.Models
 ---@param args table
@@ -150,29 +177,8 @@ function models.open(self, args, coerce, done)
   end or nil
   local heal = plan and (prepare or args.renew) and plans.healer(self.client, call, row, args, plan, facts, coerce)
   local runner = plan and runner_of(self, call, args)
-  -- What the stream goes on with when an answer has come: request, facts; nil, err; nil alone at the end.
-  local function follow(response)
-    local turns, cancelled
-    if runner then
-      turns, cancelled = runner:go_on(response, plan.turns)
-    end
-    if not turns then
-      if done and not cancelled then
-        done(response, plan.turns)
-      end
-      return nil, cancelled
-    end
-    local again = facts_of(args)
-    again.uploads, again.calls = facts.uploads, runner.history
-    local next_plan, problem = plans.make(self.client, call, row, args, function() return turns, NOTHING end)
-    if not next_plan then
-      return nil, problem
-    end
-    plan = next_plan
-    local request_again, refusal = plans.request(self.client, call, row, plan)
-    return request_again, request_again and again or refusal
-  end
-  return require("lgemini.stream").new(call, sent, err, prepare, facts, heal, (runner or done) and follow)
+  local follow = (runner or done) and follower(self, call, row, args, plan, facts, runner, done)
+  return require("lgemini.stream").new(call, sent, err, prepare, facts, heal, follow)
 end
 
 -- Calls ----------------------------------------------------------------------------------------

@@ -49,10 +49,15 @@ end
 ---@field vertex any  true where it goes to Vertex AI
 
 local function generate(args, config)
-  local contents, err = wire.contents(args)
-  if not contents then return nil, err end
-  local tree, nested = { contents = contents }, {}
-  local ok
+  local contents = wire.question(args.contents)
+  local ok, err
+  if not contents then
+    contents, err = wire.contents(args)
+    if not contents then return nil, err end
+  end
+  local tree = { contents = contents }
+  if args.config == nil then return tree end
+  local nested = {}
   ok, err = wire.config(args, config, tree, schema.type("GenerationConfig"), nested)
   if not ok then return nil, err end
   if args.vertex then require("lgemini.bodies").at_vertex(nested) end

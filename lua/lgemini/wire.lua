@@ -316,6 +316,14 @@ end
 
 local CONTENTS = { of = { kind = "turn", name = "Content" } }
 
+--- A question of one text, as a leaf; nil where it is more than that, or wrong.
+---@param turns table[]
+---@return string?
+function wire.question(turns)
+  local leaf = next(turns) == 1 and next(turns, 1) == nil and text_turn(turns[1])
+  return leaf and "[" .. leaf .. "]" or nil
+end
+
 --- The turns of a request.
 ---@param args lgemini.request.Args
 ---@return table? tree
