@@ -145,7 +145,7 @@ static void inline_encode(const char *url, const char *path, int64_t times)
         gem_body_add_file(&b.body, path, true, &err) < 0 ||
         gem_body_add_bytes(&b.body, after, sizeof after - 1, false, &err) < 0)
         bench_die("cannot read %s", path);
-    gem_body_cursor_init(&b.cursor, gem_mem_default());
+    gem_body_cursor_init(&b.cursor);
     CURL *e = limit_request(url, NULL, NULL);
     curl_easy_setopt(e, CURLOPT_HTTPHEADER, headers());
     curl_easy_setopt(e, CURLOPT_READFUNCTION, read_encoded);

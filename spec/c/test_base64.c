@@ -261,6 +261,28 @@ static void test_encode_every_length_at_the_edges(void)
     check_edge_close(&out);
 }
 
+/* The bytes lie at the end of the room that their text takes. */
+static void test_encode_in_place(void)
+{
+    unsigned char bytes[1000];
+    char wanted[1336];
+    size_t n, len, room;
+    int level;
+
+    random_bytes(bytes, sizeof bytes, 8);
+    for EACH_LEVEL(level) {
+        for (n = 0; n <= sizeof bytes; n++) {
+            room = (size_t)gem_base64_encoded_len(n);
+            char *text = malloc(room > 0 ? room : 1);
+            memcpy(text + room - n, bytes, n);
+            len = gem_base64_encode((enum gem_base64_level)level, text, text + room - n, n, 1);
+            CHECK(len == room && naive_encode(wanted, bytes, n, 1) == len);
+            CHECK(memcmp(text, wanted, len) == 0);
+            free(text);
+        }
+    }
+}
+
 /* Every value in every place of a block. */
 static void test_encode_every_byte_everywhere(void)
 {
@@ -538,6 +560,7 @@ int main(void)
     RUN(test_encoded_len);
     RUN(test_nothing_from_nowhere);
     RUN(test_encode_every_length_at_the_edges);
+    RUN(test_encode_in_place);
     RUN(test_encode_every_byte_everywhere);
     RUN(test_encode_in_any_pieces);
     RUN(test_an_encoder_starts_afresh_after_its_end);

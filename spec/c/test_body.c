@@ -107,7 +107,7 @@ static int read_is(const struct gem_body *body, struct gem_body_cursor *cursor, 
 static void check_windows(const struct gem_body *body, const struct text *whole, size_t from, size_t to, size_t most)
 {
     struct gem_body_cursor cursor;
-    gem_body_cursor_init(&cursor, body->mem);
+    gem_body_cursor_init(&cursor);
     for (size_t at = from; at <= to && at <= whole->n; at++)
         for (size_t n = 0; n <= most; n++)
             if (!CHECK(read_is(body, &cursor, whole, at, n)))
@@ -120,7 +120,7 @@ static void check_pieces(const struct gem_body *body, const struct text *whole, 
 {
     struct gem_body_cursor cursor;
     size_t at = 0, n;
-    gem_body_cursor_init(&cursor, body->mem);
+    gem_body_cursor_init(&cursor);
     CHECK(body->length == (int64_t)whole->n);
     while (at < whole->n) {
         n = 1 + check_random(&seed) % most;
@@ -149,7 +149,7 @@ static void test_an_empty_body(void)
     size_t got = 99;
     check_mem_init(&m);
     gem_body_init(&body, &m.mem);
-    gem_body_cursor_init(&cursor, &m.mem);
+    gem_body_cursor_init(&cursor);
     CHECK(body.length == 0);
     CHECK(gem_body_read_at(&body, &cursor, 0, dst, 4, &got, NULL) == GEM_BODY_OK && got == 0);
     CHECK(gem_body_add_bytes(&body, "", 0, false, NULL) == 0);
@@ -270,7 +270,7 @@ static void long_files(enum gem_base64_level level)
             expect_base64(&whole, bytes, n);
             check_pieces(&body, &whole, (uint32_t)n, 9000);
             check_pieces(&body, &whole, (uint32_t)n, 300000);
-            gem_body_cursor_init(&cursor, gem_mem_default());
+            gem_body_cursor_init(&cursor);
             for (size_t at = 0; at + 6 < whole.n; at += 65536 - 3)
                 for (size_t i = 0; i < 6 * sizeof reads / sizeof *reads; i++)
                     CHECK(read_is(&body, &cursor, &whole, at + i % 6, reads[i / 6]));
@@ -315,8 +315,8 @@ static void test_two_cursors_share_a_body(void)
         CHECK(gem_body_add_file(&body, path, i != 1, NULL) == 0);
         i != 1 ? expect_base64(&whole, bytes, 100000) : expect(&whole, bytes, 100000);
     }
-    gem_body_cursor_init(&a, gem_mem_default());
-    gem_body_cursor_init(&b, gem_mem_default());
+    gem_body_cursor_init(&a);
+    gem_body_cursor_init(&b);
     for (size_t at = 0; at < whole.n; at += 7777) { /* one forwards, the other backwards */
         CHECK(read_is(&body, &a, &whole, at, 7777));
         CHECK(read_is(&body, &b, &whole, whole.n - at, 7777));
@@ -338,7 +338,7 @@ static void test_a_reader_is_waited_for(void)
     char dst[20];
     size_t got;
     gem_body_init(&body, gem_mem_default());
-    gem_body_cursor_init(&cursor, gem_mem_default());
+    gem_body_cursor_init(&cursor);
     CHECK(gem_body_add_bytes(&body, "ab", 2, false, NULL) == 0 && gem_body_add_reader(&body, 3, NULL) == 0 &&
           gem_body_add_bytes(&body, "xy", 2, false, NULL) == 0 && gem_body_add_reader(&body, 1, NULL) == 0);
     CHECK(body.length == 8);
@@ -421,7 +421,7 @@ static void test_a_file_that_changes_before_it_is_read(void)
             in_folder(path, name);
             write_file(path, bytes, n);
             gem_body_init(&body, gem_mem_default());
-            gem_body_cursor_init(&cursor, gem_mem_default());
+            gem_body_cursor_init(&cursor);
             CHECK(gem_body_add_file(&body, path, base64, NULL) == 0);
             change_file(path, (enum change)how, bytes, n);
             alarm(30);
@@ -459,8 +459,8 @@ static void test_a_file_that_changes_while_it_is_read(void)
             in_folder(path, name);
             write_file(path, bytes, n);
             gem_body_init(&body, gem_mem_default());
-            gem_body_cursor_init(&cursor, gem_mem_default());
-            gem_body_cursor_init(&later, gem_mem_default());
+            gem_body_cursor_init(&cursor);
+            gem_body_cursor_init(&later);
             CHECK(gem_body_add_bytes(&body, "{", 1, false, NULL) == 0);
             CHECK(gem_body_add_file(&body, path, base64, NULL) == 0);
             CHECK(gem_body_add_bytes(&body, "}", 1, false, NULL) == 0);
@@ -493,7 +493,7 @@ static void test_the_last_byte_is_had_only_from_the_file_that_was_added(void)
         size_t got;
         write_file(path, bytes, 10);
         gem_body_init(&body, gem_mem_default());
-        gem_body_cursor_init(&cursor, gem_mem_default());
+        gem_body_cursor_init(&cursor);
         CHECK(gem_body_add_file(&body, path, base64, NULL) == 0);
         CHECK(gem_body_read_at(&body, &cursor, 0, dst, (size_t)body.length - 4, &got, NULL) == GEM_BODY_OK);
         change_file(path, REWRITE, bytes, 10);
@@ -536,7 +536,7 @@ static void test_a_handle_is_adopted(void)
     f = fopen(path, "rb");
     CHECK(fgetc(f) == '0');
     gem_body_init(&body, gem_mem_default());
-    gem_body_cursor_init(&cursor, gem_mem_default());
+    gem_body_cursor_init(&cursor);
     CHECK(gem_body_add_handle(&body, fileno(f), "the handle", NULL) == 0 && body.length == 10);
     CHECK(gem_body_read_at(&body, &cursor, 3, dst, 20, &got, NULL) == GEM_BODY_OK && got == 7);
     CHECK(fgetc(f) == '1');
@@ -587,7 +587,7 @@ static void test_a_thousand_files_need_one_descriptor(void)
         if (fcntl(fd, F_GETFD) != -1)
             low.rlim_cur = (rlim_t)fd + 2; /* one more than are open */
     setrlimit(RLIMIT_NOFILE, &low);
-    gem_body_cursor_init(&cursor, gem_mem_default());
+    gem_body_cursor_init(&cursor);
     CHECK(read_is(&body, &cursor, &whole, 0, whole.n));
     setrlimit(RLIMIT_NOFILE, &limit);
     CHECK(open_descriptors() == before + 1);
@@ -635,7 +635,7 @@ static int build_and_read(const struct gem_mem *mem, const char *path, int fd)
     int ok = 1;
     gem_err_clear(&err);
     gem_body_init(&body, mem);
-    gem_body_cursor_init(&cursor, mem);
+    gem_body_cursor_init(&cursor);
     for (int i = 0; ok && i < 20; i++) {
         size_t count = body.count;
         int64_t length = body.length;

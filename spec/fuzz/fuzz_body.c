@@ -187,8 +187,8 @@ static void read_once(const struct gem_body *body, struct gem_body_cursor *curso
 static void read_much(const struct gem_body *body, const struct model *m, struct check_mem *mem, struct fuzz_input *in)
 {
     struct gem_body_cursor cursors[2];
-    gem_body_cursor_init(&cursors[0], &mem->mem);
-    gem_body_cursor_init(&cursors[1], &mem->mem);
+    gem_body_cursor_init(&cursors[0]);
+    gem_body_cursor_init(&cursors[1]);
     for (int i = 0; i < MAX_READS && in->left > 0; i++) {
         unsigned how = fuzz_byte(in);
         size_t offset = (size_t)fuzz_number(in, 3) % (m->n + 1);

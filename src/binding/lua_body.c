@@ -127,7 +127,7 @@ static int body_read(lua_State *L)
         n = b->body.length - offset;
     char *block = lua_newuserdatauv(L, n > 0 ? (size_t)n : 1, 0);
     struct gem_body_cursor cursor;
-    gem_body_cursor_init(&cursor, b->state->mem);
+    gem_body_cursor_init(&cursor);
     enum gem_body_read result = gem_body_read_at(&b->body, &cursor, offset, block, (size_t)n, &got, &err);
     gem_body_cursor_free(&cursor);
     if (result == GEM_BODY_WAIT)

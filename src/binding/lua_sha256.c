@@ -61,7 +61,7 @@ static int sha256_read(lua_State *L)
     enum gem_body_read result = GEM_BODY_OK;
     size_t got = 1;
     end = end < body->length ? end : body->length;
-    gem_body_cursor_init(&cursor, h->state->mem);
+    gem_body_cursor_init(&cursor);
     while (result == GEM_BODY_OK && got > 0 && h->hash.position < end && !h->hash.broken) {
         int64_t left = end - h->hash.position;
         size_t most = left < (int64_t)BLOCK ? (size_t)left : BLOCK;

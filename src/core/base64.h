@@ -7,7 +7,7 @@
  * anything after the padding, and a length that no encoder makes (one character over).
  *
  * The structs hold a few bytes of state and own nothing: no free. The source must not overlap the
- * destination, of which only the bytes counted as written mean anything. */
+ * destination, of which only the bytes counted as written mean anything; gem_base64_encode alone may work in place. */
 #ifndef GEM_CORE_BASE64_H
 #define GEM_CORE_BASE64_H
 
@@ -36,7 +36,8 @@ uint64_t gem_base64_encoded_len(uint64_t n);
 
 /* Encodes n bytes in one go and returns the number of characters. The last one or two bytes left over from
  * threes become a padded quad, or two or three characters when pad is 0. dst has room for
- * gem_base64_encoded_len(n). The level must be one that gem_base64_levels names, here and below. */
+ * gem_base64_encoded_len(n), and src may be the last n bytes of that room: what is written never overtakes what is
+ * still to be read. The level must be one that gem_base64_levels names, here and below. */
 size_t gem_base64_encode(enum gem_base64_level level, char *dst, const void *src, size_t n, int pad);
 
 struct gem_base64_encoder {

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #define LENGTH_MAX ((int64_t)1 << 62)
-#define SCRATCH ((size_t)48 * 1024) /* of a file at a time: 64 KiB once encoded, what libcurl asks for */
 
 void gem_body_init(struct gem_body *body, const struct gem_mem *mem)
 {
@@ -109,18 +108,16 @@ int gem_body_add_reader(struct gem_body *body, int64_t size, struct gem_err *err
     return append(body, &s, err);
 }
 
-void gem_body_cursor_init(struct gem_body_cursor *cursor, const struct gem_mem *mem)
+void gem_body_cursor_init(struct gem_body_cursor *cursor)
 {
     memset(cursor, 0, sizeof *cursor);
-    cursor->mem = mem;
     cursor->fd = -1;
 }
 
 void gem_body_cursor_free(struct gem_body_cursor *cursor)
 {
     gem_file_close(cursor->fd);
-    gem_mem_free(cursor->mem, cursor->scratch, SCRATCH);
-    gem_body_cursor_init(cursor, cursor->mem);
+    gem_body_cursor_init(cursor);
 }
 
 /* The segment that holds offset; empty ones hold nothing. */
@@ -183,45 +180,49 @@ static int read_file(struct gem_body_cursor *cursor, const struct gem_segment *s
     return at + (int64_t)n == s->size ? gem_file_unchanged(fd, &s->id, s->path, err) : 0;
 }
 
-/* n bytes of the source at its own offset, where they lie: in memory, or read into the scratch block. */
-static const void *peek(struct gem_body_cursor *cursor, const struct gem_segment *s, int64_t at, size_t n,
-                        struct gem_err *err)
-{
-    if (s->source == GEM_SOURCE_BYTES)
-        return s->bytes + at;
-    if (cursor->scratch == NULL && (cursor->scratch = gem_mem_alloc(cursor->mem, SCRATCH)) == NULL) {
-        gem_err_memory(err);
-        return NULL;
-    }
-    return read_file(cursor, s, at, cursor->scratch, n, err) < 0 ? NULL : cursor->scratch;
-}
-
 static size_t least(int64_t a, size_t b)
 {
     return a < (int64_t)b ? (size_t)a : b;
 }
 
-/* Encoded text from inside the segment. Whole groups of four go straight to dst; a start or an end inside a
- * group goes through a group of our own. */
+/* n bytes of the source at its own offset, where they lie: in memory, or read to `room`. */
+static const void *peek(struct gem_body_cursor *cursor, const struct gem_segment *s, int64_t at, void *room, size_t n,
+                        struct gem_err *err)
+{
+    if (s->source == GEM_SOURCE_BYTES)
+        return s->bytes + at;
+    return read_file(cursor, s, at, room, n, err) < 0 ? NULL : room;
+}
+
+/* Of a group of four that begins or ends outside of what is wanted. */
+static enum gem_body_read read_part(const struct gem_body *body, struct gem_body_cursor *cursor,
+                                    const struct gem_segment *s, int64_t inside, char *dst, size_t n, size_t *got,
+                                    struct gem_err *err)
+{
+    size_t skip = (size_t)(inside % 4), raw = least(s->size - inside / 4 * 3, 3);
+    char room[3], group[4];
+    const void *bytes = peek(cursor, s, inside / 4 * 3, room, raw, err);
+    if (bytes == NULL)
+        return GEM_BODY_FAILED;
+    gem_base64_encode(body->level, group, bytes, raw, 1);
+    *got = n < 4 - skip ? n : 4 - skip;
+    memcpy(dst, group + skip, *got);
+    return GEM_BODY_OK;
+}
+
+/* Encoded text from inside the segment. A file's bytes are read to the end of the place where their text will be. */
 static enum gem_body_read read_encoded(const struct gem_body *body, struct gem_body_cursor *cursor,
                                        const struct gem_segment *s, int64_t inside, char *dst, size_t n, size_t *got,
                                        struct gem_err *err)
 {
-    size_t skip = (size_t)(inside % 4);
-    int64_t at = inside / 4 * 3;
-    bool part = skip > 0 || n < 4;
-    size_t raw = least(s->size - at, part ? 3 : (n / 4 < SCRATCH / 3 ? n / 4 * 3 : SCRATCH));
-    const void *bytes = peek(cursor, s, at, raw, err);
-    char group[4];
+    if (inside % 4 > 0 || n < 4)
+        return read_part(body, cursor, s, inside, dst, n, got, err);
+    size_t raw = least(s->size - inside / 4 * 3, n / 4 * 3);
+    size_t length = (size_t)gem_base64_encoded_len(raw);
+    const void *bytes = peek(cursor, s, inside / 4 * 3, dst + length - raw, raw, err);
     if (bytes == NULL)
         return GEM_BODY_FAILED;
-    if (!part) {
-        *got = gem_base64_encode(body->level, dst, bytes, raw, 1);
-        return GEM_BODY_OK;
-    }
-    gem_base64_encode(body->level, group, bytes, raw, 1);
-    *got = n < 4 - skip ? n : 4 - skip;
-    memcpy(dst, group + skip, *got);
+    *got = gem_base64_encode(body->level, dst, bytes, raw, 1);
     return GEM_BODY_OK;
 }
 

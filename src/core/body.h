@@ -51,11 +51,9 @@ struct gem_body {
 
 /* What a read leaves open for the next. Each exchange that sends a body has one. */
 struct gem_body_cursor {
-    const struct gem_mem *mem;
-    size_t segment;         /* where the last read ended: a hint */
-    int fd;                 /* the open file of segment `open`, or -1 */
+    size_t segment; /* where the last read ended: a hint */
+    int fd;         /* the open file of segment `open`, or -1 */
     size_t open;
-    unsigned char *scratch; /* a block of a file before it is encoded */
 };
 
 enum gem_body_read {
@@ -74,7 +72,7 @@ int gem_body_add_file(struct gem_body *body, const char *path, bool base64, stru
 int gem_body_add_handle(struct gem_body *body, int fd, const char *name, struct gem_err *err);
 int gem_body_add_reader(struct gem_body *body, int64_t size, struct gem_err *err);
 
-void gem_body_cursor_init(struct gem_body_cursor *cursor, const struct gem_mem *mem);
+void gem_body_cursor_init(struct gem_body_cursor *cursor);
 void gem_body_cursor_free(struct gem_body_cursor *cursor);
 
 /* How many bytes a reader must bring from offset on, up to the end of its segment; 0 where the next byte is no

@@ -20,7 +20,7 @@
 #define MTIME(st) ((st)->st_mtim)
 #endif
 
-#define AHEAD ((int64_t)4 << 20) /* bytes asked for ahead of the reader; twice that at most */
+#define AHEAD ((int64_t)4 << 20) /* bytes asked for at a time, ahead of the reader by as many; at first twice that */
 
 static int fail(const char *doing, const char *name, int number, struct gem_err *err)
 {
@@ -97,8 +97,10 @@ static void read_ahead(int fd, int64_t offset, size_t n)
 {
 #ifdef POSIX_FADV_WILLNEED
     int64_t end = offset + (int64_t)n;
-    if (offset == 0 || offset / AHEAD != end / AHEAD)
+    if (offset == 0)
         posix_fadvise(fd, (off_t)end, (off_t)(2 * AHEAD), POSIX_FADV_WILLNEED);
+    else if (offset / AHEAD != end / AHEAD)
+        posix_fadvise(fd, (off_t)(end + AHEAD), (off_t)AHEAD, POSIX_FADV_WILLNEED);
 #else
     (void)fd, (void)offset, (void)n;
 #endif

@@ -6,7 +6,8 @@
 #include "poller.h"
 
 #define FILE_BUFFER (512L * 1024)   /* fewer system calls for files */
-#define MEMORY_BUFFER (64L * 1024)  /* stays in the cache for bytes from memory and base64 */
+#define BASE64_BUFFER (256L * 1024) /* the same, and there may be many such requests at once */
+#define MEMORY_BUFFER (64L * 1024)  /* stays in the cache for bytes from memory */
 #define SLICE ((size_t)64 << 10)    /* read at once at least, however short the time is */
 #define HASHED 7e8 /* bytes a second that are read, hashed and sent, and that are read and sent: what slow machines do */
 #define PLAIN 2e9
@@ -245,14 +246,16 @@ static size_t on_write(char *bytes, size_t one, size_t n, void *ud)
 
 /* ---- opening ---- */
 
-static bool reads_plain_file(const struct gem_body *body)
+static long buffer_for(const struct gem_body *body)
 {
+    long size = MEMORY_BUFFER;
     for (size_t i = 0; i < body->count; i++) {
         const struct gem_segment *s = &body->segments[i];
         if (!s->base64 && (s->source == GEM_SOURCE_FILE || s->source == GEM_SOURCE_HANDLE))
-            return true;
+            return FILE_BUFFER;
+        size = s->base64 ? BASE64_BUFFER : size;
     }
-    return false;
+    return size;
 }
 
 static int add_header(struct gem_exchange *ex, const char *line, struct gem_err *err)
@@ -322,8 +325,7 @@ static CURLcode set_body(struct gem_exchange *ex, const struct gem_request *r)
     bad |= curl_easy_setopt(e, CURLOPT_XFERINFOFUNCTION, on_progress);
     bad |= curl_easy_setopt(e, CURLOPT_XFERINFODATA, ex);
     if (ex->length > MEMORY_BUFFER)
-        bad |= curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE,
-                                reads_plain_file(r->body) ? FILE_BUFFER : MEMORY_BUFFER);
+        bad |= curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, buffer_for(r->body));
     return bad;
 }
 
@@ -445,7 +447,7 @@ int gem_exchange_open(struct gem_exchange *ex, const struct gem_mem *mem, const 
     ex->tell_data = r->tell_data;
     ex->shares = !r->http1 && is_https(r->url);
     ex->origin = ex->shares ? origin_of(r->url) : 0;
-    gem_body_cursor_init(&ex->cursor, mem);
+    gem_body_cursor_init(&ex->cursor);
     gem_buf_init(&ex->supplied, mem, SUPPLY_MAX);
     gem_buf_init(&ex->inbox, mem, r->limits.answer);
     gem_buf_init(&ex->head, mem, r->limits.head);
