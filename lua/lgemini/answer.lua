@@ -151,7 +151,7 @@ end
 -- Parts ----------------------------------------------------------------------------------------
 
 for _, name in ipairs { "Content", "Part", "File", "Image", "Video", "Operation", "CachedContent", "BatchJob",
-  "FileSearchStore", "Document", "TunedModel" } do
+  "BatchPredictionJob", "FileSearchStore", "Document", "TunedModel" } do
   metatables[name] = schema.mark(name)
 end
 reserved.Blob = { path = true } -- of media that went to a file

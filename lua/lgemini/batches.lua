@@ -10,6 +10,8 @@ local options = require "lgemini.options"
 local pager = require "lgemini.pager"
 local poll = require "lgemini.poll"
 local refusal = require "lgemini.refusal"
+local request = require "lgemini.request"
+local schema = require "lgemini.schema"
 local service = require "lgemini.service"
 
 ---@class lgemini.Batches
@@ -38,15 +40,19 @@ local LIFETIME = 48 * 3600
 ---@field update_time string?
 ---@field end_time string?
 ---@field batch_stats table?  request_count, successful_request_count, failed_request_count, pending_request_count
+---@field src table?  of Vertex AI: format, gcs_uri or bigquery_uri
 ---@field dest table?  what came of it: file_name, inlined_responses (response, error, metadata), or
----  inlined_embed_content_responses. client.batches:results reads all of them
+---  inlined_embed_content_responses; client.batches:results reads all of them. Of Vertex AI: where it goes, as in src
 ---@field error { code: integer, message: string? }?  code is a number of gRPC
 
 local ENDED = { JOB_STATE_SUCCEEDED = true, JOB_STATE_FAILED = true, JOB_STATE_CANCELLED = true,
-  JOB_STATE_EXPIRED = true }
+  JOB_STATE_EXPIRED = true, JOB_STATE_PARTIALLY_SUCCEEDED = true }
 
--- The operation that the wire has, as the job that the SDKs have.
+-- The operation that the wire has, as the job that the SDKs have. Vertex AI has jobs, too.
 local function job_of(operation)
+  if schema.is(operation, "BatchPredictionJob") then
+    return require("lgemini.vertex_batches").shown(operation)
+  end
   local job = operation.metadata or setmetatable({}, nil)
   job.name = operation.name or job.name
   job.state = (job.state or "BATCH_STATE_UNSPECIFIED"):gsub("^BATCH_", "JOB_")
@@ -89,9 +95,17 @@ end
 local function create(self, row, args, kind)
   options.callback(args.on_progress, "on_progress")
   options.boolean(args.reuse, "reuse")
-  local model, err = endpoints.name("models", args.model, "model")
+  local model, err = endpoints.name("models", args.model, "model", self.client.vertex)
   if not model then
     return nil, err
+  elseif self.client.vertex and row.vertex then
+    local job
+    job, err = require("lgemini.vertex_batches").job(args, model)
+    if not job then
+      return nil, err
+    end
+    return to_job(service.ask(self.client, { row = row, args = args, about = { model = model },
+      tree = function() return request.wire(job, row.vertex_answer) end }))
   end
   local input
   input, err = batch_source.of(self.client, args, model, kind)
@@ -122,7 +136,8 @@ local CREATE = known_create(rows.create)
 ---@param args table  model; src: a list of requests ({ contents =, config =, key = or metadata = }), which go into one
 ---  request; a function that gives `key, request` (or only the request) each time it is called and nil at the end, for
 ---  any number of them: they are written to a temporary file as JSON lines, which is uploaded, as is the local media
----  in them; the name of a file with such lines, or a file object; config: display_name, webhook_config, priority;
+---  in them; the name of a file with such lines, or a file object; at Vertex AI a place in the cloud, "gs://..." or
+---  "bq://..."; config: display_name, webhook_config, priority, dest (Vertex AI: where the answers go);
 ---  on_progress(sent, total, file), reuse as for files:upload
 ---@return lgemini.BatchJob|nil
 ---@return lgemini.Error|nil err
@@ -224,7 +239,7 @@ function Batches:wait(args)
     if not sent then
       return nil, problem
     end
-    return to_job(http.ask(within, sent, rows.get.answer))
+    return to_job(http.ask(within, sent, self.client.vertex and rows.get.vertex_answer or rows.get.answer))
   end
   local job
   job, err = look(args.name, call)
@@ -341,6 +356,10 @@ function Batches:results(args)
   local inlined = job.dest.inlined_responses or job.dest.inlined_embed_content_responses
   if inlined then
     return inlined_results(inlined)
+  end
+  if not job.dest.file_name then
+    return nil, errors.new { kind = "invalid", message = "the results are not here: Vertex AI writes them to "
+      .. tostring(job.dest.gcs_uri or job.dest.bigquery_uri), hint = "read them there, with a client of the cloud's" }
   end
   local file
   file, err = fetched(self, job.dest.file_name, args)

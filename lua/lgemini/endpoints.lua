@@ -25,6 +25,7 @@ local endpoints = {}
 ---@field vertex boolean|string?  Vertex AI has it, too; a string is its path there
 ---@field instead string?  what to do at Vertex AI, where it does not have it
 ---@field vertex_answer string?  type of the answer there, where it is another
+---@field vertex_items string?  the same of items
 ---@field version string?  the only version there is of it, where the options do not say another
 
 ---@type table<string, lgemini.endpoints.Row>
@@ -140,7 +141,15 @@ function rules.caches(name, vertex)
   return caches(name)
 end
 
-rules.batches = collection("batches", "batch name", false)
+local batches = collection("batches", "batch name", false)
+local vertex_batches = collection("batchPredictionJobs", "batch name", true)
+
+function rules.batches(name, vertex)
+  if not vertex then return batches(name) end
+  if name:find("^projects/[%w%-:%.]+/locations/[%w%-]+/batchPredictionJobs/[%w%-_]+$") then return name end
+  return vertex_batches(name)
+end
+
 rules.tunings = collection("tunedModels", "name of a tuned model", true)
 rules.stores = collection("fileSearchStores", "name of a file search store", true)
 

@@ -88,7 +88,7 @@ function methods.next_page(self)
   self.config.page_token = token
   self.ended = token == nil or token == ""
   self.at, self.pages = 0, self.pages + 1
-  local items = page[self.row.items] or {}
+  local items = page[self.client.vertex and self.row.vertex_items or self.row.items] or {}
   if self.show then
     for i, item in ipairs(items) do
       items[i] = self.show(item)

@@ -33,14 +33,20 @@ rows.caches = {
 ---@type table<string, lgemini.endpoints.Row>
 rows.batches = {
   create = { verb = "POST", path = "{model:models}:batchGenerateContent", config = "CreateBatchConfig",
-    answer = "BatchOperation", starts = true },
+    answer = "BatchOperation", starts = true,
+    vertex = "batchPredictionJobs", vertex_answer = "BatchPredictionJob" },
   create_embeddings = { verb = "POST", path = "{model:models}:asyncBatchEmbedContent", config = "CreateBatchConfig",
     answer = "BatchOperation", starts = true },
-  get = { verb = "GET", path = "{name:batches}", answer = "BatchOperation" },
-  cancel = { verb = "POST", path = "{name:batches}:cancel", request = "Empty" },
-  delete = { verb = "DELETE", path = "{name:batches}" },
+  get = { verb = "GET", path = "{name:batches}", answer = "BatchOperation",
+    vertex = true, vertex_answer = "BatchPredictionJob" },
+  cancel = { verb = "POST", path = "{name:batches}:cancel", request = "Empty",
+    vertex = true },
+  delete = { verb = "DELETE", path = "{name:batches}",
+    vertex = true },
   list = { verb = "GET", path = "batches", config = "ListConfig", answer = "ListBatchesResponse",
-    items = "operations" },
+    items = "operations",
+    vertex = "batchPredictionJobs", vertex_answer = "ListBatchPredictionJobsResponse",
+    vertex_items = "batch_prediction_jobs" },
 }
 
 ---@type table<string, lgemini.endpoints.Row>
@@ -102,7 +108,7 @@ rows.operations = {
 local GEMINI = "ask the Gemini API: another Client{} with an api_key and without vertexai"
 local INSTEAD = {
   files = 'put media into Google Cloud Storage: { file_data = { file_uri = "gs://...", mime_type = ... } }',
-  batches = GEMINI .. "; Vertex AI's own batches (batchPredictionJobs) read and write Cloud Storage or BigQuery",
+  batches = GEMINI,
   tunings = GEMINI .. "; Vertex AI's own tunings (tuningJobs) are made with its other tools",
   file_search_stores = GEMINI,
   documents = GEMINI,

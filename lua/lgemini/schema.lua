@@ -267,6 +267,7 @@ local marks = {
   Operation = { __name = "lgemini.Operation", __index = {} },
   CachedContent = { __name = "lgemini.CachedContent" },
   BatchJob = { __name = "lgemini.BatchJob" },
+  BatchPredictionJob = { __name = "lgemini.BatchPredictionJob" },
   FileSearchStore = { __name = "lgemini.FileSearchStore" },
   Document = { __name = "lgemini.Document" },
   TunedModel = { __name = "lgemini.TunedModel" },

@@ -127,6 +127,18 @@ return {
   SingleEmbedContentResponse = "embedding:ContentEmbedding usage_metadata:UsageMetadata",
   ListBatchesResponse = "operations:[BatchOperation] next_page_token",
 
+  -- batches of Vertex AI, which read and write the cloud
+  BatchPredictionJob = [[name model display_name state create_time start_time update_time end_time error:Status
+    input_config:BatchPredictionInput output_config:BatchPredictionOutput output_info:any completion_stats:any]],
+  BatchPredictionInput = "instances_format gcs_source:GcsSource bigquery_source:BigQuerySource",
+  BatchPredictionOutput = [[predictions_format gcs_destination:GcsDestination
+    bigquery_destination:BigQueryDestination]],
+  GcsSource = "uris:[string]",
+  BigQuerySource = "input_uri",
+  GcsDestination = "output_uri_prefix",
+  BigQueryDestination = "output_uri",
+  ListBatchPredictionJobsResponse = "batch_prediction_jobs:[BatchPredictionJob] next_page_token",
+
   -- file search stores -------------------------------------------------------------------------
   FileSearchStore = [[name display_name create_time update_time active_documents_count:int64
     pending_documents_count:int64 failed_documents_count:int64 size_bytes:int64 embedding_model]],

@@ -145,7 +145,7 @@ function service.ask(client, plan)
     return got and true, err
   end
   local value
-  value, err = http.ask(call, sent, plan.row.answer)
+  value, err = http.ask(call, sent, client.vertex and plan.row.vertex_answer or plan.row.answer)
   return value, err
 end
 

@@ -62,11 +62,42 @@
 ---@field inlined_responses lgemini.InlinedResponses?
 ---@field inlined_embed_content_responses lgemini.InlinedEmbedContentResponses?
 
+---@class lgemini.BatchPredictionInput
+---@field instances_format string?
+---@field gcs_source lgemini.GcsSource?
+---@field bigquery_source lgemini.BigQuerySource?
+
+---@class lgemini.BatchPredictionJob
+---@field name string?
+---@field model string?
+---@field display_name string?
+---@field state string?
+---@field create_time string?
+---@field start_time string?
+---@field update_time string?
+---@field end_time string?
+---@field error lgemini.Status?
+---@field input_config lgemini.BatchPredictionInput?
+---@field output_config lgemini.BatchPredictionOutput?
+---@field output_info any?
+---@field completion_stats any?
+
+---@class lgemini.BatchPredictionOutput
+---@field predictions_format string?
+---@field gcs_destination lgemini.GcsDestination?
+---@field bigquery_destination lgemini.BigQueryDestination?
+
 ---@class lgemini.BatchStats
 ---@field request_count integer?
 ---@field successful_request_count integer?
 ---@field failed_request_count integer?
 ---@field pending_request_count integer?
+
+---@class lgemini.BigQueryDestination
+---@field output_uri string?
+
+---@class lgemini.BigQuerySource
+---@field input_uri string?
 
 ---@class lgemini.Blob
 ---@field mime_type string?
@@ -275,6 +306,12 @@
 ---@class lgemini.FunctionResponsePart
 ---@field inline_data lgemini.Blob?
 ---@field file_data lgemini.FileData?
+
+---@class lgemini.GcsDestination
+---@field output_uri_prefix string?
+
+---@class lgemini.GcsSource
+---@field uris string[]?
 
 ---@class lgemini.GenerateContentConfig
 ---@field system_instruction lgemini.Content?
@@ -532,6 +569,10 @@
 ---@class lgemini.LatLng
 ---@field latitude number?
 ---@field longitude number?
+
+---@class lgemini.ListBatchPredictionJobsResponse
+---@field batch_prediction_jobs lgemini.BatchPredictionJob[]?
+---@field next_page_token string?
 
 ---@class lgemini.ListBatchesResponse
 ---@field operations lgemini.BatchOperation[]?

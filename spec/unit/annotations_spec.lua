@@ -138,7 +138,7 @@ describe("an annotation", function()
         "code_execution_result", "finish_reason", "parsed", "reason", "citations", "sources", "uploads",
         "automatic_function_calling_history", "transport" },
       File = set_of { "transport" }, Image = set_of { "save" }, Video = set_of { "save" },
-      BatchJob = set_of { "dest", "error" },
+      BatchJob = set_of { "src", "dest", "error" },
     }
     for class, doc in pairs(classes) do
       local name = class:match "^lgemini%.(%u%w*)$"

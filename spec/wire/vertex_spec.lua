@@ -242,6 +242,78 @@ describe("Vertex AI", function()
         image = { gcs_uri = "gs://m", mime_type = "image/png" } } } })
   end)
 
+  describe("has batches in the cloud:", function()
+    local NAME = "projects/p-1/locations/l/batchPredictionJobs/7"
+
+    local function create(args)
+      connect()
+      args.model = "g"
+      answer { name = NAME, state = "JOB_STATE_PENDING", displayName = "d",
+        inputConfig = { instancesFormat = "jsonl", gcsSource = { uris = { "gs://b/in.jsonl" } } },
+        outputConfig = { predictionsFormat = "jsonl", gcsDestination = { outputUriPrefix = "gs://b/out" } } }
+      local batch = assert(client.batches:create(args))
+      local line, body = asked()
+      assert.equal("POST " .. PLACE .. "batchPredictionJobs", line)
+      return body, batch
+    end
+
+    it("files of lines, and where their answers go", function()
+      local body, batch = create { src = "gs://b/in.jsonl", config = { display_name = "d", dest = "gs://b/out" } }
+      assert.same({ model = "publishers/google/models/g", displayName = "d",
+        inputConfig = { instancesFormat = "jsonl", gcsSource = { uris = { "gs://b/in.jsonl" } } },
+        outputConfig = { predictionsFormat = "jsonl", gcsDestination = { outputUriPrefix = "gs://b/out" } } }, body)
+      assert.same({ name = NAME, state = "JOB_STATE_PENDING", display_name = "d",
+        src = { format = "jsonl", gcs_uri = { "gs://b/in.jsonl" } },
+        dest = { format = "jsonl", gcs_uri = "gs://b/out" } }, batch)
+      body = create { src = { "gs://b/a.jsonl", "gs://b/b.jsonl" } }
+      assert.same({ "gs://b/a.jsonl", "gs://b/b.jsonl" }, body.inputConfig.gcsSource.uris)
+      assert.equal("gs://b/a/dest", body.outputConfig.gcsDestination.outputUriPrefix)
+      assert.truthy(body.displayName)
+    end)
+
+    it("tables", function()
+      local body = create { src = { bigquery_uri = "bq://p.d.t" }, config = { dest = { bigquery_uri = "bq://p.d.o" } } }
+      assert.same({ instancesFormat = "bigquery", bigquerySource = { inputUri = "bq://p.d.t" } }, body.inputConfig)
+      assert.same({ predictionsFormat = "bigquery", bigqueryDestination = { outputUri = "bq://p.d.o" } },
+        body.outputConfig)
+    end)
+
+    it("they are looked at, waited for, listed, cancelled and deleted", function()
+      connect()
+      local job = { name = NAME, state = "JOB_STATE_SUCCEEDED",
+        outputConfig = { bigqueryDestination = { outputUri = "bq://o" } } }
+      answer(job, job, { batchPredictionJobs = { job }, nextPageToken = "" }, {}, {})
+      local batch = assert(client.batches:get "7")
+      assert.equal("JOB_STATE_SUCCEEDED", assert(client.batches:wait(batch)).state)
+      assert.equal("bq://o", client.batches:list().page[1].dest.bigquery_uri)
+      assert.is_true(client.batches:cancel(NAME))
+      assert.is_true(client.batches:delete "batchPredictionJobs/7")
+      assert.equal("GET " .. PLACE .. "batchPredictionJobs/7", (asked(1)))
+      assert.equal("GET /v1beta1/" .. NAME, (asked(2)))
+      assert.equal("GET " .. PLACE .. "batchPredictionJobs", (asked(3)))
+      assert.equal("POST /v1beta1/" .. NAME .. ":cancel", (asked(4)))
+      assert.equal("DELETE " .. PLACE .. "batchPredictionJobs/7", (asked(5)))
+      refused("invalid", "Vertex AI writes them to bq://o", client.batches:results(batch))
+      answer { name = NAME, state = "JOB_STATE_FAILED", error = { code = 3, message = "no such table" } }
+      refused("invalid", "no such table", client.batches:wait(batch))
+    end)
+
+    it("what they are not is refused", function()
+      connect()
+      server:script {}
+      local function ask(src, config) return client.batches:create { model = "g", src = src, config = config } end
+      refused("invalid", "src: a place in the cloud is needed", ask { { contents = "x" } })
+      refused("invalid", "src: a place in the cloud is needed", ask "files/x")
+      refused("invalid", "src[2]: files of Cloud Storage, or one table", ask { "gs://a", "bq://b" })
+      refused("invalid", "src[2]: files of Cloud Storage, or one table", ask { "bq://a", "bq://b" })
+      refused("invalid", "config.dest: the table", ask "bq://a")
+      refused("invalid", "config.dest: a place in the cloud", ask("gs://a", { dest = "out" }))
+      refused("invalid", "config.priority: only the Gemini API", ask("gs://a", { priority = 1 }))
+      refused("invalid", "batch name is not valid", client.batches:get "batches/x")
+      assert.equal(0, #server:received())
+    end)
+  end)
+
   it("shows the version of a model", function()
     connect()
     answer({ name = "publishers/google/models/g", versionId = "001" },
@@ -281,7 +353,7 @@ describe("Vertex AI", function()
     refused("invalid", "Vertex AI keeps no files", ask(nil, { file = "spec/fixtures/demo.mp4" }))
     for _, call in ipairs {
       function() return client.files:get "files/x" end,
-      function() return client.batches:create { model = "g", src = { { contents = "x" } } } end,
+      function() return client.batches:create_embeddings { model = "g", src = { { contents = "x" } } } end,
       function() return client.file_search_stores:create() end,
       function() return client.tunings:get "t" end,
       function() return client.auth_tokens:create() end,
@@ -292,7 +364,6 @@ describe("Vertex AI", function()
     end
     for words, call in pairs {
       ["gs://"] = function() return client.files:list():next_page() end,
-      ["batchPredictionJobs"] = function() return client.batches:list():next_page() end,
       ["tuningJobs"] = function() return client.tunings:list():next_page() end,
       ["chats work there"] = function() return client.interactions:get "v1_x" end,
       ["another Client{}"] = function() return client.file_search_stores:get "fileSearchStores/a" end,
