@@ -40,6 +40,8 @@ local http = {}
 ---@field replayed string|nil  of replay.lua: what it is known by
 ---@field attempts integer|nil how often it was sent
 ---@field media_to string|function|nil  where the media of the answer go
+---@field decodes boolean|nil   the answer is JSON and decoded while it comes
+---@field answers string|nil    its type in schema.lua; else it is as it came
 ---@field renewed boolean|nil  it was sent again with another token
 ---@field due number|nil      its turn in the client's rate, which it has taken already
 
@@ -120,7 +122,7 @@ local function common_fields(call, request, bulk)
     key_file = not request.foreign and options.key_file or nil,
     compressed = not request.raw,
     http1 = bulk,
-    tell_data = request.raw,
+    tell_data = request.raw or request.decodes,
     connect = options.timeout.connect,
     first_byte = options.timeout.first_byte,
     idle = options.timeout.idle,
@@ -138,12 +140,15 @@ local function exchange_for(call, request, key, bulk)
   local client, fields = call.client
   local last = client.last_fields
   if last and last.options == call.options and last.raw == request.raw and last.bulk == bulk
-    and last.foreign == request.foreign and last.fields.url == request.url and last.fields.method == request.verb then
+    and last.decodes == request.decodes and last.foreign == request.foreign and last.fields.url == request.url
+    and last.fields.method == request.verb then
     fields = last.fields
   else
     fields = common_fields(call, request, bulk)
-    client.last_fields = not (client.tape or request.no_key) and { fields = fields, options = call.options,
-      raw = request.raw, bulk = bulk, foreign = request.foreign }
+    client.last_fields = not (client.tape or request.no_key) and {
+      fields = fields, options = call.options,
+      raw = request.raw, decodes = request.decodes, bulk = bulk, foreign = request.foreign,
+    }
   end
   fields.headers = sent_headers.lines(call, request, key)
   fields.body, fields.offset, fields.length = request.body, request.offset, request.length
@@ -306,7 +311,9 @@ end
 ---@class lgemini.Answer  of a request, whole
 ---@field code integer
 ---@field headers table<string, string>
----@field body string
+---@field body string|nil  where it was not decoded while it came
+---@field value any       what it says, else; nil, and
+---@field problem table|nil  why it could not be decoded
 ---@field facts table
 ---@field attempts integer
 ---@field cut boolean|nil  of a refusal: the body was longer than max_error
@@ -368,6 +375,34 @@ local function collect_refusal(call, request, exchange)
   return answer
 end
 
+-- Decodes an answer while it comes: the answer; nil, err where the transport failed, or there is too much of it.
+local function decode(call, request, exchange)
+  local bounds, tasks = call.client.limits, call.client.tasks
+  local decoder = require("lgemini.answer").decoder(request.answers, bounds.max_answer, bounds.max_depth)
+  decoder:attach(exchange)
+  local done, why, _, problem
+  repeat
+    done, why = exchange:done()
+    _, problem = decoder:next()
+    if done == false or problem then
+      request.sent = exchange:sent() >= length_of(request)
+      why = failed(call, request, problem or why)
+    elseif done == nil and not tasks:wait(exchange) then
+      why = http.cancelled()
+    end
+  until done or why
+  local value
+  if not why then
+    value, problem = decoder:finish()
+  end
+  decoder:close()
+  if why then
+    return nil, why
+  end
+  return { code = exchange:code(), headers = exchange:headers(), facts = exchange:facts(), attempts = request.attempts,
+    value = value, problem = problem }
+end
+
 local function try(call, request)
   local ok, problem = http.await_turn(call, request)
   if not ok then
@@ -377,7 +412,7 @@ local function try(call, request)
   if not exchange then
     return nil, err
   end
-  ok, err = http.wait(call, request, exchange)
+  ok, err = http.wait(call, request, exchange, request.decodes)
   local code = exchange:phase() ~= "closed" and exchange:code() or 200 -- somebody may have closed it meanwhile
   if code >= 300 and (ok or err.kind == "limit") then
     local answer = collect_refusal(call, request, exchange)
@@ -385,8 +420,13 @@ local function try(call, request)
   elseif not ok then
     http.close(call, request, exchange, err)
     return nil, err
+  elseif not request.decodes then
+    return collect(call, request, exchange)
   end
-  return collect(call, request, exchange)
+  local answer
+  answer, err = decode(call, request, exchange)
+  http.close(call, request, exchange, err)
+  return answer, err
 end
 
 --- After a failed try: waits and says that it may be tried again, or gives the error to hand on.
@@ -512,7 +552,7 @@ local function undecoded(call, answer, problem)
     return require("lgemini.answer").nonsense(problem.message)
   end
   local html = (answer.headers["content-type"] or ""):find("html", 1, true)
-  local what = answer.body == "" and "is empty" or html and "is a web page"
+  local what = problem.head == "" and "is empty" or html and "is a web page"
     or "is not JSON: " .. errors.redact(problem.message, { call.key })
   return errors.new {
     kind = "protocol",
@@ -523,18 +563,10 @@ local function undecoded(call, answer, problem)
   }
 end
 
---- What the body of an answer says. An error in it is the call's, but one of an object that has a name, which is a
---- member of it.
----@param call lgemini.Call
----@param request lgemini.Request
----@param answer lgemini.Answer
----@param type_name string|nil  of schema.lua: an object is expected; nil: anything, as it came
----@return any|nil value
----@return lgemini.Error|nil err
-function http.value(call, request, answer, type_name)
+-- What a decoded body means. An error in it is the call's, but one of an object that has a name, which is a member of
+-- it.
+local function meaning(call, request, answer, type_name, value, problem)
   local decoding = require "lgemini.answer" -- not before the first answer comes
-  local sink = request.media_to and require("lgemini.media_to").new(request.media_to)
-  local value, problem = decoding.decode(answer.body, type_name, call.client.limits.max_depth, sink)
   if value == nil then
     return nil, undecoded(call, answer, problem)
   end
@@ -547,7 +579,21 @@ function http.value(call, request, answer, type_name)
   return value
 end
 
---- Sends a request and brings what its answer says.
+--- What the body of an answer says that came whole.
+---@param call lgemini.Call
+---@param request lgemini.Request
+---@param answer lgemini.Answer
+---@param type_name string|nil  of schema.lua: an object is expected; nil: anything, as it came
+---@return any|nil value
+---@return lgemini.Error|nil err
+function http.value(call, request, answer, type_name)
+  local sink = request.media_to and require("lgemini.media_to").new(request.media_to)
+  return meaning(call, request, answer, type_name,
+    require("lgemini.answer").decode(answer.body, type_name, call.client.limits.max_depth, sink))
+end
+
+--- Sends a request and brings what its answer says. It is decoded while it comes, but for media that go into files: of
+--- an answer that breaks off none is to be left there.
 ---@param call lgemini.Call
 ---@param request lgemini.Request
 ---@param type_name string|nil  as for http.value
@@ -555,12 +601,17 @@ end
 ---@return lgemini.Error|nil err
 ---@return lgemini.Answer|nil answer
 function http.ask(call, request, type_name)
+  request.decodes, request.answers = not request.media_to, type_name
   local answer, err = http.send(call, request)
   if not answer then
     return nil, err
   end
   local value
-  value, err = http.value(call, request, answer, type_name)
+  if answer.body then
+    value, err = http.value(call, request, answer, type_name)
+  else
+    value, err = meaning(call, request, answer, type_name, answer.value, answer.problem)
+  end
   local pace, usage = call.client.pace, type(value) == "table" and type_name and rawget(value, "usage_metadata")
   if pace and type(usage) == "table" then
     pace:spent(call.client.tasks.now(), usage.total_token_count or 0)

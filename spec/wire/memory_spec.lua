@@ -3,6 +3,7 @@
 local emulator = require "spec.support.emulator"
 local peak = require "spec.support.peak"
 local process = require "spec.support.process"
+local scripted = require "spec.support.scripted"
 
 local MIB = 1024 * 1024
 
@@ -33,6 +34,13 @@ for _, response in assert(client.batches:results(assert(client.batches:wait(batc
   answered = answered + (response.text ~= "" and 1 or 0)
 end
 assert(answered == count)
+]]
+
+local ANSWER = [[
+local url, size = arg[1], tonumber(arg[2])
+local client = require "lgemini".Client { api_key = "k", http_options = { base_url = url } }
+local response = assert(client.models:generate_content { model = "gemini-3.5-flash", contents = "Draw." })
+assert(#response.media[1].inline_data.data == size)
 ]]
 
 describe("memory #plain", function()
@@ -74,6 +82,18 @@ describe("memory #plain", function()
 
   it("does not grow with an upload: 200 MB takes at most 4 MiB more than 1 KB", function()
     assert.is_true(growth(UPLOAD, 1000, 200000000) < 4 * MIB)
+  end)
+
+  it("does not hold an answer beside what it says: bytes of 12 MB, 16 MB on the wire, take less than 36 MB", function()
+    local server = scripted.start()
+    finally(function() server:stop() end)
+    local function peak_of(size)
+      server:script { { status = 200, headers = { ["content-type"] = "application/json" }, body = { bytes =
+        '{"candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":"'
+        .. ("AAAA"):rep(size / 3) .. '"}}]},"finishReason":"STOP"}]}' } } }
+      return peak.of(ANSWER, server.url, tostring(size))
+    end
+    assert.is_true(peak_of(12000000) - peak_of(3000) < 36000000)
   end)
 
   it("does not grow with a batch: 4000 requests, 5 MB of them, take at most 4 MiB more than 40", function()
