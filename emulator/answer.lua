@@ -2,6 +2,7 @@
 -- a list of pieces (parts of the wire). A stream sends a piece in each event; a single answer joins plain texts.
 
 local base64 = require "base64"
+local beside = require "beside"
 local fit = require "fit"
 local intake = require "intake"
 local json = require "json"
@@ -235,30 +236,6 @@ local function text_tokens(pieces)
   return n
 end
 
--- What the tools that look things up give as a source.
-local SOURCES = {
-  { "googleSearch", { web = { uri = "https://example.com/", title = "example.com" } } },
-  { "googleMaps", { maps = { uri = "https://maps.example.com/", title = "A place", placeId = "places/1" } } },
-  { "fileSearch", { retrievedContext = { title = "a document", text = "A passage." } } },
-}
-
---- Where a prompt says "[search]": what the first sentence of an answer is from, by the tools there are. Nothing is
---- looked up.
-local function grounding(call, words, texts)
-  if not words:find("[search]", 1, true) then return nil end
-  local chunks, indices = {}, {}
-  for _, pair in ipairs(SOURCES) do
-    for _, tool in ipairs(call.request.tools or {}) do
-      if tool[pair[1]] then
-        indices[#indices + 1] = #chunks
-        chunks[#chunks + 1] = pair[2]
-      end
-    end
-  end
-  return chunks[1] and { webSearchQueries = { (words:gsub("%s*%[search%]%s*", "")) }, groundingChunks = chunks,
-    groundingSupports = { { segment = { endIndex = #texts[1], text = texts[1] }, groundingChunkIndices = indices } } }
-end
-
 local TONE = 0.5 -- seconds of sound for each line that is spoken
 local PITCHES = { 440, 660, 880 } -- hertz, of the first speaker and those after it
 
@@ -314,7 +291,8 @@ local function candidate(call, config, number)
   local reason = "STOP"
   if texts then
     texts, reason = shorten(texts, config, thoughts)
-    for i, text in ipairs(texts) do pieces[i] = { text = text } end
+    pieces = texts[1] and beside.code(call.request, words) or {}
+    for _, text in ipairs(texts) do pieces[#pieces + 1] = { text = text } end
     if modality(config, "IMAGE") then
       pieces[#pieces + 1] = drawn(config, call.items)
     elseif call.is_three and reason == "STOP" and #pieces > 0 then
@@ -325,13 +303,15 @@ local function candidate(call, config, number)
   if thinks and #pieces > 0 then -- none: thinking took all the tokens there were
     table.insert(pieces, 1, { text = THOUGHT, thought = true })
   end
+  local answered = texts and texts[1]
   return { pieces = pieces, reason = reason, thoughts = thoughts,
-    grounding = texts and texts[1] and grounding(call, words, texts) or nil }
+    grounding = answered and beside.grounding(call.request, words, texts),
+    addresses = answered and beside.addresses(call.request, words) }
 end
 
 --- The candidates of an answer.
 ---@param call table as `content.read` left it, with items, prompt_tokens, response_id, is_three
----@return table[] candidates { pieces, reason, thoughts (tokens), grounding }
+---@return table[] candidates { pieces, reason, thoughts (tokens), grounding, addresses }
 function answer.compose(call)
   local config = call.request.generationConfig or {}
   local candidates = {}
@@ -358,6 +338,7 @@ function answer.part(piece)
   return {
     text = piece.text, thought = piece.thought, inlineData = sound or piece.inlineData,
     functionCall = piece.functionCall, thoughtSignature = piece.thoughtSignature,
+    executableCode = piece.executableCode, codeExecutionResult = piece.codeExecutionResult,
   }
 end
 

@@ -1,6 +1,7 @@
 -- generateContent, streamGenerateContent and countTokens.
 
 local answer = require "answer"
+local beside = require "beside"
 local check = require "check"
 local content = require "content"
 local errors = require "errors"
@@ -78,6 +79,12 @@ local function check_config(request)
   if aspect and not made.shape(aspect) then
     error(errors.new(400, "aspect_ratio is not valid: " .. aspect))
   end
+  local logprobs = config.logprobs or 0
+  if logprobs ~= 0 and not config.responseLogprobs then
+    error(errors.new(400, "logprobs may be set only where response_logprobs is true."))
+  elseif logprobs < 0 or logprobs > 20 then
+    error(errors.new(400, "logprobs must be in the range [0, 20]."))
+  end
   if #(config.stopSequences or {}) > 5 then
     error(errors.new(400, "The number of stop sequences must be at most 5."))
   end
@@ -140,6 +147,18 @@ local function spoil(candidates, fault)
   end
 end
 
+-- A candidate as the wire has it: these parts, and with the last of them (`ends`) what is said at the end.
+local function shown(call, candidate, index, parts, ends)
+  local text = {}
+  for i, part in ipairs(parts or {}) do text[i] = not part.thought and part.text or "" end
+  local result, average = beside.logprobs(call.request.generationConfig or {}, table.concat(text))
+  return {
+    content = { role = "model", parts = parts }, index = index, logprobsResult = result, avgLogprobs = average,
+    finishReason = ends and candidate.reason or nil, finishMessage = ends and candidate.message or nil,
+    groundingMetadata = ends and candidate.grounding or nil, urlContextMetadata = ends and candidate.addresses or nil,
+  }
+end
+
 -- The whole answer to a call.
 local function respond(call, fault)
   local candidates, output, thoughts = answer.compose(call), 0, 0
@@ -149,8 +168,7 @@ local function respond(call, fault)
     for _, piece in ipairs(candidate.pieces) do output = output + answer.cost(piece) end
     thoughts = thoughts + candidate.thoughts
     local parts = answer.join(candidate.pieces)
-    list[i] = { content = { role = "model", parts = parts[1] and parts }, finishReason = candidate.reason,
-      finishMessage = candidate.message, groundingMetadata = candidate.grounding, index = i - 1 }
+    list[i] = shown(call, candidate, i - 1, parts[1] and parts, true)
   end
   return response(call, list, output, thoughts)
 end
@@ -179,12 +197,7 @@ local function event(call, candidates, i, last, totals)
     if i == 1 then totals.thoughts = totals.thoughts + candidate.thoughts end
     totals.output = totals.output + (piece and answer.cost(piece) or 0)
     if piece or i == last then
-      list[#list + 1] = {
-        content = { role = "model", parts = piece and { answer.part(piece) } }, index = n - 1,
-        finishReason = i == last and candidate.reason or nil,
-        finishMessage = i == last and candidate.message or nil,
-        groundingMetadata = i == last and candidate.grounding or nil,
-      }
+      list[#list + 1] = shown(call, candidate, n - 1, piece and { answer.part(piece) }, i == last)
     end
   end
   return response(call, list, totals.output, totals.thoughts)

@@ -444,3 +444,85 @@ describe("the emulator's search", function()
     em:stop()
   end)
 end)
+
+describe("what the emulator puts beside its text", function()
+  local em, client
+
+  setup(function()
+    em = emulator.start {}
+    client = gemini.Client { api_key = "k", http_options = { base_url = em.url } }
+  end)
+  teardown(function()
+    client:close()
+    em:stop()
+  end)
+
+  -- The answer as one, and as a stream makes it.
+  local function both(contents, config)
+    local args = { model = MODEL, contents = contents, config = config }
+    local stream = client.models:generate_content_stream(args)
+    for _ in stream do assert.is_table(stream.response.candidates) end
+    return ipairs { assert(client.models:generate_content(args)), stream.response }
+  end
+
+  it("is code and what came of it, where it has the tool", function()
+    for _, response in both("Please [run]", { tools = { { code_execution = {} } } }) do
+      assert.equal("print(6 * 7)", response.executable_code)
+      assert.equal("42\n", response.code_execution_result)
+      assert.equal("PYTHON", response.parts[1].executable_code.language)
+      assert.equal("OUTCOME_OK", response.parts[2].code_execution_result.outcome)
+      assert.truthy(response.text:find "^This is the lgemini emulator")
+    end
+    for _, response in both("Please [run fails]", { tools = { { code_execution = {} } } }) do
+      assert.equal("OUTCOME_FAILED", response.parts[2].code_execution_result.outcome)
+    end
+    for _, response in both "Please [run]" do assert.is_nil(response.executable_code) end
+  end)
+
+  it("goes back in a chat as it came", function()
+    local chat = assert(client.chats:create { model = MODEL, config = { tools = { { code_execution = {} } } } })
+    assert(chat:send_message "Please [run]")
+    local text = assert(chat:send_message "And?").text
+    assert.truthy(text:find("(2) executableCode; (3) codeExecutionResult; (4) text", 1, true), text)
+  end)
+
+  it("is what became of the addresses in a prompt, where it has the tool", function()
+    local config = { tools = { { url_context = {} } } }
+    local prompt = "Compare https://example.com/a and https://example.com/b."
+    for i, asked in ipairs { prompt, prompt .. " [fetched]" } do
+      for _, response in both(asked, config) do
+        local status = "URL_RETRIEVAL_STATUS_" .. (i == 1 and "ERROR" or "SUCCESS")
+        assert.same({
+          { retrieved_url = "https://example.com/a", url_retrieval_status = status },
+          { retrieved_url = "https://example.com/b", url_retrieval_status = status },
+        }, response.candidates[1].url_context_metadata.url_metadata)
+      end
+    end
+    for _, response in both(prompt) do assert.is_nil(response.candidates[1].url_context_metadata) end
+  end)
+
+  it("is log probabilities, as many as are asked for", function()
+    for _, response in both("Yes or no?", { response_logprobs = true, logprobs = 3 }) do
+      local candidate = response.candidates[1]
+      local result, whole = candidate.logprobs_result, {}
+      assert.near(-math.log(2), candidate.avg_logprobs, 1e-9)
+      assert.equal(#result.chosen_candidates, #result.top_candidates)
+      for i, chosen in ipairs(result.chosen_candidates) do
+        local top = result.top_candidates[i].candidates
+        assert.equal(3, #top)
+        assert.same(chosen, top[1])
+        assert.near(-3 * math.log(2), top[3].log_probability, 1e-9)
+        whole[i] = chosen.token
+      end
+      assert.truthy(response.text:find(table.concat(whole), 1, true))
+    end
+    for _, response in both("Yes or no?", { response_logprobs = true }) do
+      assert.is_nil(response.candidates[1].logprobs_result.top_candidates)
+    end
+    for _, config in ipairs { { logprobs = 3 }, { response_logprobs = true, logprobs = 21 } } do
+      local response, err = client.models:generate_content { model = MODEL, contents = "Yes or no?", config = config }
+      assert.is_nil(response)
+      assert.equal("invalid", err.kind)
+    end
+  end)
+end)
