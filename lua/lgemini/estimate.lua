@@ -168,16 +168,22 @@ local function add_media(sum, entry, part, rules, common, place)
   return true
 end
 
--- Parts and tools that travel as JSON are counted as text.
-local function add_json(sum, value, type_name)
+-- Parts, tools and schemas travel as JSON and are counted as text.
+local function add_json(sum, value, type_name, place)
+  local request = require "lgemini.request"
+  local tree, err = request.wire(value, type_name, place)
+  if tree == nil then
+    return nil, err
+  end
   local text = { n = 0 }
-  local ok, err = require("lgemini.request").encode({
+  local ok
+  ok, err = request.emit(tree, {
     add = function(_, piece)
       text.n = text.n + 1
       text[text.n] = piece
       return true
     end,
-  }, value, type_name)
+  })
   if not ok then
     return nil, err
   end
@@ -216,7 +222,7 @@ local function add_part(sum, part, entry, rules, common, place)
       if value.parts ~= nil then
         return invalid("%s.%s.parts: media in it are not counted here", place, field)
       end
-      return add_json(sum, value, type_name)
+      return add_json(sum, value, type_name, ("%s.%s"):format(place, field))
     end
   end
   return true -- one that came without data
@@ -263,6 +269,21 @@ local function add_contents(sum, args, rules, common)
   return true
 end
 
+local function add_tools(sum, given)
+  local list, err = require("lgemini.tools").declarations(given, "config.tools")
+  if err then
+    return nil, err
+  end
+  for i, tool in ipairs(type(list) == "table" and list or {}) do
+    local ok
+    ok, err = add_json(sum, tool, "Tool", ("config.tools[%d]"):format(i))
+    if not ok then
+      return nil, err
+    end
+  end
+  return true
+end
+
 local function add_config(sum, config)
   if config.system_instruction ~= nil then
     local turn, err = parts.system(config.system_instruction)
@@ -273,20 +294,15 @@ local function add_config(sum, config)
       tokens.add_text(sum, tokens.characters(part.text), #part.text)
     end
   end
+  local ok, err = true, nil
   if config.tools ~= nil then
-    local list, err = require("lgemini.tools").declarations(config.tools, "config.tools")
-    for _, tool in ipairs(type(list) == "table" and list or {}) do
-      local ok
-      ok, err = add_json(sum, tool, "Tool")
-      if not ok then
-        break
-      end
-    end
-    if err then
-      return nil, err
-    end
+    ok, err = add_tools(sum, config.tools)
   end
-  return true
+  if ok and (config.response_schema ~= nil or config.response_json_schema ~= nil) then
+    ok, err = add_json(sum, { response_schema = config.response_schema,
+      response_json_schema = config.response_json_schema }, "GenerationConfig", "config")
+  end
+  return ok, err
 end
 
 -- The contents of a cache are on the service; what they count it said when the cache was made.

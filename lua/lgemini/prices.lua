@@ -1,8 +1,9 @@
 --- What tokens cost: a table with its date, and the sums over it.
 --
--- The prices are those of the paid tier, in US dollars for a million tokens, as Google's page had them on the date of
--- each row; the reference has none. They change: a program replaces the table (gemini.prices) or a row of it. How usage
--- is made up is in reference sections 4.5 (thoughts) and 5.4; that a batch is half price, in 7.2.
+-- The prices are those of the paid tier, in US dollars for a million tokens, each with its date. The reference has
+-- none: they are from two public lists of prices, and `source` is the page to check them with. They change: a program
+-- replaces the table (gemini.prices) or a row of it. How usage is made up is in reference sections 4.5 (thoughts) and
+-- 5.4; that a batch is half price, in 7.2.
 
 local errors = require "lgemini.errors"
 local options = require "lgemini.options"
@@ -24,7 +25,7 @@ local prices = {}
 
 ---@class lgemini.Prices
 ---@field date string                the day of the table, YYYY-MM-DD
----@field source string
+---@field source string              where to check it
 ---@field tiers table<string, number>  factor of a service tier, for what is not cached
 ---@field models table<string, lgemini.Rate|lgemini.Rate[]>  by the model's name without "models/"
 

@@ -142,6 +142,19 @@ describe("the estimate of", function()
     assert.equal(2 + 15, sum.total_tokens)
   end)
 
+  it("the schema of the answer", function()
+    -- {"responseSchema":{"items":{"type":"STRING"},"type":"ARRAY"}} has 61 characters
+    local sum = assert(estimate(THREE, "12345678",
+      { response_schema = { type = "array", items = { type = "string" } } }))
+    assert.same({ text = 2 + 16 }, sum.by)
+    assert.equal(8 + 61, sum.high)
+    -- {"responseJsonSchema":{"type":"string"}} has 40
+    sum = assert(estimate(THREE, "12345678", { response_json_schema = { type = "string" } }))
+    assert.same({ text = 2 + 10 }, sum.by)
+    refused('config.response_json_schema.type: "strin" is no type; it is string, number, integer, boolean, array, '
+      .. "object or null", THREE, "x", { response_json_schema = { type = "strin" } })
+  end)
+
   it("what is in a cache, as the service counted it", function()
     local sum = assert(estimate(TWO, "12345678", { cached_content = "cachedContents/x" }, { cached_tokens = 100000 }))
     assert.same({ text = 2, cached = 100000 }, sum.by)
