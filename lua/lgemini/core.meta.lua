@@ -24,7 +24,7 @@ local core = {}
 function core.now() end
 
 --- What is open in this Lua state: for leak checks.
----@return table<string, integer> alive  body, exchange, loop, sse; those that own nothing are not counted
+---@return table<string, integer> alive  body, exchange, loop; those that own nothing are not counted
 function core.alive() end
 
 ---@class lgemini.core.FileInfo
@@ -186,35 +186,6 @@ function Body:read(offset, n) end
 
 --- Lets go of strings and files. An exchange that still sends the body fails.
 function Body:close() end
-
--- Event streams --------------------------------------------------------------------------------
-
----@class lgemini.core.EventParser
-local EventParser = {}
-
-core.sse = {}
-
----@param max_event integer  bytes that the data of one event may have
----@return lgemini.core.EventParser
-function core.sse.new(max_event) end
-
---- Gives bytes to a parser that is not fed by an exchange. All events of earlier bytes must have been taken.
----@param bytes string  kept until they are parsed; not a number
----@return true
-function EventParser:feed(bytes) end
-
---- The data of the next event.
----@return string|nil data               nil: more bytes are needed
----@return lgemini.core.Failure|nil err  "limit"; from then on always
-function EventParser:next() end
-
---- After the last byte, until nothing comes: what is left of the stream.
----@return string|nil rest
----@return "event"|"tail"|lgemini.core.Failure|nil what  the data of an event that no blank line closed, or bare text;
----with nil: why the stream is broken
-function EventParser:finish() end
-
-function EventParser:close() end
 
 -- Answers --------------------------------------------------------------------------------------
 
@@ -443,12 +414,6 @@ function Exchange:headers() end
 ---@param n integer|nil  at most; nil: all
 ---@return string bytes  "" when none wait
 function Exchange:read(n) end
-
---- The data of the next event in what has come.
----@param parser lgemini.core.EventParser  fed by nobody else
----@return string|nil data               nil: more bytes are needed; when the exchange is done, see parser:finish()
----@return lgemini.core.Failure|nil err  "limit"
-function Exchange:event(parser) end
 
 --- Bytes of the body that libcurl has taken.
 ---@return integer bytes

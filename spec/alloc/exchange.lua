@@ -1,5 +1,6 @@
 -- One request with a body and its answer read, one as a stream of events, one that nobody answers, one that is
 -- dropped before it begins, and a loop closed with an exchange in it.
+local answer = require "lgemini.answer"
 local core = require "lgemini.core"
 local object, stream = assert(os.getenv "TEST_OBJECT_URL"), assert(os.getenv "TEST_STREAM_URL")
 
@@ -38,16 +39,18 @@ return function()
   assert(first:facts().sent >= body:length())
   first:close()
 
-  local second, parser, events = exchange(stream, body), core.sse.new(10000), 0
+  local second, decoder, events = exchange(stream, body), answer.decoder(nil, 10000, 100, true), 0
+  decoder:attach(second)
   loop:add(second, "calls")
   ok, err = finish(loop, second)
   if not ok then error(err.message) end
   while true do
-    local data, broken = second:event(parser)
+    local value, broken = decoder:next()
     if broken then error(broken.message) end
-    if not data then break end
+    if value == nil then break end
     events = events + 1
   end
+  decoder:close()
   assert(events == 2)
 
   local third = exchange("http://127.0.0.1:1/")

@@ -20,7 +20,7 @@ local function said_by(decoder)
 end
 
 -- What a stream gives when it is fed in pieces of that size: values; which of them were like the one before; what the
--- decoder kept of these in the end.
+-- decoder kept of these in the end; what no blank line ended.
 local function read(text, size, type_name, texts)
   local decoder, values, alike, kept = answer.decoder(type_name, 100000, 100, true), {}, {}, nil
   decoder:keep(1000)
@@ -35,10 +35,11 @@ local function read(text, size, type_name, texts)
     end
     assert.is_false(more)
   end
+  local rest, _, what = decoder:finish()
   assert.is_nil(decoder:finish())
   kept = said_by(decoder) or kept
   decoder:close()
-  return values, alike, kept
+  return values, alike, kept, rest, what
 end
 
 local function text_of(chunk)
@@ -59,6 +60,39 @@ describe("a decoder of answers", function()
       local values = read(stream, size, TYPE)
       assert.same(whole, values)
       assert.equal(getmetatable(whole[1]), getmetatable(values[1]))
+    end
+  end)
+
+  it("finds the same events however the stream is cut, and what no blank line ended", function()
+    local text = '\239\187\191data: "one"\r\n\r\n: no\r\ndata:"two\ndata: lines"\n\nevent: x\rdata\r\rid: 7\n\n'
+      .. 'data: "f\195\188nf"\r\n\r\ndata: "la"'
+    local bare = 'data: 1\n\n{"error": {\n"code": 500}}'
+    for size = 1, #text do
+      local values, _, _, rest, what = read(text, size)
+      assert.same({ "one", "two\nlines", "f\195\188nf" }, values)
+      assert.same({ "la", "event" }, { rest, what })
+      values, _, _, rest, what = read(bare, size)
+      assert.same({ 1 }, values)
+      assert.same({ { error = { code = 500 } }, "tail" }, { rest, what })
+    end
+  end)
+
+  it("goes on where somebody collects in the middle of an event", function()
+    local stream = event(("x"):rep(5000), 1) .. event(("y"):rep(5000), 2)
+    for _, size in ipairs { 777, 6000, #stream } do
+      local decoder, got = answer.decoder(TYPE, 10000, 100, true), {}
+      for at = 1, #stream, size do
+        decoder:feed(stream:sub(at, at + size - 1))
+        collect()
+        local value = decoder:next()
+        while value do
+          got[#got + 1] = text_of(value)
+          collect()
+          value = decoder:next()
+        end
+      end
+      assert.same({ 'fünf "' .. ("x"):rep(5000) .. '"', 'fünf "' .. ("y"):rep(5000) .. '"' }, got)
+      decoder:close()
     end
   end)
 
@@ -105,6 +139,9 @@ describe("a decoder of answers", function()
     assert.is_nil(value)
     assert.equal("limit", err.kind)
     assert.matches("max_event", err.message)
+    for _, method in ipairs { decoder.next, decoder.finish, decoder.next } do -- from then on always
+      assert.equal("limit", (select(2, method(decoder)) or {}).kind)
+    end
     decoder:close()
     value, err = answer.decode(("["):rep(11) .. ("]"):rep(11), nil, 10)
     assert.is_nil(value)

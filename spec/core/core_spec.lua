@@ -1,4 +1,5 @@
 -- The module itself: what it has, what it counts, what it says of files.
+local answer = require "lgemini.answer"
 local collect = require "spec.support.collect"
 local core = require "lgemini.core"
 local drive = require "spec.core.drive"
@@ -6,7 +7,7 @@ local drive = require "spec.core.drive"
 describe("lgemini.core", function()
   it("has a version and its parts", function()
     assert.matches("^%d+%.%d+%.%d+$", core._VERSION)
-    for _, name in ipairs { "base64", "body", "exchange", "loop", "sse", "upload" } do assert.is_table(core[name]) end
+    for _, name in ipairs { "base64", "body", "exchange", "loop", "upload" } do assert.is_table(core[name]) end
   end)
 
   it("knows a time that does not run backwards", function()
@@ -21,7 +22,7 @@ describe("lgemini.core", function()
   it("counts what is open, down to zero", function()
     local before = core.alive()
     local objects = {
-      body = core.body.new(), sse = core.sse.new(10), loop = core.loop.new(),
+      body = core.body.new(), answer = answer.decoder(nil, 10, 10), loop = core.loop.new(),
       exchange = drive.exchange("GET", "http://127.0.0.1:1/"),
     }
     for name, object in pairs(objects) do
@@ -33,7 +34,6 @@ describe("lgemini.core", function()
       assert.equal(before[name], core.alive()[name])
     end
     core.body.new():add "x"
-    core.sse.new(10):feed "x"
     core.loop.new():step()
     drive.exchange("GET", "http://127.0.0.1:1/"):phase()
     collect()
@@ -45,7 +45,6 @@ describe("lgemini.core", function()
     pcall(core.body.new().add_file, nil)
     pcall(core.exchange.new, {})
     pcall(core.exchange.new, { method = "GET", url = "http://a/", headers = { 5 } })
-    pcall(core.sse.new, -1)
     collect()
     assert.same(before, core.alive())
   end)
@@ -112,17 +111,12 @@ describe("lgemini.core", function()
       for _, method in ipairs { "step", "next", "timeout", "fd", "add", "close" } do
         assert.error_matches(function() loop[method](wrong) end, "lgemini.loop expected")
       end
-      for _, method in ipairs { "phase", "done", "code", "headers", "read", "event", "sent", "wants", "supply", "facts",
-        "close" } do
+      for _, method in ipairs { "phase", "done", "code", "headers", "read", "sent", "wants", "supply", "facts", "close" } do
         assert.error_matches(function() x[method](wrong) end, "lgemini.exchange expected")
       end
     end
-    assert.error_matches(function() x:event(body) end, "lgemini.sse expected")
-    local parser = core.sse.new(1)
-    parser:close()
-    assert.has_error(function() x:event(parser) end, "attempt to use a closed sse")
     x:close()
-    for _, method in ipairs { "done", "code", "headers", "read", "event", "sent", "wants", "supply", "facts" } do
+    for _, method in ipairs { "done", "code", "headers", "read", "sent", "wants", "supply", "facts" } do
       assert.has_error(function() x[method](x) end, "attempt to use a closed exchange")
     end
     assert.equal("closed", x:phase())

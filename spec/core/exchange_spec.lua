@@ -1,4 +1,5 @@
 -- One request and its answer, on a raw loopback server. Nothing here measures time: where a clock fires, only which.
+local answer = require "lgemini.answer"
 local collect = require "spec.support.collect"
 local core = require "lgemini.core"
 local bytes = require "spec.support.bytes"
@@ -497,25 +498,39 @@ describe("an exchange", function()
       end
     end)
 
-    it("as events, parsed where they lie", function()
+    it("as events, decoded where they lie", function()
       script { status = 200, body = { chunks = {
-        "data: one\r\n\r\nda", "ta: two\n\ndata: th", "ree\n\n: comment\n\ndata: four",
+        'data: "one"\r\n\r\nda', 'ta: "two"\n\ndata: "th', 'ree"\n\n: comment\n\ndata: "four"',
       }, delay_ms = 0 } }
-      local x, parser, got = drive.start(loop, "GET", server.url, { tell_data = true }), core.sse.new(1000), {}
+      local x, got = drive.start(loop, "GET", server.url, { tell_data = true }), {}
+      local decoder = answer.decoder(nil, 1000, 10, true)
+      decoder:attach(x)
       drive.wait(loop, function()
-        local data, err = x:event(parser)
-        while data do
-          got[#got + 1] = data
-          data, err = x:event(parser)
+        local value, more = decoder:next()
+        while value do
+          got[#got + 1] = value
+          value, more = decoder:next()
         end
-        assert.is_nil(err)
-        return x:done() ~= nil
+        local done = x:done() ~= nil
+        if done then assert.is_false(more) else assert.is_nil(more) end
+        return done
       end)
-      assert.is_nil(x:event(parser))
+      assert.same({ nil, false }, { decoder:next() })
       assert.same({ "one", "two", "three" }, got)
-      assert.same({ "four", "event" }, { parser:finish() })
-      assert.is_nil(parser:finish())
+      assert.same({ "four", nil, "event" }, { decoder:finish() })
+      assert.is_nil(decoder:finish())
       assert.equal("", x:read())
+      decoder:close()
+    end)
+
+    it("as events that a closed exchange has no more of", function()
+      script { status = 200, body = { bytes = 'data: "one"\n\ndata: "two"\n\n' } }
+      local x, decoder = get(), answer.decoder(nil, 1000, 10, true)
+      decoder:attach(x)
+      assert.equal("one", decoder:next())
+      x:close()
+      assert.same({ nil, false }, { decoder:next() })
+      decoder:close()
     end)
 
     it("and ends when what comes after a pause is too much", function()
@@ -531,17 +546,6 @@ describe("an exchange", function()
       fail("limit", x) -- though the server says nothing more
       closed(n)
       puppet:close(n)
-    end)
-
-    it("as events up to a ceiling", function()
-      script { status = 200, body = { bytes = "data: " .. ("x"):rep(101) .. "\n\n" } }
-      local x, parser = get(), core.sse.new(100)
-      local data, err = x:event(parser)
-      assert.is_nil(data)
-      assert.equal("limit", err.kind)
-      data, err = x:event(parser)
-      assert.is_nil(data)
-      assert.equal("limit", err.kind)
     end)
   end)
 

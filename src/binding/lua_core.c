@@ -13,10 +13,10 @@
 #define WANTS_SECONDS "seconds expected: a number that is not negative"
 #define WANTS_TEXT "a text without NUL bytes expected"
 
-static const char *const names[LGEM_KINDS] = {"body", "exchange", "loop", "sse", "upload",
+static const char *const names[LGEM_KINDS] = {"body", "exchange", "loop", "upload",
                                                 "sha256", "encoder", "decoder", "shapes", "answer"};
 static const char *const types[LGEM_KINDS] = {
-    "lgemini.body", "lgemini.exchange", "lgemini.loop", "lgemini.sse", "lgemini.upload", "lgemini.sha256",
+    "lgemini.body", "lgemini.exchange", "lgemini.loop", "lgemini.upload", "lgemini.sha256",
     "lgemini.encoder", "lgemini.decoder", "lgemini.shapes", "lgemini.answer"};
 
 static const char state_key = 0; /* its address is the key */
@@ -352,8 +352,6 @@ int luaopen_lgemini_core(lua_State *L)
     lua_setfield(L, -2, "base64");
     lgem_open_body(L);
     lua_setfield(L, -2, "body");
-    lgem_open_sse(L);
-    lua_setfield(L, -2, "sse");
     lgem_open_upload(L);
     lua_setfield(L, -2, "upload");
     lgem_open_sha256(L);

@@ -13,7 +13,7 @@
 #include "../core/mem.h"
 #include "compat.h"
 
-enum lgem_kind { LGEM_BODY, LGEM_EXCHANGE, LGEM_LOOP, LGEM_SSE, LGEM_UPLOAD, LGEM_SHA256, LGEM_ENCODER, LGEM_DECODER,
+enum lgem_kind { LGEM_BODY, LGEM_EXCHANGE, LGEM_LOOP, LGEM_UPLOAD, LGEM_SHA256, LGEM_ENCODER, LGEM_DECODER,
                  LGEM_SHAPES, LGEM_ANSWER, LGEM_KINDS };
 
 /* One for each Lua state, anchored in its registry. Objects keep its address: finalisers all run before Lua frees
@@ -84,7 +84,6 @@ int lgem_checkfile(lua_State *L, int arg);
 /* One function for each file: pushes what lgemini.core has under the module's name. [-0,+1,m] */
 void lgem_open_base64(lua_State *L);
 void lgem_open_body(lua_State *L);
-void lgem_open_sse(lua_State *L);
 void lgem_open_upload(lua_State *L);
 void lgem_open_sha256(lua_State *L);
 int lgem_sign_rs256(lua_State *L);

@@ -7,8 +7,6 @@
 #include "../net/loop.h"
 #include "lua_body.h"
 #include "lua_sha256.h"
-#include "lua_sse.h"
-
 
 struct lgem_exchange *lgem_checkexchange(lua_State *L, int arg)
 {
@@ -272,18 +270,6 @@ static int exchange_read(lua_State *L)
     return 1;
 }
 
-/* The next event of a stream, parsed from the inbox: data; nil when more bytes are needed (when the exchange is over, the
- * parser may still hold a last event: parser:finish()); nil, err when the stream is broken. */
-static int exchange_event(lua_State *L)
-{
-    struct lgem_exchange *x = lgem_checkexchange(L, 1);
-    struct lgem_sse *parser = lgem_checksse(L, 2);
-    size_t used = 0;
-    int pushed = lgem_nextevent(L, parser, gem_buf_head(&x->ex.inbox), x->ex.inbox.len, &used);
-    consume(x, used);
-    return pushed;
-}
-
 /* Body bytes that libcurl has taken. */
 static int exchange_sent(lua_State *L)
 {
@@ -353,9 +339,9 @@ void lgem_open_exchange(lua_State *L)
 {
     static const luaL_Reg methods[] = {
         {"phase", exchange_phase},     {"done", exchange_done},   {"code", exchange_code},
-        {"headers", exchange_headers}, {"read", exchange_read},   {"event", exchange_event},
-        {"sent", exchange_sent},       {"wants", exchange_wants}, {"supply", exchange_supply},
-        {"facts", exchange_facts},     {"cancel", exchange_cancel}, {NULL, NULL},
+        {"headers", exchange_headers}, {"read", exchange_read},   {"sent", exchange_sent},
+        {"wants", exchange_wants},     {"supply", exchange_supply}, {"facts", exchange_facts},
+        {"cancel", exchange_cancel},   {NULL, NULL},
     };
     static const luaL_Reg functions[] = {{"new", exchange_new}, {NULL, NULL}};
     lgem_type(L, LGEM_EXCHANGE, methods, exchange_close);
