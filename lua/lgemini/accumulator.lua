@@ -133,7 +133,9 @@ function Accumulator:fold()
   for _, text in ipairs(texts) do add_piece(self, run, text) end
   self.cut = self.cut or over
   keep(self)
-  add_all(self, answer.decode(event, "GenerateContentResponse"), true)
+  local last, err = answer.decode(event, "GenerateContentResponse")
+  if not last then error(err.message, 0) end -- memory is short: it was decoded before
+  add_all(self, last, true)
 end
 
 --- Takes one chunk. Neighbouring plain texts become one part; of all else the last word counts, of

@@ -46,6 +46,11 @@ function GENERATE.finished(chunk)
   return feedback ~= nil and feedback.block_reason ~= nil
 end
 
+-- Of a stream with nothing to be done before, after, or in place of its request.
+local NO_WAYS = {}
+
+-- There may be thousands of streams: a table of no more than 16 members takes half of what one of more does.
+
 --- A stream. The request is sent at once, unless files have to be uploaded first, or the client's rate does not let it
 --- begin yet: then when the first chunk is asked for. What is wrong shows there, too.
 ---@param call lgemini.Call|nil
@@ -60,22 +65,17 @@ end
 function stream.new(call, sent, err, prepare, facts, heal, follow)
   local self = setmetatable({
     call = call,
-    tasks = call and call.client.tasks or false,
     sent = sent,
     failure = err or false,
-    prepare = prepare or false,
     facts = facts,
-    heal = heal or false,
-    follow = follow or false,
-    form = facts.form or GENERATE,
+    tasks = call and call.client.tasks or false,
+    ways = (prepare or heal or follow) and { prepare = prepare, heal = heal, follow = follow } or NO_WAYS,
     accumulator = (facts.form or GENERATE).accumulator(facts, call and call.client.limits.max_kept),
     delivered = false, -- a part of the answer
     -- What it has later: a place in the table, and no look at its metatable until then.
     exchange = false,
-    headers = false,
     decoder = false,
     pending = false, -- what the decoder gave and nobody has looked at, { value, more }
-    sink = false,
     finished = false,
     ended = false,
     closed = false,
@@ -93,11 +93,15 @@ function stream.new(call, sent, err, prepare, facts, heal, follow)
   return self
 end
 
+local function form_of(self)
+  return self.facts.form or GENERATE
+end
+
 local function let_go(self, err)
   local exchange = self.exchange
   self.exchange = false
   if self.decoder then
-    if self.form == GENERATE then
+    if form_of(self) == GENERATE then
       self.accumulator:follow(false)
     end
     self.decoder:close()
@@ -157,12 +161,12 @@ end
 
 local function open(self)
   local err
-  if self.prepare then
-    self.sent, err = self.prepare()
+  if self.ways.prepare then
+    self.sent, err = self.ways.prepare()
     if not self.sent then
       return nil, err
     end
-    self.prepare = false
+    self.ways.prepare = nil
   end
   if self.closed then -- meanwhile
     return nil, closed(self)
@@ -182,16 +186,15 @@ local function open(self)
   if not ok then
     return nil, self.closed and closed(self) or err
   end
-  self.headers = self.exchange:headers()
-  if (self.headers["content-type"] or ""):find("text/html", 1, true) then
+  if (self.exchange:headers()["content-type"] or ""):find("text/html", 1, true) then
     return nil, protocol(self, "the server's answer is a web page",
       "is there a login page or a proxy between here and the service?")
   end
   local limits_set = self.call.client.limits
   self.sink = self.sent.media_to and require("lgemini.media_to").new(self.sent.media_to)
-  self.decoder = answer.decoder(self.form.type, limits_set.max_event, limits_set.max_depth, true, self.sink)
+  self.decoder = answer.decoder(form_of(self).type, limits_set.max_event, limits_set.max_depth, true, self.sink)
   self.decoder:attach(self.exchange)
-  if self.form == GENERATE then
+  if form_of(self) == GENERATE then
     self.accumulator:follow(self.decoder)
   end
   return true
@@ -275,26 +278,29 @@ end
 local function to_chunk(self, value)
   local said = answer.error_in(value)
   if said ~= nil then
-    return nil, http.refused(self.call, self.sent, { said = said, headers = self.headers })
+    local exchange = self.exchange
+    local headers = exchange and exchange:phase() ~= "closed" and exchange:headers() or {}
+    return nil, http.refused(self.call, self.sent, { said = said, headers = headers })
   end
-  return self.form.chunk(value)
+  return form_of(self).chunk(value)
 end
 
 -- True where another answer follows; nil at the end; nil, err.
 local function finish(self)
-  self.facts.transport = http.transport(self.call, self.sent, self.headers, self.exchange:facts())
+  self.facts.transport = http.transport(self.call, self.sent, self.exchange:headers(), self.exchange:facts())
   let_go(self)
   if not self.finished then
     return nil, incomplete(self, "the stream ended without a finish reason: a part of the answer is missing")
   end
-  self.sent, self.heal = nil, false
+  self.sent, self.ways.heal = nil, nil
+  local follow = self.ways.follow
   local sent, facts
-  if self.follow and self.accumulator.cut then
+  if follow and self.accumulator.cut then
     return nil, limits.exceeded "the answer's text is longer than what is kept of it (max_kept)"
-  elseif self.follow then
+  elseif follow then
     -- Until it returns: it may raise, or be cancelled where it waits.
     self.failure = errors.new { kind = "cancelled", message = "what follows the answer did not come to its end" }
-    sent, facts = self.follow(self.response)
+    sent, facts = follow(self.response)
     self.failure = false
   end
   if not sent then
@@ -328,7 +334,7 @@ local function read(self, texts)
     if not value then
       return nil, more
     end
-    self.finished = self.finished or self.form.finished(value)
+    self.finished = self.finished or form_of(self).finished(value)
     self.accumulator:add(value)
   end
   self.delivered = true
@@ -356,15 +362,15 @@ local function advance(self, texts)
     end
     let_go(self, err)
     local again, problem
-    if self.heal and not self.delivered then
-      again, problem = self.heal(err)
+    if self.ways.heal and not self.delivered then
+      again, problem = self.ways.heal(err)
       self.sent, err = again or self.sent, problem or err
     end
     if self.sent and not again then
       again, err = http.again(self.call, self.sent, err, self.delivered)
     end
     if not again then
-      self.failure, self.sent, self.heal = broken(self, err), nil, false
+      self.failure, self.sent, self.ways.heal = broken(self, err), nil, nil
     end
   end
   return nil, self.failure

@@ -22,8 +22,9 @@ local function read(size, texts)
     end
     if err then error(err.message) end
   end
-  local said, last = decoder:said() -- nil where memory was too short to learn what chunks are like
-  assert(not said or table.concat(said):find "five$" and answer.decode(last, "GenerateContentResponse"))
+  local _, last = decoder:said() -- nil where memory was too short to learn what chunks are like
+  local value, problem = answer.decode(last or "{}", "GenerateContentResponse")
+  if not value then error(problem.message) end
   decoder:close()
   return got
 end

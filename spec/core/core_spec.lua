@@ -111,7 +111,8 @@ describe("lgemini.core", function()
       for _, method in ipairs { "step", "next", "timeout", "fd", "add", "close" } do
         assert.error_matches(function() loop[method](wrong) end, "lgemini.loop expected")
       end
-      for _, method in ipairs { "phase", "done", "code", "headers", "read", "sent", "wants", "supply", "facts", "close" } do
+      for _, method in ipairs { "phase", "done", "code", "headers", "read", "sent", "wants", "supply", "facts",
+        "close" } do
         assert.error_matches(function() x[method](wrong) end, "lgemini.exchange expected")
       end
     end

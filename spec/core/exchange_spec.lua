@@ -1,5 +1,5 @@
 -- One request and its answer, on a raw loopback server. Nothing here measures time: where a clock fires, only which.
-local answer = require "lgemini.answer"
+local decoders = require "lgemini.answer"
 local collect = require "spec.support.collect"
 local core = require "lgemini.core"
 local bytes = require "spec.support.bytes"
@@ -503,7 +503,7 @@ describe("an exchange", function()
         'data: "one"\r\n\r\nda', 'ta: "two"\n\ndata: "th', 'ree"\n\n: comment\n\ndata: "four"',
       }, delay_ms = 0 } }
       local x, got = drive.start(loop, "GET", server.url, { tell_data = true }), {}
-      local decoder = answer.decoder(nil, 1000, 10, true)
+      local decoder = decoders.decoder(nil, 1000, 10, true)
       decoder:attach(x)
       drive.wait(loop, function()
         local value, more = decoder:next()
@@ -525,7 +525,7 @@ describe("an exchange", function()
 
     it("as events that a closed exchange has no more of", function()
       script { status = 200, body = { bytes = 'data: "one"\n\ndata: "two"\n\n' } }
-      local x, decoder = get(), answer.decoder(nil, 1000, 10, true)
+      local x, decoder = get(), decoders.decoder(nil, 1000, 10, true)
       decoder:attach(x)
       assert.equal("one", decoder:next())
       x:close()

@@ -35,8 +35,7 @@ struct lgem_answer {
     bool closing;
     bool began, failed;       /* the event at hand: some of it was handed out in pieces; it is broken */
     struct gem_err err;       /* why */
-    char head[HEAD_MAX];
-    size_t head_length;
+    struct gem_buf head;      /* how an event began that came in pieces, or cannot be read */
 };
 
 static struct lgem_answer *check_answer(lua_State *L)
@@ -73,6 +72,7 @@ static int answer_new(lua_State *L)
     lgem_initcast(&a->cast, mem);
     gem_rope_init(&a->said, mem);
     gem_buf_init(&a->bytes, mem, SIZE_MAX / 2);
+    gem_buf_init(&a->head, mem, HEAD_MAX);
     return 1;
 }
 
@@ -83,6 +83,7 @@ static void free_answer(struct lgem_answer *a)
     lgem_freecast(&a->cast);
     gem_rope_free(&a->said);
     gem_buf_free(&a->bytes);
+    gem_buf_free(&a->head);
     a->state->alive[LGEM_ANSWER]--;
     a->state = NULL;
 }
@@ -190,20 +191,18 @@ static void advance(struct lgem_answer *a, size_t n)
 
 /* ---- events and bodies ---- */
 
+/* For messages: where memory is short, they say less. */
 static void note_head(struct lgem_answer *a, const char *bytes, size_t n)
 {
-    size_t room = HEAD_MAX - a->head_length;
-    n = n < room ? n : room;
-    if (n > 0)
-        memcpy(a->head + a->head_length, bytes, n);
-    a->head_length += n;
+    size_t room = HEAD_MAX - a->head.len;
+    gem_buf_add(&a->head, bytes, n < room ? n : room, NULL);
 }
 
 /* The error, with how the text began. */
 static int fail(lua_State *L, struct lgem_answer *a, const struct gem_err *err)
 {
     int pushed = lgem_fail(L, err);
-    lua_pushlstring(L, a->head, a->head_length);
+    lua_pushlstring(L, a->head.len > 0 ? gem_buf_head(&a->head) : "", a->head.len);
     lua_setfield(L, -2, "head");
     return pushed;
 }
@@ -212,7 +211,7 @@ static void start_afresh(struct lgem_answer *a)
 {
     lgem_resetbuilder(&a->builder);
     a->began = a->failed = false;
-    a->head_length = 0;
+    gem_buf_clear(&a->head);
 }
 
 /* Some of an event's data, or of the body. What is wrong with it is said at its end. */
@@ -232,6 +231,12 @@ static void take(lua_State *L, struct lgem_answer *a, const struct lgem_site *at
         lgem_suspend(L, &a->builder, at);
 }
 
+/* Of a whole event: it is empty, or what others end their streams with. */
+static bool says_nothing(const char *event, size_t n)
+{
+    return n == 0 || (n == 6 && memcmp(event, "[DONE]", 6) == 0);
+}
+
 /* The rest of a text, which may be all of it. Pushes what next returns; 0 where the text says nothing. */
 static int take_last(lua_State *L, struct lgem_answer *a, const struct lgem_site *at, const char *bytes, size_t n)
 {
@@ -244,7 +249,7 @@ static int take_last(lua_State *L, struct lgem_answer *a, const struct lgem_site
     }
     lua_settop(L, at->base);
     note_head(a, bytes, n);
-    if (a->events && (a->head_length == 0 || (a->head_length == 6 && memcmp(a->head, "[DONE]", 6) == 0)))
+    if (a->events && !a->began && says_nothing(bytes, n))
         return 0;
     if (!a->failed)
         gem_err_set(&a->err, GEM_INCOMPLETE, 0, "it is empty");
@@ -322,7 +327,7 @@ static int next_event(lua_State *L, struct lgem_answer *a, const struct lgem_sit
         enum gem_sse_result result = gem_sse_feed(&a->sse, a->at, a->left, &used, &err);
         int pushed = 0;
         if (result == GEM_SSE_BROKEN) {
-            a->head_length = 0;
+            gem_buf_clear(&a->head);
             return fail(L, a, &err);
         }
         if (result == GEM_SSE_PIECE) {

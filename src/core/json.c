@@ -18,8 +18,9 @@ enum expect {
 
 enum open { OPEN_NONE, OPEN_STRING, OPEN_NAME, OPEN_NUMBER, OPEN_WORD };
 
-static const char *const expected[] = {"a value", "a value or ]", "a name or }", "a name", "a colon", "a comma",
-                                       "the end", "the end"};
+static const char *const expected[] = {"a value expected", "a value or ] expected", "a name or } expected",
+                                       "a name expected", "a colon expected", "a comma expected", "the end expected",
+                                       "the end expected"};
 
 /* A block larger than this is given back with the text it was for. */
 enum { KEEP_CAP = 16384 };
@@ -67,39 +68,59 @@ size_t gem_json_place(const struct gem_json *json)
 
 /* ---- what is wrong ---- */
 
+enum broken { NO_JSON = 1, CUT, TOO_DEEP, TOO_LARGE, NO_MEMORY };
+
+/* It is kept in few bytes: there may be thousands of parsers. */
 static enum gem_json_token repeat(const struct gem_json *json, struct gem_err *err)
 {
-    if (err != NULL)
-        *err = json->err;
+    unsigned long long place = (unsigned long long)json->wrong + 1;
+    switch ((enum broken)json->broken) {
+    case NO_JSON:
+    case CUT:
+        gem_err_set(err, json->broken == CUT ? GEM_INCOMPLETE : GEM_PROTOCOL, 0, "not valid JSON at character %llu: %s",
+                    place, json->what);
+        if (err != NULL)
+            err->offset = (int64_t)json->wrong;
+        break;
+    case TOO_DEEP:
+        gem_err_set(err, GEM_LIMIT, 0, "JSON nested deeper than %u levels at character %llu (max_depth)", json->max_depth,
+                    place);
+        break;
+    case TOO_LARGE:
+        gem_err_set(err, GEM_LIMIT, 0, "more than %zu bytes to hold", json->gathered.max);
+        break;
+    case NO_MEMORY:
+        gem_err_memory(err);
+    }
     return GEM_JSON_BROKEN;
 }
 
 /* at: the character that is wrong. */
+static enum gem_json_token break_at(struct gem_json *json, enum broken broken, const char *at, const char *what)
+{
+    json->broken = (unsigned char)broken;
+    json->wrong = json->before + (uint64_t)(at - json->start);
+    json->what = what;
+    return GEM_JSON_BROKEN;
+}
+
 static enum gem_json_token wrong(struct gem_json *json, const char *at, const char *what)
 {
-    uint64_t place = json->before + (uint64_t)(at - json->start);
-    json->broken = 1;
-    gem_err_set(&json->err, GEM_PROTOCOL, 0, "not valid JSON at character %llu: %s",
-                (unsigned long long)place + 1, what);
-    json->err.offset = (int64_t)place;
-    return GEM_JSON_BROKEN;
+    return break_at(json, NO_JSON, at, what);
 }
 
 static enum gem_json_token unexpected(struct gem_json *json, const char *at)
 {
-    char text[64];
-    size_t n = strlen(expected[json->expect]);
-    memcpy(text, expected[json->expect], n);
-    memcpy(text + n, " expected", sizeof " expected");
-    return wrong(json, at, text);
+    return wrong(json, at, expected[json->expect]);
 }
 
 static int gather(struct gem_json *json, const char *bytes, size_t n)
 {
-    if (gem_buf_add(&json->gathered, bytes, n, &json->err) == 0)
-        return 0;
-    json->broken = 1;
-    return -1;
+    if (n > json->gathered.max - json->gathered.len)
+        json->broken = TOO_LARGE;
+    else if (gem_buf_add(&json->gathered, bytes, n, NULL) < 0)
+        json->broken = NO_MEMORY;
+    return json->broken ? -1 : 0;
 }
 
 /* ---- nesting ---- */
@@ -113,12 +134,8 @@ static bool in_array(const struct gem_json *json)
 static enum gem_json_token nest(struct gem_json *json, const char *at, bool array)
 {
     unsigned level = json->depth;
-    if (level == json->max_depth) {
-        json->broken = 1;
-        gem_err_set(&json->err, GEM_LIMIT, 0, "JSON nested deeper than %u levels at character %llu (max_depth)", level,
-                    (unsigned long long)(json->before + (uint64_t)(at - json->start)) + 1);
-        return GEM_JSON_BROKEN;
-    }
+    if (level == json->max_depth)
+        return break_at(json, TOO_DEEP, at, NULL);
     unsigned char bit = (unsigned char)(1u << level % 8);
     if (array)
         json->arrays[level / 8] |= bit;
@@ -619,9 +636,7 @@ enum gem_json_token gem_json_finish(struct gem_json *json, struct gem_err *err)
         json->expect = EXPECT_BLANKS;
         return GEM_JSON_DONE;
     }
-    if (!json->broken) {
-        unexpected(json, json->end);
-        json->err.kind = GEM_INCOMPLETE;
-    }
+    if (!json->broken)
+        break_at(json, CUT, json->end, expected[json->expect]);
     return repeat(json, err);
 }

@@ -57,12 +57,13 @@ struct gem_json {
     unsigned max_depth, depth;
     unsigned char expect;         /* enum in json.c: what may come next */
     unsigned char open;           /* enum in json.c: the token that was cut */
-    unsigned char broken;
+    unsigned char broken;         /* enum in json.c: why, or 0 */
     unsigned char escape_len;
     char escape[12];              /* an escape as far as it came: at most two of \uXXXX */
     char small[4];                /* a character that was escaped, as UTF-8 */
     unsigned char arrays[GEM_JSON_DEPTH_MAX / 8]; /* which levels are arrays, a bit each */
-    struct gem_err err;           /* why it is broken */
+    const char *what;             /* is wrong there: a static string */
+    uint64_t wrong;               /* the character that is */
 };
 
 /* max_depth: levels of objects and arrays, at most GEM_JSON_DEPTH_MAX. max_text: bytes that a string, name or number may
