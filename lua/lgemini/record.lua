@@ -195,15 +195,16 @@ local function body_into(self, answer)
     answer.file = self.apart
     return
   end
-  local whole = tape.hide(table.concat(self.pieces), self.secrets)
+  local whole = table.concat(self.pieces)
   local is_json = (answer.headers["content-type"] or ""):find "^application/json"
   local decoded
   if is_json and not answer.error and not answer.left and json.quote(whole) then
     decoded = json.decode(whole, tape.MAX_DEPTH)
   end
   if decoded ~= nil then
-    answer.json = decoded
+    answer.json = tape.hide_all(decoded, self.secrets)
   elseif whole ~= "" then
+    whole = tape.hide(whole, self.secrets)
     answer.pieces = is_stream(self) and events_of(whole) or { whole }
   end
 end

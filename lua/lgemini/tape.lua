@@ -120,21 +120,54 @@ local function digest(core, body, offset, length)
   return hex
 end
 
---- Takes secrets out of a text, with as many bytes in their place.
+local function stars(found)
+  return ("*"):rep(#found)
+end
+
+-- A secret as it is, and as a server may write it in JSON.
+local function forms_of(secret)
+  local slashed = secret:gsub("/", "\\/")
+  local function numbered(text)
+    return (text:gsub("[=<>&'+]", function(sign) return ("\\u%04x"):format(sign:byte()) end))
+  end
+  return { secret, slashed, numbered(secret), numbered(slashed) }
+end
+
+--- Takes secrets out of a text, which may be JSON, with as many bytes in their place.
 ---@param text string
 ---@param secrets table<any, string>
 ---@return string
 function tape.hide(text, secrets)
-  local function stars(found)
-    return ("*"):rep(#found)
-  end
   for _, secret in pairs(secrets) do
-    if #secret > 3 then
-      text = text:gsub(secret:gsub("%p", "%%%0"), stars)
+    for _, form in ipairs(#secret > 3 and forms_of(secret) or {}) do
+      text = text:gsub(form:gsub("%p", "%%%0"), stars)
     end
   end
   text = text:gsub("AIza[%w_%-]+", stars)
-  return (text:gsub("(auth_tokens/)([%w_%-]+)", function(name, token) return name .. stars(token) end))
+  return (text:gsub("(auth_tokens\\?/)([%w_%-]+)", function(name, token) return name .. stars(token) end))
+end
+
+--- The same for all texts in a decoded value and the names of its members, in place: however they were escaped.
+---@param value any
+---@param secrets table<any, string>
+---@return any
+function tape.hide_all(value, secrets)
+  if type(value) == "string" then
+    return tape.hide(value, secrets)
+  elseif type(value) == "table" and value ~= json.null then
+    local renamed = {}
+    for name, item in pairs(value) do
+      value[name] = tape.hide_all(item, secrets)
+      local shown = type(name) == "string" and tape.hide(name, secrets) or name
+      if shown ~= name then
+        renamed[name] = shown
+      end
+    end
+    for name, shown in pairs(renamed) do
+      value[shown], value[name] = value[name], nil
+    end
+  end
+  return value
 end
 
 -- The body into the description; nil, err where it cannot be read.
@@ -152,9 +185,9 @@ local function describe_body(core, described, body, offset, length, is_json, sec
   local text
   if is_json and length <= MAX_BODY then
     text = body:read(offset, length)
-    local decoded = text and json.decode(tape.hide(text, secrets), tape.MAX_DEPTH)
+    local decoded = text and json.decode(text, tape.MAX_DEPTH)
     if decoded ~= nil then
-      described.body, described.body_bytes = shorten(core, decoded), nil
+      described.body, described.body_bytes = shorten(core, tape.hide_all(decoded, secrets)), nil
       return described
     end
   end

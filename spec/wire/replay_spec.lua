@@ -450,6 +450,28 @@ describe("record and replay", function()
       assert.is_nil(text:find "upload_id=")
     end)
 
+    it("holds none in whatever way it is escaped", function()
+      local key = "ya29.ab/cd=ef&gh<wxyz"
+      local slashed = key:gsub("/", "\\/")
+      local numbered = slashed:gsub("[=&<]", function(sign) return ("\\u%04x"):format(sign:byte()) end)
+      for _, form in ipairs { key, slashed, numbered, (numbered:gsub("\\/", "/")) } do
+        local sent = ('{"candidates":[{"content":{"parts":[{"text":"%s"},{"functionCall":{"name":"f",'
+          .. '"args":{"%s":1}}}]},"finishReason":"STOP"}]}'):format(form, form)
+        server:script {
+          { status = 200, headers = { ["content-type"] = "application/json" }, body = { bytes = sent } },
+          stream_of { "data: " .. sent .. "\n\n" },
+        }
+        local client = recording(server.url, { api_key = key })
+        assert(ask(client, "My key is " .. key))
+        local stream = client.models:generate_content_stream { model = MODEL, contents = key }
+        while stream:next() do end -- luacheck: ignore
+        client:close()
+        local text = everything()
+        assert.is_nil(text:find("ya29.", 1, true), form)
+        assert.is_nil(text:find("wxyz", 1, true), form)
+      end
+    end)
+
     it("that cannot be written is an error", function()
       server:script { reply "one", reply "two" }
       local response, err = ask(recording(server.url, { record = SLIDE }))
