@@ -55,9 +55,21 @@ void *lgem_new(lua_State *L, size_t size, int slots, enum lgem_kind kind)
     return p;
 }
 
+/* A method has its type's metatable as an upvalue: that of its own object is known by a look at it, without the name.
+ * [-0,+0,-] */
+static bool is_own(lua_State *L)
+{
+    if (!lua_getmetatable(L, 1))
+        return false;
+    bool own = lua_rawequal(L, -1, lua_upvalueindex(1));
+    lua_pop(L, 1);
+    return own;
+}
+
 void *lgem_check(lua_State *L, int arg, enum lgem_kind kind)
 {
-    return luaL_checkudata(L, arg, types[kind]);
+    void *p = arg == 1 ? lua_touserdata(L, 1) : NULL;
+    return p != NULL && is_own(L) ? p : luaL_checkudata(L, arg, types[kind]);
 }
 
 void *lgem_test(lua_State *L, int index, enum lgem_kind kind)
@@ -70,12 +82,22 @@ int lgem_closed(lua_State *L, enum lgem_kind kind)
     return luaL_error(L, "attempt to use a closed %s", names[kind]);
 }
 
+/* Of the metatable on top, with itself as their upvalue. [-0,+0,m] */
+static void set_methods(lua_State *L, const luaL_Reg *methods)
+{
+    for (; methods->name != NULL; methods++) {
+        lua_pushvalue(L, -1);
+        lua_pushcclosure(L, methods->func, 1);
+        lua_setfield(L, -2, methods->name);
+    }
+}
+
 void lgem_type(lua_State *L, enum lgem_kind kind, const luaL_Reg *methods, lua_CFunction close)
 {
     const luaL_Reg ends[] = {{"close", close}, {"__gc", close}, {"__close", close}, {NULL, NULL}};
     luaL_newmetatable(L, types[kind]);
-    lgem_setfuncs(L, methods);
-    lgem_setfuncs(L, ends);
+    set_methods(L, methods);
+    set_methods(L, ends);
     lua_pushvalue(L, -1);
     lua_setfield(L, -2, "__index");
     lua_pushstring(L, types[kind]);

@@ -35,7 +35,7 @@ void lgem_open_state(lua_State *L, const struct gem_mem *mem, bool curl_ready);
 /* Makes a zeroed userdata of the kind, with user values 1..slots. Its close must cope with all zeroes. [-0,+1,m] */
 void *lgem_new(lua_State *L, size_t size, int slots, enum lgem_kind kind);
 
-/* The userdata at arg, whether open or closed. [-0,+0,v] */
+/* The userdata at arg, whether open or closed. In a method argument 1 is its own object, of its own kind. [-0,+0,v] */
 void *lgem_check(lua_State *L, int arg, enum lgem_kind kind);
 
 /* The userdata at index, or NULL where it is something else. [-0,+0,-] */
