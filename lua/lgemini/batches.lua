@@ -33,7 +33,8 @@ local LIFETIME = 48 * 3600
 
 ---@class lgemini.BatchJob
 ---@field name string  batches/...
----@field state string  JOB_STATE_PENDING, _RUNNING, _SUCCEEDED, _FAILED, _CANCELLED, _EXPIRED
+---@field state string  JOB_STATE_PENDING, _RUNNING, _SUCCEEDED, _FAILED, _CANCELLED, _EXPIRED; of Vertex AI also
+---  _PARTIALLY_SUCCEEDED
 ---@field model string?
 ---@field display_name string?
 ---@field create_time string?
@@ -254,7 +255,7 @@ function Batches:wait(args)
     hint = "client.batches:wait{ name = ... }",
     field = "batch",
   })
-  if job and job.state ~= "JOB_STATE_SUCCEEDED" then
+  if job and job.state ~= "JOB_STATE_SUCCEEDED" and job.state ~= "JOB_STATE_PARTIALLY_SUCCEEDED" then
     return not_succeeded(job)
   end
   return job, err

@@ -322,6 +322,12 @@ describe("a chat with media", function()
       assert.matches("image/png", assert(chat:send_message "And now?").text)
       assert.equal(2, uploads())
       assert.equal(4, #chat:get_history())
+      local more = assert(chat:send_message { message = { "And these?", { data = bytes .. "1" },
+        { data = bytes .. "2" } } })
+      assert.equal(4, uploads())
+      em:file(more.uploads[2].name, { expire = true })
+      assert(chat:send_message "Go on.")
+      assert.equal(5, uploads())
     end)
 
     it("does so for a stream, too", function()

@@ -251,6 +251,55 @@ describe("scripted interactions", function()
     assert.equal("requires_action", stream.response.status)
   end)
 
+  it("are told by their status where nothing else names them, and have what was thought", function()
+    local stream = events {
+      { event_type = "step.delta", delta = { type = "text", text = "of no step" } },
+      { event_type = "step.delta", index = 0, delta = "nonsense" },
+      { event_type = "step.start", index = 0, step = { type = "thought" } },
+      { event_type = "step.delta", index = 0, delta = { type = "thought_summary", content = { text = "First," } } },
+      { event_type = "step.delta", index = 0, delta = { type = "thought_summary", content = { text = "then." } } },
+      { event_type = "step.delta", index = 0, delta = { type = "thought_signature", signature = "U0lH" } },
+      { event_type = "interaction.status_update", interaction_id = "v1_y", status = "budget_exceeded" } }
+    repeat
+      local event, err = stream:next()
+      assert.is_nil(err)
+    until not event
+    assert.equal("v1_y", stream.response.id)
+    assert.same({ { type = "thought", summary = { { text = "First," }, { text = "then." } }, signature = "U0lH" } },
+      stream.response.steps)
+  end)
+
+  it("are waited for until nothing follows, whatever they ended in", function()
+    for _, status in ipairs { "requires_action", "incomplete", "budget_exceeded", "completed" } do
+      server:script { { status = 200, body = { json = { id = "v1_x", status = "in_progress" } } },
+        { status = 200, body = { json = { id = "v1_x", status = status } } } }
+      assert.equal(status, assert(client.interactions:wait "v1_x").status)
+    end
+  end)
+
+  it("have media only where bytes came", function()
+    server:script { { status = 200, body = { json = { id = "v1_x", status = "completed", steps = { {
+      type = "model_output", content = { { type = "text", text = "a", data = "eA==" }, { type = "image", uri = "u" },
+        { type = "audio", mime_type = "audio/L16", data = "eA==" } } } } } } } }
+    local answer = assert(client.interactions:create { model = MODEL, input = "x" })
+    assert.equal(1, #answer.media)
+    assert.equal("x", answer.media[1].data)
+  end)
+
+  it("are refused an id that is none, and an input that is too large or within itself", function()
+    server:script {}
+    refused("invalid", "interaction id is not valid", client.interactions:cancel "a/b")
+    refused("invalid", "interaction id is not valid", client.interactions:wait "a/b")
+    local small = gemini.Client { api_key = "k", inline_limit = 100, http_options = { base_url = server.url } }
+    local err = refused("too_large", "", small.interactions:create { model = MODEL, input = ("x"):rep(200) })
+    assert.truthy(err.hint:find("client.files", 1, true), err.hint)
+    small:close()
+    local input = { type = "user_input" }
+    input.content = { input }
+    refused("invalid", "nested too deep", client.interactions:create { model = MODEL, input = input })
+    assert.equal(0, #server:received())
+  end)
+
   it("declare functions of the program as the API has them, and go on from an answer", function()
     local done = { status = 200, body = { json = { id = "v1_x", status = "completed" } } }
     server:script { done, done }

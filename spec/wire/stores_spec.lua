@@ -161,6 +161,14 @@ describe("a token", function()
       lock_additional_fields = { "top_k", "proactivity" } }.fieldMask)
   end)
 
+  it("is refused here where its setup cannot be sent", function()
+    refused("invalid", "config.live_connect_constraints.config.realtime_input_config.x", client.auth_tokens:create {
+      config = { live_connect_constraints = { config = { realtime_input_config = { x = "\255" } } } } })
+    refused("invalid", "model is not valid", client.auth_tokens:create { config = {
+      live_connect_constraints = { model = "a?b" } } })
+    assert.same({}, em:requests())
+  end)
+
   it("is refused with the service's words", function()
     refused("invalid", "at most 20 hours", client.auth_tokens:create { config = {
       expire_time = "2099-01-01T00:00:00Z" } })

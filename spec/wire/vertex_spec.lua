@@ -294,6 +294,8 @@ describe("Vertex AI", function()
       assert.equal("POST /v1beta1/" .. NAME .. ":cancel", (asked(4)))
       assert.equal("DELETE " .. PLACE .. "batchPredictionJobs/7", (asked(5)))
       refused("invalid", "Vertex AI writes them to bq://o", client.batches:results(batch))
+      answer { name = NAME, state = "JOB_STATE_PARTIALLY_SUCCEEDED" }
+      assert.equal("JOB_STATE_PARTIALLY_SUCCEEDED", assert(client.batches:wait(batch)).state)
       answer { name = NAME, state = "JOB_STATE_FAILED", error = { code = 3, message = "no such table" } }
       refused("invalid", "no such table", client.batches:wait(batch))
     end)
