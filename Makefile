@@ -294,10 +294,12 @@ check-oom check-gc check-valgrind check-clang check-rock check-amalgamation chec
 env:
 	@LUA='$(LUA)' sh scripts/env
 
-# What luarocks installs.
+# What luarocks installs. COMPILED=1: the Lua files compiled by $(LUA).
 install-module: all
 	install -d "$(DESTDIR)$(INST_LUADIR)/lgemini" "$(DESTDIR)$(INST_LIBDIR)/lgemini"
 	install -m 644 $(MODULES:%=lua/%) "$(DESTDIR)$(INST_LUADIR)/lgemini"
+	$(if $(COMPILED),'$(LUA)' scripts/compile.lua "$(DESTDIR)$(INST_LUADIR)/lgemini" "$(INST_LUADIR)/lgemini" \
+	    $(MODULES:%=lua/%))
 	install -m 755 $(BUILD)/lgemini/core.so "$(DESTDIR)$(INST_LIBDIR)/lgemini"
 
 install: install-module static

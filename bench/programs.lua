@@ -10,6 +10,8 @@ local PROGRAMS = {
   luasocket = "lua5.4 bench/peers/luasocket.lua",
   js = ("env NODE_PATH=%s/js/node_modules node bench/peers/genai.cjs"):format(prepare.dir),
   base64 = prepare.dir .. "/base64",
+  compiled = ('env "LUA_PATH=%s/compiled/?.lua;%s/compiled/?/init.lua;$LUA_PATH" lua5.4 bench/client.lua')
+    :gsub("%%s", prepare.dir),
   lua = "lua5.4 -e ''",
 }
 
