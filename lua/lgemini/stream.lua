@@ -390,7 +390,7 @@ local function at_hand(self, texts)
     elseif value ~= nil or alike ~= nil then
       self.pending = { value, alike }
       return nil
-    elseif not tasks:wait(self.exchange) then
+    elseif not tasks:rest(self.exchange) or self.decoder ~= decoder then -- it was closed meanwhile
       return nil
     end
   end

@@ -73,8 +73,29 @@ function tasks:breathe()
   self.loop:breathe()
 end
 
---- Waits until the exchange wants to be looked at, or until the instant. When all is closed it returns at once: what
---- was waited for shows it.
+--- Waits until the exchange wants to be looked at, or until the instant, and says nothing of what has become of it.
+--- When all is closed it returns at once: what was waited for shows it.
+---@param exchange table
+---@param instant number|nil
+---@return boolean  false where the task was cancelled before
+function tasks:rest(exchange, instant)
+  if self.closed then
+    return true
+  end
+  local task = inside.active
+  if task and task.cancelled then
+    exchange:close()
+    return false
+  end
+  local known = exchange
+  if type(exchange) == "table" and exchange.awaits then
+    known, instant = exchange:awaits(instant)
+  end
+  self.loop:wait_for(known, instant, self, self.hook)
+  return true
+end
+
+--- The same, with a look.
 ---@param exchange table
 ---@param instant number|nil
 ---@return boolean  false where somebody closed the exchange meanwhile, or cancelled the task
@@ -82,17 +103,7 @@ function tasks:wait(exchange, instant)
   if self.closed then
     return true
   end
-  local task = inside.task()
-  if task and task.cancelled then
-    exchange:close()
-    return false
-  end
-  local known, awaits = exchange, exchange.awaits
-  if awaits then
-    known, instant = awaits(exchange, instant)
-  end
-  self.loop:wait_for(known, instant, self, self.hook)
-  return exchange:phase() ~= "closed"
+  return self:rest(exchange, instant) and exchange:phase() ~= "closed"
 end
 
 --- Closes an exchange. Who waits for it is woken.
