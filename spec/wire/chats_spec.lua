@@ -1,5 +1,6 @@
 -- Conversations: what is kept of them, what is sent again, and what never is.
 local cjson = require "cjson"
+local core = require "lgemini.core"
 local emulator = require "spec.support.emulator"
 local gemini = require "lgemini"
 local scripted = require "spec.support.scripted"
@@ -328,6 +329,18 @@ describe("a chat with media", function()
       em:file(more.uploads[2].name, { expire = true })
       assert(chat:send_message "Go on.")
       assert.equal(5, uploads())
+    end)
+
+    it("holds on to 64 MB of such bytes and no more", function()
+      local function entry(id, bytes)
+        local data = { file_uri = "https://h/v1beta/files/" .. id, mime_type = "a/b" }
+        return { data = bytes, part = { file_data = data } }
+      end
+      local big, known = ("x"):rep(40e6), {}
+      require("lgemini.kept").note(known, core, { entry("a", big), entry("b", big), entry("c", "y") })
+      assert.equal(big, known["files/a"].data)
+      assert.is_nil(known["files/b"])
+      assert.equal("y", known["files/c"].data)
     end)
 
     it("does so for a stream, too", function()
