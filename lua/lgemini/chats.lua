@@ -413,14 +413,15 @@ local function collector(core)
   }
 end
 
--- What may stand in a file that is handed around: no functions, and nothing that lets somebody in.
+-- What may stand in a file that is handed around, and is taken out of one: no functions, nothing that lets somebody in,
+-- and nothing that leads the key elsewhere or writes to this machine.
 local function savable(config)
   local out = schema.deep_copy(config) or {}
   out.http_options, out.automatic_function_calling, out.media_to = nil, nil, nil
   local tools = {}
-  for _, tool in ipairs(out.tools or {}) do
-    local kept = getmetatable(tool) == nil and not tool.mcp_servers
-    if kept and tool.google_maps then
+  for _, tool in ipairs(type(out.tools) == "table" and out.tools or {}) do
+    local kept = type(tool) == "table" and getmetatable(tool) == nil and not tool.mcp_servers
+    if kept and type(tool.google_maps) == "table" then
       tool.google_maps.auth_config = nil
     end
     tools[#tools + 1] = kept and tool or nil
@@ -493,12 +494,11 @@ function Chats:load(args)
     or not json.is_array(saved.history) then
     return invalid("this is no saved chat" .. (problem and ": " .. problem.message or ""))
   end
-  saved.config.media_to = nil -- no file of this machine is named by what came from elsewhere
   local entries, err = read_history(saved, answer.decode(args.saved, "SavedHistory").history)
   if not entries then
     return nil, err
   end
-  return new_chat(self.client, { model = args.model or saved.model, config = args.config or saved.config,
+  return new_chat(self.client, { model = args.model or saved.model, config = args.config or savable(saved.config),
     approve = args.approve }, entries)
 end
 

@@ -236,6 +236,28 @@ describe("a chat", function()
       .. '{"content":{"role":"model","parts":[{"text":"a"}]},"good":true}]}', model = MODEL })
     assert(chat:send_message "B")
     assert.same({ { file = PNG } }, contents_of(1)[1].parts)
+  end)
+
+  it("takes nothing from a chat that was saved elsewhere that leads the key away or writes files", function()
+    server:script { { status = 200, body = { json = { candidates = { { finishReason = "STOP", content = { parts = {
+      { inlineData = { mimeType = "image/png", data = "eHl6" } } } } } } } } } }
+    local head = '{"format":"lgemini chat 1","model":"m","history":[],"config":{"temperature":1,'
+    local chat = assert(client.chats:load(head .. '"media_to":"spec",'
+      .. '"http_options":{"base_url":"http://127.0.0.1:1","headers":{"X-Mine":"a"}},'
+      .. '"tools":[7,"x",{"mcp_servers":[{"name":"s"}]},{"url_context":{}},'
+      .. '{"google_maps":{"auth_config":{"api_key":"k"}}}]}}'))
+    local response = assert(chat:send_message "A")
+    assert.equal("xyz", response.media[1].inline_data.data)
+    local asked = server:received()[1]
+    assert.is_nil(asked.header["x-mine"])
+    local body = cjson.decode(asked.body)
+    assert.same({ temperature = 1 }, body.generationConfig)
+    assert.same({ { urlContext = {} }, { googleMaps = {} } }, body.tools)
+    assert(client.chats:load(head .. '"tools":[{"google_maps":true}]}}'))
+    assert(client.chats:load(head .. '"tools":7}}'))
+  end)
+
+  it("takes up nothing that is no saved chat", function()
     for _, text in ipairs { "", "{", "[]", "{}", '{"format":"lgemini chat 2"}',
       '{"format":"lgemini chat 1","model":"m","config":{},"history":[1]}',
       '{"format":"lgemini chat 1","model":"m","config":{},"history":[{"content":{"role":"x"}}]}' } do

@@ -201,6 +201,12 @@ describe("functions that the model calls", function()
     server:script { reply { call("click_at") } }
     response = assert(ask { tool "weather", { computer_use = { environment = "ENVIRONMENT_BROWSER" } } })
     assert.equal("click_at", response.function_calls[1].name)
+    assert.same({}, ran)
+    server:script { reply { call("weather", { city = "x" }) }, reply { { text = "Done." } } }
+    response = assert(ask { tool "weather", { computer_use = { environment = "ENVIRONMENT_BROWSER" } } })
+    assert.equal("Done.", response.text) -- its own it runs
+    assert.equal(1, #ran)
+    table.remove(ran)
     server:script { reply { call("served") } }
     response = assert(ask { tool "weather", { mcp_servers = { { name = "m" } } } })
     assert.equal("served", response.function_calls[1].name)
