@@ -41,17 +41,16 @@ function media_to.new(target)
 end
 
 -- A name in the directory that no other program chooses, nor this one in another state.
-local function name_in(directory, blob, count)
+local function name_in(directory, mime, count)
   local own = tostring({}):match "(%x+)$" or "0"
-  return ("%s/media-%s-%s-%d.%s"):format(directory, os.date "!%Y%m%d-%H%M%S", own:sub(-8), count,
-    extension_of(blob.mime_type))
+  return ("%s/media-%s-%s-%d.%s"):format(directory, os.date "!%Y%m%d-%H%M%S", own:sub(-8), count, extension_of(mime))
 end
 
-local function path_for(self, blob)
+local function path_for(self, mime)
   if type(self.target) == "string" then
-    return name_in(self.target, blob, self.count)
+    return name_in(self.target, mime, self.count)
   end
-  local ok, path = pcall(self.target, { inline_data = { mime_type = blob.mime_type } })
+  local ok, path = pcall(self.target, { inline_data = { mime_type = mime } })
   if not ok then
     return nil, "config.media_to, the function, failed: " .. tostring(path)
   elseif type(path) ~= "string" or path == "" then
@@ -60,9 +59,10 @@ local function path_for(self, blob)
   return path
 end
 
-local function start(self, blob)
+-- Where the type comes behind the bytes, these may show it.
+local function start(self, blob, bytes)
   self.count = self.count + 1
-  local path, problem = path_for(self, blob)
+  local path, problem = path_for(self, blob.mime_type or media.sniff(bytes))
   if not path then
     return nil, problem
   end
@@ -97,7 +97,7 @@ end
 function Sink:write(blob, bytes, last)
   local ok, problem
   if not self.open then
-    ok, problem = start(self, blob)
+    ok, problem = start(self, blob, bytes)
     if not ok then
       return nil, problem
     end

@@ -84,6 +84,22 @@ describe("media_to", function()
     assert.equal(4, #names())
   end)
 
+  it("takes the type from the bytes where it comes behind them, or not at all", function()
+    local png = base64.encode("\137PNG\r\n\26\n" .. BYTES)
+    script('{"candidates":[{"content":{"parts":[{"inlineData":{"data":"' .. png .. '","mimeType":"image/png"}},'
+      .. '{"inlineData":{"data":"' .. png .. '"}}]},"finishReason":"STOP"}]}')
+    local seen = {}
+    local response = assert(ask(function(part)
+      seen[#seen + 1] = part.inline_data.mime_type
+      return ("%s/%d.png"):format(directory, #seen)
+    end))
+    assert.same({ "image/png", "image/png" }, seen)
+    assert.equal("image/png", response.media[1].inline_data.mime_type)
+    assert.is_nil(response.media[2].inline_data.mime_type)
+    script(answer_with { { nil, png } })
+    assert.equal("png", assert(ask(directory)).media[1].inline_data.path:match "%.(%w+)$")
+  end)
+
   it("asks a function for the path", function()
     script_stream(answer_with { { "image/png" } }, 1000)
     local seen
