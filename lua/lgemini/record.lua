@@ -86,19 +86,20 @@ function recorder:exchange(call, request, fields, begin)
     secrets = secrets,
     binary = request.raw,
     length = fields.body and (fields.length or fields.body:length() - (fields.offset or 0)) or 0,
+    bytes_sent = 0,
     pieces = {},
   }, Exchange)
 end
 
 -- What it is for who has it: the real one's, but for what comes out of it ------------------------
 
-for _, name in ipairs { "phase", "headers", "wants", "supply", "facts", "cancel", "sent" } do
+for _, name in ipairs { "phase", "code", "headers", "wants", "supply", "facts", "cancel", "sent" } do
   Exchange[name] = function(self, ...)
     return self.wire[name](self.wire, ...)
   end
 end
 
--- Notes what can be seen of it, while it is there to be seen.
+-- Notes what can be seen of it, while it is there to be seen. Who reads has asked whether it is done before.
 local function note(self)
   if self.wire:phase() == "closed" then
     return
@@ -107,11 +108,6 @@ local function note(self)
   if not self.status and self.wire:code() then
     self.status, self.heads = self.wire:code(), self.wire:headers()
   end
-end
-
-function Exchange:code()
-  note(self)
-  return self.wire:code()
 end
 
 function Exchange:done()
@@ -139,7 +135,6 @@ end
 
 function Exchange:read(n)
   local bytes = self.wire:read(n)
-  note(self)
   if bytes == "" then
     return bytes
   elseif self.binary and self.status and self.status < 300 and not is_stream(self) then
@@ -198,7 +193,7 @@ local function body_into(self, answer)
   local whole = table.concat(self.pieces)
   local is_json = (answer.headers["content-type"] or ""):find "^application/json"
   local decoded
-  if is_json and not answer.error and not answer.left and json.quote(whole) then
+  if is_json and json.quote(whole) then
     decoded = json.decode(whole, tape.MAX_DEPTH)
   end
   if decoded ~= nil then
@@ -224,7 +219,7 @@ local function finish(self)
   local answer = { status = self.status, headers = shown_headers(self), time = os.time(),
     error = failed and { kind = failed.kind, message = tape.hide(failed.message, self.secrets), clock = failed.clock },
     left = not failed and not self.ended or nil,
-    sent = self.bytes_sent and self.bytes_sent < self.length and self.bytes_sent or nil }
+    sent = self.bytes_sent < self.length and self.bytes_sent or nil }
   body_into(self, answer)
   local ok, err = nil, close_file(self)
   if not err then
@@ -240,7 +235,6 @@ end
 function Exchange:close()
   if not self.closed then
     self.closed = true
-    note(self)
     if self.wire:phase() ~= "closed" and self:done() then
       self:read() -- what came and nobody asked for
     end
