@@ -285,6 +285,10 @@ describe("record and replay", function()
       end)
       assert.is_true(seen[1] == bytes and seen[2] == bytes)
       assert.equal("file_expired", seen[3][1])
+      for _, name in ipairs(names()) do
+        if name:find "%.bin$" then os.remove(folder() .. "/" .. name) end
+      end
+      assert.equal("io", select(2, replaying().files:download "files/x").kind)
       assert.is_nil(everything():find("path-secret", 1, true))
       assert.is_nil(everything():find("secret-signature", 1, true))
     end)
@@ -293,7 +297,8 @@ describe("record and replay", function()
       server:script { { status = 200, headers = { ["x-other"] = "1" }, body = { bytes = ("x"):rep(5000) } } }
       local seen = twice(server.url, function(client)
         local totals = {}
-        assert(client.files:download { file = "files/x", on_progress = function(_, total) totals[#totals + 1] = total end })
+        assert(client.files:download { file = "files/x",
+          on_progress = function(_, total) totals[#totals + 1] = total end })
         return totals
       end)
       assert.equal(5000, seen[1])
@@ -564,6 +569,33 @@ describe("record and replay", function()
       says("body.generationConfig is nothing, not {", failure(client, "What is a river?", { temperature = 1 }))
       local _, err = client.models:generate_content { model = "gemini-third", contents = "Hi" }
       says('path is "/v1beta/models/gemini-other:generateContent", not "/v1beta/models/gemini-third', err.message)
+    end)
+
+    it("is compared by method first, then by path, then by what is in the body", function()
+      server:script { { status = 200, headers = { ["content-type"] = "application/json" },
+        body = { json = { name = "models/gemini-a" } } }, reply "one", reply "two", reply "three" }
+      local client = recording(server.url)
+      local function count(model, contents, config)
+        return client.models:count_tokens { model = model, contents = contents or "Hi", config = config }
+      end
+      assert(client.models:get "gemini-a")
+      assert(ask(client, "Hi", { http_options = { extra_body = { x = { 1, 2, 3 } } } }))
+      assert(client.models:generate_content { model = "gemini-a", contents = "Hi" })
+      count("gemini-b", "Ho", { system_instruction = "Be brief." })
+      client = replaying()
+      local function says(text, absent, _, err)
+        assert.truthy(err.message:find(text, 1, true), err.message)
+        assert.is_nil(err.message:find(absent, 1, true), err.message)
+      end
+      says("the nearest is models-gemini-a-generateContent-", "differ", client.models:generate_content {
+        model = "gemini-c", contents = "Hi" })
+      says("the nearest is models-gemini-a-generateContent-", "differ", count "gemini-a")
+      says("the nearest is models-gemini-b-countTokens-", "where path", count "gemini-b")
+      says('where path is "/v1beta/models/gemini-b:countTokens", not "/v1beta/models/gemini-d:countTokens"; 2 more ',
+        "where body", count "gemini-d")
+      says("the nearest is models-gemini-a-", "generateContent-", client.models:get "gemini-c/d/e/f/g/h/i/j")
+      says("where body.x[1] is 1, not nothing; 3 more differ", "body.x.a is nothing", ask(client, "Hi",
+        { http_options = { extra_body = { x = { a = 1 } } } }))
     end)
 
     it("is one where a request comes more often than it was recorded", function()
