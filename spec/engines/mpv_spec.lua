@@ -40,6 +40,17 @@ describe("mpv #plain", function()
     return await(function(event) return event.event == "property-change" and event.data end)
   end
 
+  -- Until the script has its key; one that is pressed before does nothing.
+  local function await_script()
+    local found
+    repeat
+      command("get_property", "input-bindings")
+      for _, binding in ipairs(await(function(event) return event.error == "success" and event.data end)) do
+        found = found or binding.cmd:find("gemini/ask", 1, true)
+      end
+    until found
+  end
+
   -- Plays until the answer's stream is open.
   local function await_stream()
     repeat frame() until em:gate().waiting == 1
@@ -61,9 +72,11 @@ describe("mpv #plain", function()
     connection:onerror(function(_, _, code) return code end)
     connection:setmode("b", "bn")
     connection:settimeout(30)
+    connection:setmaxline(1e6) -- all of the player's keys are in one
     command("request_log_messages", "info")
     command("observe_property", 1, "time-pos")
     repeat until frame() > 0
+    await_script()
   end)
   after_each(function()
     pcall(command, "quit")
