@@ -9,10 +9,18 @@ local cqueues = require "cqueues"
 
 local adapter = {}
 
+-- cqueues goes on watching a descriptor that it has polled, unless it is told before that is closed.
+local watcher = {}
+
+function watcher.release(_, fd)
+  cqueues.cancel(fd)
+end
+
 --- Moves the client's tasks until none is left. Call it in a coroutine of a cqueues controller.
 ---@param client lgemini.Client
 ---@param budget number|nil  seconds of work at a time, 0.005 when left out; others have their turn in between
 function adapter.drive(client, budget)
+  client.loop.handles[watcher] = true
   while client:step(budget or 0.005) do
     cqueues.poll(client)
   end
@@ -21,8 +29,12 @@ end
 --- For Client{ wait = }.
 ---@param fd integer|nil
 ---@param seconds number
-function adapter.wait(fd, seconds)
+---@param loop lgemini.Loop|nil  whose descriptor that is
+function adapter.wait(fd, seconds, loop)
   if fd then
+    if loop then
+      loop.handles[watcher] = true
+    end
     cqueues.poll({ pollfd = fd, events = "r" }, seconds)
   else
     cqueues.sleep(seconds)

@@ -8,9 +8,12 @@
 -- waits for: an exchange, an instant (see timers.lua), the end of other tasks (`join`); `owned` are tasks that are of
 -- no use without it.
 
+local compat = require "lgemini.compat"
 local errors = require "lgemini.errors"
 local inside = require "lgemini.inside"
 local timers = require "lgemini.timers"
+
+local running, status = coroutine.running, compat.status
 
 ---@class lgemini.Loop
 local loop = { __name = "lgemini.Loop" }
@@ -31,7 +34,9 @@ function loop.new(core)
     alive = 0,       -- tasks that have not ended
     problems = { first = 1, last = 0 }, -- errors that nobody took, to be raised
     turns = 0,
-    outside = 0,     -- waiters outside of tasks that were woken and have not seen it yet
+    woken = setmetatable({}, { __mode = "k" }), -- waiters outside of tasks that have not seen it yet
+    closing = false, -- no client is left, perhaps
+    handles = setmetatable({}, { __mode = "k" }), -- who wants to `release` the descriptor before it is closed
     foreign = false, -- somebody waits on the descriptor
     alerted = false, -- the descriptor is readable already
   }, loop)
@@ -46,6 +51,16 @@ function loop.shared(core)
   return shared[core]
 end
 
+-- The descriptor is readable when there is something to do again.
+local function set_alarm(self)
+  self.alerted = false
+  if self.foreign and self.driver then
+    local seconds = self:timeout()
+    self.driver:alarm(seconds)
+    self.alerted = seconds == 0
+  end
+end
+
 --- A client begins to use the loop.
 ---@param user table
 ---@return true|nil
@@ -57,17 +72,31 @@ function loop:attach(user)
       return nil, errors.new(err)
     end
     self.driver = driver
+    set_alarm(self)
   end
   self.users[user] = true
   return true
 end
 
+-- Without clients there is no driver. Who waits on its descriptor is to see the end of what was in flight first.
+local function close_driver(self)
+  if next(self.users) or (self.foreign and (self.alive > 0 or next(self.woken))) then
+    return
+  end
+  self.closing = false
+  for handle in pairs(self.handles) do
+    handle:release(self.driver:fd())
+  end
+  self.driver:close()
+  self.driver = nil
+end
+
 --- It uses it no longer; its exchanges have ended.
 function loop:detach(user)
   self.users[user] = nil
-  if not next(self.users) and self.driver then
-    self.driver:close()
-    self.driver = nil
+  self.closing = self.driver ~= nil
+  if self.closing then
+    close_driver(self)
   end
 end
 
@@ -78,16 +107,6 @@ local function alert(self)
   if self.foreign and not self.alerted and self.driver then
     self.alerted = true
     self.driver:alarm(0)
-  end
-end
-
--- The descriptor is readable when there is something to do again.
-local function set_alarm(self)
-  self.alerted = false
-  if self.foreign and self.driver then
-    local seconds = self:timeout()
-    self.driver:alarm(seconds)
-    self.alerted = seconds == 0
   end
 end
 
@@ -129,10 +148,10 @@ loop.forget = forget
 function loop:wake(waiter)
   if waiter.waits then
     forget(self, waiter)
-    if waiter.coroutine then
+    if not waiter.coroutine then
+      self.woken[waiter] = true
+    elseif waiter ~= inside.active then -- 5.1: a wait that could not yield
       push(self.ready, waiter)
-    else
-      self.outside = self.outside + 1 -- until it has seen it
     end
     alert(self)
   end
@@ -184,7 +203,7 @@ local function suspend(self, waiter, hook)
     end
     if stuck or not ok then
       self:abandon(waiter)
-      self.outside = self.outside - 1
+      self.woken[waiter] = nil
       if stuck then
         errors.misuse(problem)
       end
@@ -193,7 +212,10 @@ local function suspend(self, waiter, hook)
       self:host_turn(hook)
     end
   end
-  self.outside = self.outside - 1
+  self.woken[waiter] = nil
+  if self.closing then
+    close_driver(self)
+  end
 end
 
 -- Who is to wait now. A wait that failed before it began (5.1 cannot yield inside pcall) has left its traces.
@@ -201,12 +223,25 @@ local function waiter_for(self, hook, exchange)
   local waiter = current(self, hook, exchange)
   if not waiter then
     return { waits = true, exchange = exchange or false, owned = false, join = false, place = false, coroutine = false,
-      user = nil }
+      user = nil, runner = running() or false }
   elseif waiter.waits then
     forget(self, waiter)
   end
   waiter.waits, waiter.exchange, waiter.owned = true, exchange or false, false
   return waiter
+end
+
+-- Two cannot wait for the same. One that is left of a wait which an error of the host's hook ended, or whose coroutine
+-- the host gave up, does not count.
+local function check_alone(self, other, what)
+  local runner = other.runner
+  if other == inside.task() then
+    return
+  elseif not other.coroutine and (runner == (running() or false) or runner and status(runner) == "dead") then
+    forget(self, other)
+  else
+    errors.misuse(("two tasks read one %s at once"):format(what))
+  end
 end
 
 --- Waits until the exchange wants to be looked at, or until the instant. The exchange is closed where that is misuse.
@@ -216,9 +251,8 @@ end
 ---@param hook function|nil  the client's `wait`
 function loop:wait_for(exchange, instant, user, hook)
   local waiters = self.waiters
-  local other = exchange and waiters[exchange]
-  if other and other ~= inside.task() then
-    errors.misuse "two tasks read one stream at once"
+  if exchange and waiters[exchange] then
+    check_alone(self, waiters[exchange], "stream")
   end
   local waiter = waiter_for(self, hook, exchange)
   waiter.user = user
@@ -349,6 +383,9 @@ function turn(self, finish, max_wait, latest)
   end
   self.finish = outer
   set_alarm(self)
+  if self.closing then
+    close_driver(self)
+  end
   return moved + ran
 end
 
@@ -379,9 +416,9 @@ end
 local LATER = { "spawn", "put_off", "report", "await_end", "await_signal", "signal", "all", "step", "pause", "run",
   "host_turn", "timeout", "pollfd" }
 
-local inner = { alert = alert, begin_step = begin_step, current = current, forget = forget, has_ready = has_ready,
-  is_stuck = is_stuck, pop = pop, push = push, set_alarm = set_alarm, suspend = suspend, turn = turn,
-  waiter_for = waiter_for }
+local inner = { alert = alert, begin_step = begin_step, check_alone = check_alone, current = current, forget = forget,
+  has_ready = has_ready, is_stuck = is_stuck, pop = pop, push = push, set_alarm = set_alarm, suspend = suspend,
+  turn = turn, waiter_for = waiter_for }
 
 for _, name in ipairs(LATER) do
   loop[name] = function(...)

@@ -99,7 +99,7 @@ function Map:__call()
   end
   fill(self)
   while self.count > 0 and self.first > self.last do
-    self.tasks.loop:await_signal(self, self.tasks.hook)
+    self.tasks.loop:await_signal(self, "map", self.tasks.hook)
     local refusal = self.tasks:refusal()
     if refusal then
       self:close()

@@ -10,13 +10,15 @@ local steps = {}
 local Loop = {}
 
 -- Local functions of loop.lua.
-local alert, begin_step, current, forget, has_ready, is_stuck, pop, push, set_alarm, suspend, turn, waiter_for
+local alert, begin_step, check_alone, current, forget, has_ready, is_stuck, pop, push, set_alarm, suspend, turn
+local waiter_for
 
 --- The methods, for the class.
 ---@param inner table  these functions
 ---@return table
 function steps.methods(inner)
-  alert, begin_step, current, forget = inner.alert, inner.begin_step, inner.current, inner.forget
+  alert, begin_step, check_alone = inner.alert, inner.begin_step, inner.check_alone
+  current, forget = inner.current, inner.forget
   has_ready, is_stuck, pop, push = inner.has_ready, inner.is_stuck, inner.pop, inner.push
   set_alarm, suspend, turn, waiter_for = inner.set_alarm, inner.suspend, inner.turn, inner.waiter_for
   return Loop
@@ -76,18 +78,23 @@ end
 
 --- Waits until somebody signals the box.
 ---@param box table  `waiter` in it is ours
+---@param what string  what it is, for who waits for it beside another
 ---@param hook function|nil
-function Loop:await_signal(box, hook)
+function Loop:await_signal(box, what, hook)
+  if box.waiter and box.waiter.join == box then
+    check_alone(self, box.waiter, what)
+  end
   local waiter = waiter_for(self, hook)
-  box.waiter = waiter
+  waiter.join, box.waiter = box, waiter
   suspend(self, waiter, hook)
   box.waiter = nil
 end
 
 ---@param box table
 function Loop:signal(box)
-  if box.waiter then
-    self:wake(box.waiter)
+  local waiter = box.waiter
+  if waiter and waiter.join == box then
+    self:wake(waiter)
   end
 end
 
@@ -141,7 +148,7 @@ end
 --- A round in which the host's scheduler does the waiting.
 ---@param hook function  the client's `wait`
 function Loop:host_turn(hook)
-  hook(self:pollfd(), math.min(self:timeout() or math.huge, 60))
+  hook(self:pollfd(), math.min(self:timeout() or math.huge, 60), self)
 end
 
 -- What the program calls ------------------------------------------------------------------------
@@ -215,7 +222,7 @@ local LOOK = 0.01
 ---@return number|nil
 function Loop:timeout()
   local first, wait = self.timers:first(), self.driver and self.driver:timeout()
-  if has_ready(self) or self.outside > 0 then
+  if has_ready(self) or next(self.woken) then
     return 0
   elseif first then
     wait = math.min(wait or math.huge, math.max(0, first.instant - self.now()))

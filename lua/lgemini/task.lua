@@ -143,6 +143,9 @@ local function settle(task, before, ok, ...)
     end_task(task)
   else
     task.idle = true
+    if task.waits then -- 5.1: a wait that could not yield
+      task.loop:forget(task)
+    end
     if task.cancelled then
       tasks.kill(task)
     else

@@ -122,6 +122,35 @@ describe("tasks", function()
       assert.is_nil(tasks.loop:timeout())
     end)
 
+    it("what was woken is forgotten with the coroutine that the host gave up", function()
+      tasks.hook = coroutine.yield
+      local exchange = world.ready_in(1)
+      local waiting = coroutine.wrap(function() tasks:wait(exchange) end)
+      waiting()
+      waiting = nil -- luacheck: ignore 311
+      tasks.loop:turn(1)
+      collectgarbage()
+      collectgarbage()
+      assert.is_nil(tasks.loop:timeout())
+    end)
+
+    it("an error of the host's hook leaves an exchange that may be waited for again", function()
+      tasks.hook = function() error("no scheduler", 0) end
+      local exchange = world.ready_in(1)
+      assert.has_error(function() tasks:wait(exchange) end, "no scheduler")
+      tasks.hook = function(_, seconds) world.now = world.now + seconds end
+      assert.is_true(tasks:wait(exchange))
+      tasks.hook = coroutine.yield
+      exchange = world.ready_in(1)
+      local dead = coroutine.create(function()
+        tasks.hook = error
+        tasks:wait(exchange)
+      end)
+      assert.is_false(coroutine.resume(dead))
+      tasks.hook = function(_, seconds) world.now = world.now + seconds end
+      assert.is_true(coroutine.wrap(function() return tasks:wait(exchange) end)())
+    end)
+
     it("an error that goes through a wait leaves none", function()
       world.failing = function() error("Ctrl-C", 0) end
       assert.has_error(function() tasks:sleep(1) end, "Ctrl-C")

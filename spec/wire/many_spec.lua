@@ -143,6 +143,17 @@ describe("many at once", function()
       assert.equal(1, errs.last)
     end)
 
+    it("is for one reader", function()
+      new()
+      local map = client:map({ 1, 2 }, function() return client:sleep(0.01) end)
+      local function read() return (map()) end
+      local first, second = client:spawn(read), client:spawn(read)
+      assert.equal(1, (first:wait()))
+      assert.matches("many_spec%.lua:%d+: two tasks read one map at once", select(2, second:wait()))
+      assert.equal(2, (map()))
+      assert.is_nil(map())
+    end)
+
     it("is told what it cannot use", function()
       new()
       assert.error_matches(function() client:map("files", print) end, "a list or an iterator expected, got string")

@@ -150,6 +150,32 @@ describe("a task", function()
     other:close()
   end)
 
+  -- On 5.1 nothing can yield inside pcall: the wait there has failed, and wakes nobody later.
+  it("sleeps as long as it wants, whatever it tried before", function()
+    local task = client:spawn(function()
+      local stream = open()
+      local map = client:map({ 0.01, 0.02 }, function(seconds) return client:sleep(seconds) end)
+      local other = client:spawn(function() return client:sleep(0.01) end)
+      local function try()
+        pcall(stream.next, stream)
+        pcall(map)
+        pcall(other.wait, other)
+      end
+      try()
+      stream:close()
+      local from = client.core.now()
+      assert(client:sleep(0.1))
+      local slept = client.core.now() - from
+      try()
+      coroutine.yield()
+      from = client.core.now()
+      assert(client:sleep(0.1))
+      return math.min(slept, client.core.now() - from)
+    end)
+    client:run()
+    assert.is_true(task:result() >= 0.1)
+  end)
+
   -- Steps until the script waits for the n-th time; false where it has ended before.
   local function at_wait(task, n)
     for _ = 1, n do
