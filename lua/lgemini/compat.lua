@@ -14,8 +14,20 @@ compat.utf8_len = rawget(_G, "utf8") and rawget(_G, "utf8").len
 
 -- nginx ties what its own functions of these names make to the request that made it, and crashes where another one goes
 -- on with it, as requests do that share a loop. It keeps Lua's own with an underscore.
-for _, name in ipairs { "create", "resume", "status", "yield" } do
+for _, name in ipairs { "create", "resume", "running", "status", "yield" } do
   compat[name] = rawget(coroutine, "_" .. name) or coroutine[name]
+end
+
+--- Whether that member is all there is. `next` with a key would say it, too, but traces of LuaJIT 2.1, as Debian 12 has
+--- it, crashed where it stood.
+---@param value table
+---@param name any
+---@return boolean
+function compat.has_only(value, name)
+  for key in pairs(value) do
+    if key ~= name then return false end
+  end
+  return value[name] ~= nil
 end
 
 return compat

@@ -13,7 +13,7 @@ local errors = require "lgemini.errors"
 local inside = require "lgemini.inside"
 local timers = require "lgemini.timers"
 
-local running, status = coroutine.running, compat.status
+local running, status = compat.running, compat.status
 
 ---@class lgemini.Loop
 local loop = { __name = "lgemini.Loop" }

@@ -23,7 +23,11 @@ function ordered.new(list)
     end
     out[pair[1]], names[i] = pair[2], pair[1]
   end
-  if next(list, #list > 0 and #list or nil) ~= nil then
+  local count = 0
+  for _ in pairs(list) do
+    count = count + 1
+  end
+  if count ~= #list then
     errors.misuse "gemini.ordered: a list of { name, value } is needed, without names of its own"
   end
   orders[out] = names

@@ -1,6 +1,7 @@
 --- The first step of the request encoder: a table of the caller's, by its type -> a tree in the wire's layout (see
 --- emit.lua). All checks happen here, with the place of what is wrong.
 
+local compat = require "lgemini.compat"
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
 local options = require "lgemini.options"
@@ -9,6 +10,8 @@ local parts = require "lgemini.parts"
 local schema = require "lgemini.schema"
 local shape_of = require "lgemini.shape"
 local walks = require "lgemini.walk"
+
+local has_only = compat.has_only
 
 local wire = {}
 
@@ -292,7 +295,7 @@ end
 local SHORT = 16384
 
 local function only_text(part)
-  return type(part) == "table" and getmetatable(part) == nil and next(part) == "text" and next(part, "text") == nil
+  return type(part) == "table" and getmetatable(part) == nil and has_only(part, "text")
     and type(part.text) == "string" and #part.text < SHORT and quote(part.text)
 end
 
@@ -303,7 +306,7 @@ local function text_turn(turn)
     if name ~= "parts" and name ~= "role" then return nil end
   end
   local role, list = turn.role, turn.parts
-  if type(role) ~= "string" or type(list) ~= "table" or next(list) ~= 1 or next(list, 1) ~= nil then return nil end
+  if type(role) ~= "string" or type(list) ~= "table" or not has_only(list, 1) then return nil end
   local text, who = only_text(list[1]), quote(role)
   return text and who and '{"parts":[{"text":' .. text .. '}],"role":' .. who .. "}" or nil
 end
@@ -320,7 +323,7 @@ local CONTENTS = { of = { kind = "turn", name = "Content" } }
 ---@param turns table[]
 ---@return string?
 function wire.question(turns)
-  local leaf = next(turns) == 1 and next(turns, 1) == nil and text_turn(turns[1])
+  local leaf = has_only(turns, 1) and text_turn(turns[1])
   return leaf and "[" .. leaf .. "]" or nil
 end
 
