@@ -135,7 +135,7 @@ local function common_fields(call, request, bulk)
 end
 
 -- Most requests of a program differ in their bodies only: the fields are those of the last one, which the core has let
--- go of. A recording keeps them, and a secret URL is not kept.
+-- go of. A recording keeps them, a hook may send another request between here and there, and a secret URL is not kept.
 local function exchange_for(call, request, key, bulk)
   local client, fields = call.client
   local last = client.last_fields
@@ -145,7 +145,7 @@ local function exchange_for(call, request, key, bulk)
     fields = last.fields
   else
     fields = common_fields(call, request, bulk)
-    client.last_fields = not (client.tape or request.no_key) and {
+    client.last_fields = not (client.tape or client.watch or request.no_key) and {
       fields = fields, options = call.options,
       raw = request.raw, decodes = request.decodes, bulk = bulk, foreign = request.foreign,
     }

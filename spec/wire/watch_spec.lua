@@ -287,6 +287,23 @@ describe("a hook that fails", function()
     server:release "later"
   end)
 
+  it("may ask something itself: each question goes out as it is", function()
+    server:script { ANSWER, ANSWER, ANSWER }
+    local client, asks
+    client = client_with("on_request", function()
+      if asks then
+        asks = false
+        assert(client.models:generate_content { model = MODEL, contents = "inner" })
+      end
+    end)
+    assert(ask(client))
+    asks = true
+    assert(client.models:generate_content { model = MODEL, contents = "outer" })
+    local texts = {}
+    for i, request in ipairs(server:received()) do texts[i] = request.body:match '"text":"(%a+)"' end
+    assert.same({ "Hi", "inner", "outer" }, texts)
+  end)
+
   it("may close the client", function()
     server:script {}
     local client
