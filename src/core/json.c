@@ -169,8 +169,7 @@ static uint64_t has_zero(uint64_t word)
     return (word - ONES) & ~word & HIGHS;
 }
 
-/* The first quote, backslash or NUL, or end. */
-static const char *find_special(const char *p, const char *end)
+const char *gem_json_special(const char *p, const char *end)
 {
     uint64_t word;
     while ((size_t)(end - p) >= sizeof word) {
@@ -301,7 +300,7 @@ static enum gem_json_token gather_string(struct gem_json *json)
         } else if (*p == '\0') {
             return wrong(json, p, "a zero byte");
         } else {
-            json->at = find_special(p, json->end);
+            json->at = gem_json_special(p, json->end);
             n = (size_t)(json->at - p);
         }
         if (pieces)
@@ -315,7 +314,7 @@ static enum gem_json_token gather_string(struct gem_json *json)
 /* p: behind the quote. */
 static inline enum gem_json_token read_string(struct gem_json *json, const char *p, bool name)
 {
-    const char *q = find_special(p, json->end);
+    const char *q = gem_json_special(p, json->end);
     if (q < json->end && *q == '"') {
         json->at = q + 1;
         json->pieces = false;

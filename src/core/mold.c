@@ -47,27 +47,11 @@ const char *gem_mold_value(const struct gem_mold *mold, unsigned place, size_t *
 
 /* ---- the end of another value ---- */
 
-#define ONES UINT64_C(0x0101010101010101)
-#define HIGHS UINT64_C(0x8080808080808080)
-
-static uint64_t has_zero(uint64_t word)
-{
-    return (word - ONES) & ~word & HIGHS;
-}
-
 /* The quote that ends the string, or NULL: there is none, or a zero byte, or an escape where none may be. */
 static const char *string_end(const char *p, const char *end, bool *escaped)
 {
-    uint64_t word;
     for (;;) {
-        while ((size_t)(end - p) >= sizeof word) {
-            memcpy(&word, p, sizeof word);
-            if ((has_zero(word) | has_zero(word ^ ONES * '"') | has_zero(word ^ ONES * '\\')) != 0)
-                break;
-            p += sizeof word;
-        }
-        while (p < end && *p != '"' && *p != '\\' && *p != '\0')
-            p++;
+        p = gem_json_special(p, end);
         if (p == end || *p == '\0' || (*p == '\\' && (escaped == NULL || end - p < 2)))
             return NULL;
         if (*p == '"')
