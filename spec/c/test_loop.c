@@ -138,86 +138,91 @@ static void settle(struct gem_loop *loop, const struct gem_exchange *ex)
     }
 }
 
+/* An upload of a file over small buffers to a peer that takes nothing by itself. */
+struct upload {
+    struct gem_loop loop;
+    struct gem_exchange ex;
+    struct gem_body body;
+    int listener, server, file;
+    char path[40];
+};
+
+static void begin_upload(struct upload *up)
+{
+    char url[100];
+    struct gem_err err;
+    memset(up, 0, sizeof *up);
+    strcpy(up->path, "/tmp/gem_test_loop_XXXXXX");
+    up->listener = listen_on(url, sizeof url);
+    up->file = mkstemp(up->path);
+    gem_body_init(&up->body, gem_mem_default());
+    if (!CHECK(up->file >= 0 && ftruncate(up->file, 1200000) == 0 &&
+               gem_body_add_file(&up->body, up->path, false, &err) == 0 &&
+               gem_loop_open(&up->loop, gem_mem_default(), &err) == 0))
+        abort();
+    open_exchange(&up->ex, url, &up->body);
+    curl_easy_setopt(up->ex.easy, CURLOPT_SOCKOPTFUNCTION, small_buffer);
+    gem_loop_add(&up->loop, &up->ex, GEM_LANE_BULK, NULL);
+    while (up->ex.sent == 0)
+        CHECK(gem_loop_step(&up->loop, HUGE_VAL, 0.005, &err) >= 0);
+    up->server = accept(up->listener, NULL, NULL);
+}
+
+static void end_upload(struct upload *up)
+{
+    gem_loop_remove(&up->ex);
+    gem_exchange_close(&up->ex);
+    gem_loop_close(&up->loop);
+    gem_body_free(&up->body);
+    close(up->server);
+    close(up->listener);
+    close(up->file);
+    unlink(up->path);
+}
+
 /* libcurl asks for half a megabyte of a file at once and sends it bit by bit: each bit winds the clock, also when all
  * has been asked for. */
 static void test_bytes_that_leave_wind_the_clock(void)
 {
-    char url[100], path[] = "/tmp/gem_test_loop_XXXXXX", taken[20000];
-    int listener = listen_on(url, sizeof url), file = mkstemp(path), server, quiet = 0, waited = 0;
-    struct gem_loop loop;
-    struct gem_exchange ex;
-    struct gem_body body;
-    struct gem_err err;
-    memset(&loop, 0, sizeof loop);
-    gem_body_init(&body, gem_mem_default());
-    if (!CHECK(file >= 0 && ftruncate(file, 1200000) == 0 && gem_body_add_file(&body, path, false, &err) == 0 &&
-               gem_loop_open(&loop, gem_mem_default(), &err) == 0))
-        return;
-    open_exchange(&ex, url, &body);
-    curl_easy_setopt(ex.easy, CURLOPT_SOCKOPTFUNCTION, small_buffer);
-    gem_loop_add(&loop, &ex, GEM_LANE_BULK, NULL);
-    while (ex.sent == 0)
-        CHECK(gem_loop_step(&loop, HUGE_VAL, 0.005, &err) >= 0);
-    server = accept(listener, NULL, NULL);
-    settle(&loop, &ex);
-    while (ex.uploaded < body.length && server >= 0) {
-        int64_t sent = ex.sent, uploaded = ex.uploaded;
-        double since = ex.since;
-        CHECK(read(server, taken, sizeof taken) > 0);
-        settle(&loop, &ex);
-        if (ex.sent != sent || ex.uploaded == uploaded)
+    struct upload up;
+    struct gem_exchange *ex = &up.ex;
+    char taken[20000];
+    int quiet = 0, waited = 0;
+    begin_upload(&up);
+    settle(&up.loop, ex);
+    while (ex->uploaded < up.body.length && up.server >= 0) {
+        int64_t sent = ex->sent, uploaded = ex->uploaded;
+        double since = ex->since;
+        CHECK(read(up.server, taken, sizeof taken) > 0);
+        settle(&up.loop, ex);
+        if (ex->sent != sent || ex->uploaded == uploaded)
             continue;
-        if (!CHECK(ex.since > since))
+        if (!CHECK(ex->since > since))
             break;
         quiet++;
-        waited += ex.phase == GEM_PHASE_WAITING;
+        waited += ex->phase == GEM_PHASE_WAITING;
     }
     CHECK(quiet > 10 && waited > 3);
-    gem_loop_remove(&ex);
-    gem_exchange_close(&ex);
-    gem_loop_close(&loop);
-    gem_body_free(&body);
-    close(server);
-    close(listener);
-    close(file);
-    unlink(path);
+    end_upload(&up);
 }
 
 /* Lua has nothing to do between two reports of a socket. */
 static void test_a_step_that_waits_goes_on(void)
 {
-    char url[100], path[] = "/tmp/gem_test_loop_XXXXXX";
-    int listener = listen_on(url, sizeof url), file = mkstemp(path), steps = 0;
-    struct gem_loop loop;
-    struct gem_exchange ex;
-    struct gem_body body;
+    struct upload up;
+    struct gem_exchange *ex = &up.ex;
     struct gem_err err;
-    memset(&loop, 0, sizeof loop);
-    gem_body_init(&body, gem_mem_default());
-    if (!CHECK(file >= 0 && ftruncate(file, 1200000) == 0 && gem_body_add_file(&body, path, false, &err) == 0 &&
-               gem_loop_open(&loop, gem_mem_default(), &err) == 0))
-        return;
-    open_exchange(&ex, url, &body);
-    curl_easy_setopt(ex.easy, CURLOPT_SOCKOPTFUNCTION, small_buffer);
-    gem_loop_add(&loop, &ex, GEM_LANE_BULK, NULL);
-    while (ex.sent == 0)
-        CHECK(gem_loop_step(&loop, HUGE_VAL, 0, &err) >= 0);
-    peer = accept(listener, NULL, NULL);
-    for (waits = 0; ex.uploaded < body.length && ex.phase != GEM_PHASE_DONE; steps++)
-        CHECK(gem_loop_step(&loop, HUGE_VAL, 10, &err) >= 0);
-    CHECK(ex.uploaded == body.length && waits > 2 * steps);
+    int steps = 0;
+    begin_upload(&up);
+    peer = up.server;
+    for (waits = 0; ex->uploaded < up.body.length && ex->phase != GEM_PHASE_DONE; steps++)
+        CHECK(gem_loop_step(&up.loop, HUGE_VAL, 10, &err) >= 0);
+    CHECK(ex->uploaded == up.body.length && waits > 2 * steps);
     for (steps = waits = 0; steps < 8; steps++)
-        CHECK(gem_loop_step(&loop, HUGE_VAL, 0, &err) >= 0 && gem_loop_step(&loop, 0.1, 0.001, &err) >= 0);
+        CHECK(gem_loop_step(&up.loop, HUGE_VAL, 0, &err) >= 0 && gem_loop_step(&up.loop, 0.1, 0.001, &err) >= 0);
     CHECK(waits == 2 * steps);
-    gem_loop_remove(&ex);
-    gem_exchange_close(&ex);
-    gem_loop_close(&loop);
-    gem_body_free(&body);
-    close(peer);
-    close(listener);
-    close(file);
-    unlink(path);
     peer = -1;
+    end_upload(&up);
 }
 
 int main(void)
