@@ -4,6 +4,7 @@ local core = require "lgemini.core"
 local emulator = require "spec.support.emulator"
 local gemini = require "lgemini"
 local process = require "spec.support.process"
+local refused = require "spec.support.refused"
 local scripted = require "spec.support.scripted"
 
 local MODEL = "gemini-3.5-flash"
@@ -35,14 +36,6 @@ describe("a batch", function()
       found[key] = response and response.text or err.kind
     end
     return found
-  end
-
-  local function refused(kind, words, result, err)
-    assert.is_nil(result)
-    assert.is_true(gemini.is_error(err))
-    assert.equal(kind, err.kind, tostring(err))
-    assert.truthy(err.message:find(words, 1, true), err.message)
-    return err
   end
 
   local function read(path)

@@ -1,6 +1,7 @@
 -- Caches, against the emulator: how long they live, what may be in them, and that they are asked about.
 local emulator = require "spec.support.emulator"
 local gemini = require "lgemini"
+local refused = require "spec.support.refused"
 
 local MODEL = "gemini-3.5-flash"
 local LONG = ("All work and no play makes Jack a dull boy. "):rep(200) -- more than the fewest tokens of a cache
@@ -28,13 +29,6 @@ describe("a cache", function()
   local function last_body()
     local record = em:requests()
     return record[#record].body
-  end
-
-  local function refused(kind, words, result, err)
-    assert.is_nil(result)
-    assert.is_true(gemini.is_error(err))
-    assert.equal(kind, err.kind, tostring(err))
-    assert.truthy(err.message:find(words, 1, true), err.message)
   end
 
   it("is asked about, and its tokens count as cached", function()

@@ -1,4 +1,5 @@
 -- What never reaches the service: a call of any kind gives nil and an error of its own, and sends nothing.
+local check_refused = require "spec.support.refused"
 local gemini = require "lgemini"
 local scripted = require "spec.support.scripted"
 
@@ -118,11 +119,8 @@ describe("refused before anything is sent:", function()
     return object[method](object, args)
   end
 
-  local function refused(kind, words, result, err)
-    assert.is_nil(result)
-    assert.is_true(gemini.is_error(err))
-    assert.equal(kind, err.kind, tostring(err))
-    assert.truthy(err.message:find(words, 1, true), err.message)
+  local function refused(...)
+    check_refused(...)
     assert.equal(0, #server:received())
   end
 

@@ -3,15 +3,8 @@
 local cjson = require "cjson"
 local emulator = require "spec.support.emulator"
 local gemini = require "lgemini"
+local refused = require "spec.support.refused"
 local scripted = require "spec.support.scripted"
-
-local function refused(kind, words, result, err)
-  assert.is_nil(result)
-  assert.is_true(gemini.is_error(err))
-  assert.equal(kind, err.kind, tostring(err))
-  assert.truthy(err.message:find(words, 1, true), err.message)
-  return err
-end
 
 local function connect(url)
   return gemini.Client { api_key = "k", http_options = { base_url = url, retry_options = false } }
