@@ -193,6 +193,29 @@ static void test_no_memory(void)
     gem_mold_free(&mold);
 }
 
+/* What is kept of the events before has still to be told with the last of them. */
+static void test_the_last_event_stays_where_memory_is_short(void)
+{
+    static const char event[] = BEFORE "one" AFTER;
+    struct check_mem m;
+    char large[4096];
+    check_mem_init(&m);
+    gem_json_init(&json, gem_mem_default(), 10, 1000);
+    gem_mold_init(&mold, &m.mem);
+    CHECK(gem_mold_begin(&mold, event, strlen(event)));
+    CHECK(gem_mold_note(&mold, strlen(BEFORE), strlen(BEFORE) + 3, GEM_MOLD_TEXT));
+    mold.ready = true;
+    snprintf(large, sizeof large, "%s%03000d%s", BEFORE, 0, AFTER);
+    m.fail_at = m.requests + 1;
+    CHECK(!matches(large));
+    CHECK(mold.last.len == strlen(event) && memcmp(gem_buf_head(&mold.last), event, strlen(event)) == 0);
+    CHECK(matches(BEFORE "two" AFTER) && has_text("two"));
+    m.fail_at = 0;
+    CHECK(matches(large) && mold.length == 3000);
+    gem_mold_free(&mold);
+    gem_json_free(&json);
+}
+
 int main(void)
 {
     RUN(test_texts);
@@ -204,5 +227,6 @@ int main(void)
     RUN(test_large);
     RUN(test_too_many_places);
     RUN(test_no_memory);
+    RUN(test_the_last_event_stays_where_memory_is_short);
     return check_done();
 }

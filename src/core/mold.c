@@ -176,11 +176,13 @@ bool gem_mold_match(struct gem_mold *mold, struct gem_json *json, const char *ev
     escaped = escaped || (mold->escaped && !text->changed);
     if (text == NULL || (escaped && !unescape(json, event + text->from - 1, (size_t)(text->to - text->from) + 2)))
         return false;
+    if (n > mold->last.len && gem_buf_reserve(&mold->last, n - mold->last.len, NULL) < 0)
+        return false; /* and the last one stays */
     gem_buf_clear(&mold->last);
-    mold->ready = gem_buf_add(&mold->last, event, n, NULL) == 0;
+    gem_buf_add(&mold->last, event, n, NULL);
     memcpy(mold->places, places, mold->count * sizeof *places);
     mold->escaped = escaped;
     mold->text = escaped ? json->text : gem_buf_head(&mold->last) + text->from;
     mold->length = escaped ? json->len : (size_t)(text->to - text->from);
-    return mold->ready;
+    return true;
 }
