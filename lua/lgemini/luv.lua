@@ -13,17 +13,22 @@ Handle.__index = Handle
 ---@field on_error function|nil on_error(err) takes what step raises: the error of a task that nobody waits for, say
 ---@field on_idle function|nil  on_idle(handle) is called when no task is left
 
--- When to step: as the descriptor says, or after the time where there is none.
+-- When to step: as the descriptor says, or after the time where there is none, or where luv watches it already.
 local function watch(self)
-  local client = self.client
-  local fd = not self.poll and client:pollfd()
-  if fd then
-    self.poll = luv.new_poll(fd)
-  end
   if self.poll then
     self.poll:start("r", self.step)
   else
-    self.timer:start(math.ceil((client:timeout() or 0.01) * 1000), 0, self.step)
+    self.timer:start(math.ceil((self.client:timeout() or 0.01) * 1000), 0, self.step)
+  end
+end
+
+-- No task is left.
+local function idle(self, options)
+  if options.on_idle and self.timer then
+    options.on_idle(self)
+  end
+  if self.client.tasks.closed then
+    self:close()
   end
 end
 
@@ -39,12 +44,7 @@ local function step(self, options)
     end
     options.on_error(left)
   elseif not left then
-    if options.on_idle and self.timer then
-      options.on_idle(self)
-    end
-    if client.tasks.closed then
-      self:close()
-    end
+    idle(self, options)
   end
 end
 
@@ -54,29 +54,39 @@ end
 ---@param options lgemini.luv.Options|nil
 ---@return lgemini.luv.Handle
 function adapter.attach(client, options)
-  local self = setmetatable({ client = client, timer = luv.new_timer() }, Handle)
+  options = options or {}
+  local fd = client:pollfd()
+  local self = setmetatable({ client = client, timer = luv.new_timer(), poll = fd and luv.new_poll(fd) or nil }, Handle)
   function self.step()
-    step(self, options or {})
+    step(self, options)
+  end
+  function self.idle()
+    idle(self, options)
   end
   client.loop.handles[self] = true
   watch(self)
   return self
 end
 
--- The descriptor is about to be closed: luv must not know of it any more.
-function Handle:release()
+local function forget(self)
   if self.poll then
     self.poll:stop()
     self.poll:close()
     self.poll = nil
-    self.timer:start(0, 0, self.step)
   end
+end
+
+-- The descriptor is about to be closed, since no client and no task is left: luv must not know of it any more. The loop
+-- may have another client by the time that luv comes back to this one, which is none of its business.
+function Handle:release()
+  forget(self)
+  self.timer:start(0, 0, self.idle)
 end
 
 --- Moves them no longer. Closing twice is fine.
 function Handle:close()
   if self.timer then
-    self:release()
+    forget(self)
     self.timer:close()
     self.timer = nil
     self.client.loop.handles[self] = nil
