@@ -205,13 +205,14 @@ describe("a decoder of answers", function()
     .. '[{"modality":"TEXT","tokenCount":%d}],"toolUsePromptTokenCount":null},"createTime":"2026-%02d"}\n\n'
   PAIRS[#PAIRS + 1] = { true, MANY:format("a", 1, "HIGH", 2, 3), MANY:format("b", 10, "NEGLIGIBLE", 20, 30) }
 
-  it("makes chunks like the one before as it makes any, and keeps their texts", function()
+  -- All pairs, in pieces of each of the sizes that `sizes_of` gives for a stream.
+  local function compare(sizes_of)
     for _, pair in ipairs(PAIRS) do
       local first, second = pair[2], pair[3]
       for _, stream in ipairs { first .. second, first .. second .. second, first .. second .. first } do
         local wanted = {}
         for one in stream:gmatch "data: (.-)\r?\n\r?\n" do wanted[#wanted + 1] = assert(answer.decode(one, TYPE)) end
-        for size = 1, #stream do
+        for _, size in ipairs(sizes_of(stream)) do
           local values, alike, said = read(stream, size, TYPE)
           assert.same(wanted, values)
           assert.equal(pair[1], alike[2], first .. second)
@@ -224,6 +225,18 @@ describe("a decoder of answers", function()
         end
       end
     end
+  end
+
+  it("makes chunks like the one before as it makes any, and keeps their texts", function()
+    compare(function(stream) return { #stream, 101 } end)
+  end)
+
+  it("does so wherever they are cut #long", function()
+    compare(function(stream)
+      local sizes = {}
+      for size = 1, #stream do sizes[size] = size end
+      return sizes
+    end)
   end)
 
   it("gives texts alone where nothing else is new", function()
