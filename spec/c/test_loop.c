@@ -225,10 +225,31 @@ static void test_a_step_that_waits_goes_on(void)
     end_upload(&up);
 }
 
+/* It keeps nothing of the loop's, or that would leak. */
+static void test_an_exchange_let_go_of_outlives_the_loop(void)
+{
+    char url[100];
+    int listener = listen_on(url, sizeof url);
+    struct gem_loop loop;
+    struct gem_exchange ex;
+    struct gem_err err;
+    memset(&loop, 0, sizeof loop);
+    if (!CHECK(gem_loop_open(&loop, gem_mem_default(), &err) == 0))
+        return;
+    open_exchange(&ex, url, NULL);
+    gem_loop_add(&loop, &ex, GEM_LANE_CALLS, NULL);
+    CHECK(gem_loop_step(&loop, HUGE_VAL, 0, &err) >= 0);
+    gem_loop_remove(&ex);
+    gem_loop_close(&loop);
+    gem_exchange_close(&ex);
+    close(listener);
+}
+
 int main(void)
 {
     RUN(test_a_step_that_waits_goes_on);
     RUN(test_bytes_that_leave_wind_the_clock);
     RUN(test_a_socket_that_cannot_be_watched);
+    RUN(test_an_exchange_let_go_of_outlives_the_loop);
     return check_done();
 }

@@ -86,13 +86,15 @@ function certificates.rehash(directory)
   run { "openssl", "rehash", directory }
 end
 
---- Starts `openssl s_server`, which answers a GET with a file below `root`, head and all.
+--- Starts `openssl s_server`, which answers a GET with a file below `root`, head and all; without a root with a page
+--- that says how it came to the connection: "New, TLSv1.3, ..." or "Reused, ...".
 ---@param leaf table cert, key
----@param root string
+---@param root string|nil
 ---@param arguments string[]|nil
 ---@return table|nil server with `url`, `port`; nil where this openssl does not know the arguments
 function certificates.serve(leaf, root, arguments)
-  local words = { "openssl", "s_server", "-accept", "127.0.0.1:0", "-HTTP", "-cert", leaf.cert, "-key", leaf.key }
+  local words = { "openssl", "s_server", "-accept", "127.0.0.1:0", root and "-HTTP" or "-www", "-cert", leaf.cert,
+    "-key", leaf.key }
   for _, word in ipairs(arguments or {}) do words[#words + 1] = word end
   for i, word in ipairs(words) do words[i] = process.quote(word) end
   local directory = process.temporary_directory()
@@ -101,14 +103,14 @@ function certificates.serve(leaf, root, arguments)
   local self = setmetatable({}, metatable)
   -- The shell ends the server when its own input, a pipe from here, has ended.
   self.input = assert(io.popen(("exec 2>/dev/null; cd %s; %s </dev/null >%s & child=$!; cat >/dev/null; "
-    .. "kill $child; wait $child"):format(process.quote(root), table.concat(words, " "),
+    .. "kill $child; wait $child"):format(process.quote(root or directory), table.concat(words, " "),
     process.quote(fifo)), "w"))
   self.output = assert(io.open(fifo, "r"))
-  process.remove_directory(directory)
   repeat
     local line = self.output:read("*l")
     self.port = line and line:match("^ACCEPT .*:(%d+)$")
   until self.port or not line
+  process.remove_directory(directory)
   if not self.port then
     self:stop()
     return nil

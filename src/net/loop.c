@@ -121,6 +121,16 @@ static int open_lane(struct gem_loop *loop, int index, struct gem_err *err)
     return 0;
 }
 
+/* One thread: nothing to lock. */
+static int open_sessions(struct gem_loop *loop, struct gem_err *err)
+{
+    loop->sessions = curl_share_init();
+    if (loop->sessions == NULL ||
+        curl_share_setopt(loop->sessions, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) == CURLSHE_NOMEM)
+        return gem_err_memory(err);
+    return 0;
+}
+
 int gem_loop_open(struct gem_loop *loop, const struct gem_mem *mem, struct gem_err *err)
 {
     loop->mem = mem;
@@ -128,12 +138,12 @@ int gem_loop_open(struct gem_loop *loop, const struct gem_mem *mem, struct gem_e
     if (gem_poller_open(&loop->poller, mem, err) < 0)
         return -1;
     loop->open = true;
-    for (int i = 0; i < GEM_LANES; i++)
-        if (open_lane(loop, i, err) < 0) {
-            gem_loop_close(loop);
-            return -1;
-        }
-    return 0;
+    int failed = open_sessions(loop, err);
+    for (int i = 0; i < GEM_LANES && failed == 0; i++)
+        failed = open_lane(loop, i, err);
+    if (failed != 0)
+        gem_loop_close(loop);
+    return failed;
 }
 
 static void close_lane(struct gem_lane *lane)
@@ -158,6 +168,8 @@ void gem_loop_close(struct gem_loop *loop)
     }
     for (int i = 0; i < GEM_LANES; i++)
         close_lane(&loop->lanes[i]);
+    curl_share_cleanup(loop->sessions); /* NULL is fine */
+    loop->sessions = NULL;
     gem_poller_close(&loop->poller);
     loop->open = false;
 }
@@ -226,6 +238,7 @@ static void take_out(struct gem_loop *loop, struct gem_exchange *ex)
     if (!with_libcurl(ex))
         return;
     curl_multi_remove_handle(loop->lanes[ex->lane].multi, ex->easy);
+    curl_easy_setopt(ex->easy, CURLOPT_SHARE, NULL); /* the handle may outlive the loop */
     discount(loop, ex);
     if (ex->share != NULL)
         ex->share->active--;
@@ -251,6 +264,7 @@ void gem_loop_remove(struct gem_exchange *ex)
 /* Takes a place of its share before. */
 static void hand_over(struct gem_loop *loop, struct gem_exchange *ex)
 {
+    curl_easy_setopt(ex->easy, CURLOPT_SHARE, loop->sessions);
     CURLMcode result = curl_multi_add_handle(loop->lanes[ex->lane].multi, ex->easy);
     if (result != CURLM_OK) {
         struct gem_err err;

@@ -9,7 +9,10 @@
  * A step reads the clock between socket actions and stops when its budget is used up; the poller reports again
  * what was not taken. Exchanges that want to be looked at are taken with gem_loop_next.
  *
- * Who owns what: the loop owns its multi handles and the poller, not the exchanges. Either may go first: closing the loop
+ * TLS sessions are the loop's, whatever lane they were made in: a further connection to a server goes on from one, which
+ * needs no certificate looked at. libcurl takes one only for the same host, port, authorities and certificate of ours.
+ *
+ * Who owns what: the loop owns its multi handles, the sessions and the poller, not the exchanges. Either may go first: closing the loop
  * detaches its exchanges (they end as cancelled), and an exchange is detached with gem_loop_remove. */
 #ifndef GEM_NET_LOOP_H
 #define GEM_NET_LOOP_H
@@ -40,6 +43,7 @@ struct gem_loop {
     const struct gem_mem *mem;
     struct gem_poller poller;
     struct gem_lane lanes[GEM_LANES];
+    CURLSH *sessions; /* an exchange has it while libcurl has the exchange */
     struct gem_exchange *first, *last; /* all that are held, in the order in which they came */
     struct gem_exchange *unstarted;    /* none before it waits to be started */
     bool full;                         /* those that do are past their share */
