@@ -182,30 +182,36 @@ int gem_poller_open(struct gem_poller *poller, const struct gem_mem *mem, struct
     return 0;
 }
 
-static int change(struct gem_poller *poller, int fd, short filter, int on, int tag)
+/* Adds a filter (flags EV_ADD and more) in place of the one that is there, or takes it away (flags 0). To add over what
+ * is there changes it on some systems, a timer's time only on a few: it is deleted first, and that nothing was is fine. */
+static int change(struct gem_poller *poller, int fd, short filter, int flags, int milliseconds, int tag)
 {
     struct kevent ev;
-    EV_SET(&ev, (uintptr_t)fd, filter, on ? EV_ADD : EV_DELETE, 0, 0, (void *)(intptr_t)tag);
-    return kevent(poller->fd, &ev, 1, NULL, 0, NULL) < 0 && on ? -1 : 0; /* deleting what is not there is fine */
+    EV_SET(&ev, (uintptr_t)fd, filter, EV_DELETE, 0, 0, NULL);
+    kevent(poller->fd, &ev, 1, NULL, 0, NULL);
+    if (flags == 0)
+        return 0;
+    EV_SET(&ev, (uintptr_t)fd, filter, flags, 0, milliseconds, (void *)(intptr_t)tag);
+    return kevent(poller->fd, &ev, 1, NULL, 0, NULL);
 }
 
 int gem_poller_set(struct gem_poller *poller, int fd, int events, int tag, struct gem_err *err)
 {
-    if (change(poller, fd, EVFILT_READ, events & GEM_READABLE, tag) < 0 ||
-        change(poller, fd, EVFILT_WRITE, events & GEM_WRITABLE, tag) < 0)
+    if (change(poller, fd, EVFILT_READ, events & GEM_READABLE ? EV_ADD : 0, 0, tag) < 0 ||
+        change(poller, fd, EVFILT_WRITE, events & GEM_WRITABLE ? EV_ADD : 0, 0, tag) < 0)
         return fail("kevent", err);
     return 0;
 }
 
+/* No time at all is refused by some systems and never over on others: a millisecond is the least. One that is over
+ * after a day, before it is due, is set again by the step that it brings about. */
 int gem_poller_alarm(struct gem_poller *poller, double seconds, struct gem_err *err)
 {
-    struct kevent ev;
     bool on = seconds <= LONGEST;
     if (!on && !poller->armed)
         return 0;
-    EV_SET(&ev, 0, EVFILT_TIMER, on ? EV_ADD | EV_ONESHOT : EV_DELETE, 0, on ? (intptr_t)(seconds * 1000 + 0.999) : 0,
-           NULL);
-    if (kevent(poller->fd, &ev, 1, NULL, 0, NULL) < 0 && on)
+    int ms = seconds > 86400 ? 86400000 : seconds > 0.001 ? (int)(seconds * 1000 + 0.999) : 1;
+    if (change(poller, 0, EVFILT_TIMER, on ? EV_ADD | EV_ONESHOT : 0, ms, 0) < 0)
         return fail("kevent", err);
     poller->armed = on;
     return 0;
