@@ -375,6 +375,17 @@ local function collect_refusal(call, request, exchange)
   return answer
 end
 
+-- What the service said when it refused; the error alone where somebody closed the exchange before that had come.
+local function refusal_of(call, request, exchange)
+  local answer = collect_refusal(call, request, exchange)
+  if answer then
+    return refused(call, request, answer), answer
+  end
+  local err = http.cancelled()
+  http.close(call, request, exchange, err)
+  return err
+end
+
 -- Decodes an answer while it comes: the answer; nil, err where the transport failed, or there is too much of it.
 local function decode(call, request, exchange)
   local bounds, tasks = call.client.limits, call.client.tasks
@@ -415,8 +426,7 @@ local function try(call, request)
   ok, err = http.wait(call, request, exchange, request.decodes)
   local code = exchange:phase() ~= "closed" and exchange:code() or 200 -- somebody may have closed it meanwhile
   if code >= 300 and (ok or err.kind == "limit") then
-    local answer = collect_refusal(call, request, exchange)
-    return nil, refused(call, request, answer), answer
+    return nil, refusal_of(call, request, exchange)
   elseif not ok then
     http.close(call, request, exchange, err)
     return nil, err
@@ -509,13 +519,7 @@ function http.open(call, request, exchange)
   if code >= 200 and code <= 299 then
     return true
   end
-  local answer = collect_refusal(call, request, exchange)
-  if not answer then
-    err = http.cancelled()
-    http.close(call, request, exchange, err)
-    return nil, err
-  end
-  return nil, refused(call, request, answer), answer
+  return nil, refusal_of(call, request, exchange)
 end
 
 --- The transport's failure in the middle of an answer that is being read.

@@ -179,6 +179,22 @@ describe("a faulty", function()
         assert_timeout("idle", generate())
       end)
 
+      it("in the body of a refusal: what came of it; nothing where the call is cancelled before", function()
+        local refusal = answer_with("x", { status = 429, stall_at = { body = 10 } })
+        client_of(script(refusal), { timeout = { idle = SOON } })
+        failure("rate_limited", generate())
+        client:close()
+        for _, call in ipairs { generate, function() return open_stream():next() end } do
+          client_of(script(refusal))
+          local task = client:spawn(call)
+          repeat client:wait(LONG) until task.exchange and task.exchange:code()
+          task:cancel()
+          client:run()
+          failure("cancelled", task:result())
+          client:close()
+        end
+      end)
+
       it("while it takes the request: idle", function()
         client_of(script { status = 200, read = 1000, stall_at = 0 }, clocks "idle")
         local data = "\137PNG\r\n\26\n" .. ("x"):rep(13 * 1000 * 1000)
