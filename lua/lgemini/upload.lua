@@ -415,15 +415,16 @@ end
 ---@return table|nil file
 ---@return lgemini.Error|nil err
 function upload.resume(call, args, path)
-  local record, err
-  local kept = journal_of(call, path)
+  local kept
+  local record, err = journal.read(path) -- a file that is one is no other file, whose inode it may have got
+  if not record then
+    kept = journal_of(call, path)
+  end
   if kept then
     record, err = journal.read(kept)
     if record then
       record.path = path -- that of the journal may be of another folder
     end
-  else
-    record, err = journal.read(path)
   end
   if not record then
     err.hint = err.hint or "give the path of a journal, or of a file whose upload Client{ state_dir = } knows"

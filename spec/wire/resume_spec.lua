@@ -240,6 +240,18 @@ describe("an upload", function()
       assert.equal(0, #em:requests_to "/upload/")
     end)
 
+    -- The system gives the inode of a file that is gone to the next one.
+    it("is not taken for another one whose journal has the inode of its file", function()
+      local path, other = write("gone.pdf", bytes), write("other.txt", "not yet there")
+      interrupt(path)
+      em:fault { path = "/upload/", command = "upload, finalize", action = "reset", after_request = 1, always = true }
+      em:fault { path = "/upload/", command = "query", status = 503, always = true }
+      assert.is_nil((keeper.files:upload { file = other, journal = directory .. "/other.journal" }))
+      em:clear()
+      write("gone.pdf", read(directory .. "/other.journal"))
+      assert.equal(13, assert(keeper.files:resume { journal = path }).size_bytes)
+    end)
+
     it("is not another key's", function()
       local path = write("mine.pdf", bytes)
       interrupt(path)
