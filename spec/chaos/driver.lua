@@ -96,7 +96,8 @@ end
 
 -- Processes --------------------------------------------------------------------------
 
-local environment = ("LUA_PATH=%s LUA_CPATH=%s"):format(quote(package.path), quote(package.cpath))
+-- The relay's wire.so is in build/chaos/.
+local environment = ("LUA_PATH=%s LUA_CPATH=%s"):format(quote(package.path), quote("./build/?.so;" .. package.cpath))
 local disk = directory .. "/disk"
 os.execute(("mkdir %s %s"):format(quote(disk), quote(directory .. "/client")))
 

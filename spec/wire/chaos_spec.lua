@@ -8,7 +8,7 @@ local LIMIT = 120 -- seconds after which a driver that hangs is ended
 local function run(seed, runs)
   local environment = ("LUA_PATH=%s LUA_CPATH=%s"):format(
     process.quote("./lua/?.lua;./lua/?/init.lua;./?.lua;" .. (os.getenv "LUA_PATH" or ";")),
-    process.quote("./build/?.so;./" .. process.build() .. "/?.so;" .. (os.getenv "LUA_CPATH" or ";")))
+    process.quote("./" .. process.build() .. "/?.so;" .. (os.getenv "LUA_CPATH" or ";")))
   local pipe = assert(io.popen(("limit=; command -v timeout >/dev/null && limit='timeout %d'; exec env %s $limit %s "
     .. "spec/chaos/driver.lua --seed %d --runs %d --lua %s 2>&1"):format(LIMIT, environment,
     os.getenv "SCRIPTED_LUA" or "lua5.4", seed, runs, process.quote(process.interpreter()))))
