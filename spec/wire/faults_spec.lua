@@ -340,6 +340,12 @@ describe("a faulty", function()
         assert_answer("limit", { status = 200, headers = headers })
       end)
 
+      it("one header without end: limit, and the message says so", function()
+        client_of(script { status = 200, headers = { { "x-filler", ("x"):rep(300000) } } })
+        assert.matches("headers", failure("limit", generate()).message)
+        assert.equal(1, #server:received())
+      end)
+
       it("early and final words on a request it does not read: they count", function()
         local body = { json = { error = { code = 413, message = "Too much." } } }
         client_of(script { status = 413, read = 1000, body = body })

@@ -528,10 +528,20 @@ static bool is_alert(const struct gem_exchange *ex)
     return ex->status == 0 && strstr(ex->message, "SSL routines:") != NULL && strstr(ex->message, " alert ") != NULL;
 }
 
+/* libcurl takes header lines of up to 100 KB. It says "out of memory" of a longer one, "too large" since 8.6. */
+static bool is_long_line(const struct gem_exchange *ex, CURLcode result)
+{
+    enum { TOO_LARGE = 100 };
+    return (result == CURLE_OUT_OF_MEMORY || (int)result == TOO_LARGE) && ex->phase > GEM_PHASE_CONNECTING &&
+           !ex->head_done;
+}
+
 static enum gem_kind kind_of(const struct gem_exchange *ex, CURLcode result)
 {
     if (is_bad_proxy(ex))
         return GEM_INVALID;
+    if (is_long_line(ex, result))
+        return GEM_LIMIT;
     switch (result) {
     case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:
@@ -568,6 +578,8 @@ static const char *words_of(struct gem_exchange *ex, CURLcode result)
 {
     if (result == CURLE_SEND_FAIL_REWIND)
         return "the connection broke while the request was sent";
+    if (is_long_line(ex, result))
+        return "a line of the answer's headers is longer than libcurl takes, or memory is short";
     if (is_bad_proxy(ex))
         return "the proxy's URL makes no sense, or libcurl has no such proxies: scheme://host:port is needed";
     return ex->message[0] != '\0' ? ex->message : curl_easy_strerror(result);
