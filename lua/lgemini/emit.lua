@@ -3,7 +3,6 @@
 -- A tree is in the wire's layout: objects are plain tables, arrays carry json.array's mark, leaves are finished JSON
 -- text or binary: bytes, or the path of a file, that become base64 while they are sent.
 
-local compat = require "lgemini.compat"
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
 local ordered = require "lgemini.ordered"
@@ -149,12 +148,6 @@ end
 ---@return true?
 ---@return lgemini.Error?
 function emit.tree(tree, body)
-  local question = type(tree) == "table" and getmetatable(tree) == nil and tree.contents
-  if type(question) == "string" and #question < LARGE and compat.has_only(tree, "contents") then -- most requests
-    local ok, err = body:add('{"contents":' .. question .. "}")
-    if not ok then return nil, errors.is(err) and err or errors.new(err) end
-    return true
-  end
   local out = { body = body, false, false, false, false, false, false, false, false, false, false, false, false, false,
     false, false, false } -- places for the texts of a small tree
   flush(out, write_node(out, 0, tree))

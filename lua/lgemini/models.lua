@@ -5,7 +5,6 @@ local endpoints = require "lgemini.endpoints"
 local options = require "lgemini.options"
 local parts = require "lgemini.parts"
 local plans = require "lgemini.plan"
-local request = require "lgemini.request"
 local schema = require "lgemini.schema"
 
 ---@class lgemini.Models
@@ -55,13 +54,15 @@ end
 
 local NO_CONFIG = {}
 
+local JSON = "application/json"
+
 local function facts_of(args)
   local config = args.config or NO_CONFIG
   local mime_type = config.response_mime_type
   if not mime_type and (config.response_schema ~= nil or config.response_json_schema ~= nil) then
-    mime_type = request.JSON
+    mime_type = JSON
   end
-  return { uploads = {}, json = mime_type == request.JSON, enum = mime_type == "text/x.enum",
+  return { uploads = {}, json = mime_type == JSON, enum = mime_type == "text/x.enum",
     turns = nil, transport = nil, calls = nil } -- later
 end
 

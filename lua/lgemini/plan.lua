@@ -1,9 +1,11 @@
---- Requests with contents: what is sent for them, and what has to be uploaded before. What loads on first use: attach.
+--- Requests with contents: what is sent for them, and what has to be uploaded before. What loads on first use: attach,
+--- and request, which most questions do without.
 
 local endpoints = require "lgemini.endpoints"
+local errors = require "lgemini.errors"
 local http = require "lgemini.http"
 local options = require "lgemini.options"
-local request = require "lgemini.request"
+local question = require "lgemini.question"
 
 local plans = {}
 
@@ -60,7 +62,16 @@ local function url_of(client, call, row, found)
   return found.url
 end
 
-local function make_body(client, call, row, args, plan)
+-- A question of one text and nothing else, as it stands in the body; nil for all others.
+local function question_of(call, row, args, plan)
+  if row.body == "generate" and args.config == nil and call.options.extra_body == nil then
+    return question.body(plan.turns)
+  end
+end
+
+-- Fails as `request.emit` does.
+local function write_body(client, call, row, args, plan, body)
+  local request = require "lgemini.request"
   local tree, err = request.tree(row, {
     model = plan.model,
     contents = plan.turns,
@@ -74,9 +85,18 @@ local function make_body(client, call, row, args, plan)
   if not tree then
     return nil, err
   end
-  local body = client.core.body.new()
-  local ok
-  ok, err = request.emit(tree, body)
+  return request.emit(tree, body)
+end
+
+local function make_body(client, call, row, args, plan)
+  local body, text = client.core.body.new(), question_of(call, row, args, plan)
+  local ok, err
+  if text then
+    ok, err = body:add(text)
+    err = err and errors.new(err)
+  else
+    ok, err = write_body(client, call, row, args, plan, body)
+  end
   if not ok then
     return nil, err
   end

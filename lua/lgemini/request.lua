@@ -9,8 +9,6 @@ local wire = require "lgemini.wire"
 
 local request = { wire = wire.object, any = wire.any, emit = emit.tree, file = emit.file, bytes = emit.bytes }
 
-request.JSON = wire.JSON
-
 local function is_object(node)
   return type(node) == "table" and getmetatable(node) == nil
 end
@@ -49,15 +47,12 @@ end
 ---@field vertex any  true where it goes to Vertex AI
 
 local function generate(args, config)
-  local contents = wire.question(args.contents)
-  local ok, err
-  if not contents then
-    contents, err = wire.contents(args)
-    if not contents then return nil, err end
-  end
+  local contents, err = wire.contents(args)
+  if not contents then return nil, err end
   local tree = { contents = contents }
   if args.config == nil then return tree end
   local nested = {}
+  local ok
   ok, err = wire.config(args, config, tree, schema.type("GenerationConfig"), nested)
   if not ok then return nil, err end
   if args.vertex then require("lgemini.bodies").at_vertex(nested) end

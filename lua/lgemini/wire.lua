@@ -1,17 +1,15 @@
 --- The first step of the request encoder: a table of the caller's, by its type -> a tree in the wire's layout (see
 --- emit.lua). All checks happen here, with the place of what is wrong.
 
-local compat = require "lgemini.compat"
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
 local options = require "lgemini.options"
 local ordered = require "lgemini.ordered"
 local parts = require "lgemini.parts"
+local question = require "lgemini.question"
 local schema = require "lgemini.schema"
 local shape_of = require "lgemini.shape"
 local walks = require "lgemini.walk"
-
-local has_only = compat.has_only
 
 local wire = {}
 
@@ -291,41 +289,13 @@ function wire.text(text, root)
   return quoted(new_walk(root), text)
 end
 
--- Longer texts stay nodes of their own: they are not copied (see emit.lua).
-local SHORT = 16384
-
-local function only_text(part)
-  return type(part) == "table" and getmetatable(part) == nil and has_only(part, "text")
-    and type(part.text) == "string" and #part.text < SHORT and quote(part.text)
-end
-
--- Most turns: one text under a role, as a leaf. Nothing where there is more to it, or something wrong.
-local function text_turn(turn)
-  if type(turn) ~= "table" or getmetatable(turn) ~= nil then return nil end
-  for name in pairs(turn) do
-    if name ~= "parts" and name ~= "role" then return nil end
-  end
-  local role, list = turn.role, turn.parts
-  if type(role) ~= "string" or type(list) ~= "table" or not has_only(list, 1) then return nil end
-  local text, who = only_text(list[1]), quote(role)
-  return text and who and '{"parts":[{"text":' .. text .. '}],"role":' .. who .. "}" or nil
-end
-
 function encoders.turn(walk, value, kind)
-  local leaf = text_turn(value)
+  local leaf = question.turn(value)
   if leaf then return leaf end
   return encoders.object(walk, value, kind)
 end
 
 local CONTENTS = { of = { kind = "turn", name = "Content" } }
-
---- A question of one text, as a leaf; nil where it is more than that, or wrong.
----@param turns table[]
----@return string?
-function wire.question(turns)
-  local leaf = has_only(turns, 1) and text_turn(turns[1])
-  return leaf and "[" .. leaf .. "]" or nil
-end
 
 --- The turns of a request.
 ---@param args lgemini.request.Args
@@ -364,8 +334,6 @@ function wire.config(args, type_name, tree, inner, nested)
   return true
 end
 
-wire.JSON = "application/json"
-
 --- What a generation config says of the form of the answer, made whole: a schema means JSON.
 ---@param tree table  of a GenerationConfig
 ---@param root string  what messages call it
@@ -376,7 +344,7 @@ function wire.answer_form(tree, root)
     return nil, errors.new { kind = "invalid", hint = "one of them is needed",
       message = root .. ".response_schema: there is response_json_schema, too" }
   elseif not tree.responseMimeType and (tree.responseSchema or tree.responseJsonSchema) then
-    tree.responseMimeType = quote(wire.JSON)
+    tree.responseMimeType = quote "application/json"
   end
   return true
 end
