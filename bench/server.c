@@ -80,6 +80,10 @@ static void bury(struct conn *conn)
         http2_close(conn);
     else
         http1_close(conn);
+    if (conn->shaken) { /* or the client would resume nothing from it */
+        SSL_shutdown(conn->ssl);
+        ERR_clear_error();
+    }
     SSL_free(conn->ssl);
     close(conn->fd);
     free(conn->out);
@@ -161,6 +165,7 @@ static bool shake(struct conn *conn)
     SSL_get0_alpn_selected(conn->ssl, &name, &n);
     conn->shaken = true;
     server.count.tls++;
+    server.count.resumed += SSL_session_reused(conn->ssl);
     if (n == 2 && memcmp(name, "h2", 2) == 0)
         http2_open(conn);
     return true;

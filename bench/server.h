@@ -8,7 +8,9 @@
  *     events-N     N events, as fast as they are taken
  *     ticks-N-of-M when M such requests have come: N events for each, one every 20 ms, all at the same instant
  *     text-N       one event with a text of N bytes
- *     media-N      one event with N bytes of base64 */
+ *     media-N      one event with N bytes of base64
+ *
+ * A file named "last" is the last that its connection carries (HTTP/1.1). */
 #ifndef BENCH_SERVER_H
 #define BENCH_SERVER_H
 
@@ -86,6 +88,7 @@ struct conn {
     size_t in_length;
     struct job *job;    /* the request at hand; on HTTP/2 the first of them */
     bool in_answer;
+    bool last;          /* is closed when what is in out has left */
 
     nghttp2_session *h2; /* NULL: HTTP/1 */
     struct conn *next_dead;
@@ -118,7 +121,7 @@ void http2_close(struct conn *conn);
 
 /* What has happened since the last look. */
 struct counters {
-    int64_t connections, tls, http2, requests, body, events, wire;
+    int64_t connections, tls, resumed, http2, requests, body, events, wire;
 };
 
 extern struct server {

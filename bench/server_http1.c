@@ -63,6 +63,9 @@ static void answer(struct conn *conn)
     char fields[512] = "";
     job_answer(job);
     conn->in_answer = true;
+    conn->last = strstr(job->request.path, "/files/last:") != NULL;
+    if (conn->last)
+        snprintf(fields, sizeof fields, "Connection: close\r\n");
     if (conn->out == NULL)
         conn->out = bench_alloc(OUT_ROOM);
     for (const char *line = job->head; *line != '\0'; line = strchr(line, '\n') + 1)
@@ -172,6 +175,8 @@ void http1_write(struct conn *conn)
         if (conn->out_length == 0)
             return; /* until the next tick */
     }
+    if (conn->last && conn->job == NULL && conn->out_at == conn->out_length)
+        conn_kill(conn);
 }
 
 void http1_close(struct conn *conn)

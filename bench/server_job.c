@@ -128,9 +128,9 @@ static void say_counters(struct job *job)
     const struct counters *c = &server.count;
     job->kind = JOB_TEXT;
     job->text_length = (size_t)snprintf(job->text, sizeof job->text,
-        "connections %" PRId64 "\ntls %" PRId64 "\nhttp2 %" PRId64 "\nrequests %" PRId64 "\nbody %" PRId64
-        "\nevents %" PRId64 "\nwire %" PRId64 "\n", c->connections, c->tls, c->http2, c->requests - 1, c->body,
-        c->events, c->wire);
+        "connections %" PRId64 "\ntls %" PRId64 "\nresumed %" PRId64 "\nhttp2 %" PRId64 "\nrequests %" PRId64
+        "\nbody %" PRId64 "\nevents %" PRId64 "\nwire %" PRId64 "\n", c->connections, c->tls, c->resumed, c->http2,
+        c->requests - 1, c->body, c->events, c->wire);
     memset(&server.count, 0, sizeof server.count);
 }
 

@@ -9,11 +9,12 @@
  * A step reads the clock between socket actions and stops when its budget is used up; the poller reports again
  * what was not taken. Exchanges that want to be looked at are taken with gem_loop_next.
  *
- * TLS sessions are the loop's, whatever lane they were made in: a further connection to a server goes on from one, which
- * needs no certificate looked at. libcurl takes one only for the same host, port, authorities and certificate of ours.
+ * TLS sessions are the loop's, whatever lane they were made in: a further connection to a server resumes one, for which
+ * no certificate is looked at. libcurl takes one only for the same host, port, authorities and certificate of ours.
+ * Before 8.4 it closes HTTP/2 without TLS's goodbye, after which OpenSSL resumes nothing from that connection.
  *
- * Who owns what: the loop owns its multi handles, the sessions and the poller, not the exchanges. Either may go first: closing the loop
- * detaches its exchanges (they end as cancelled), and an exchange is detached with gem_loop_remove. */
+ * Who owns what: the loop owns its multi handles, the sessions and the poller, not the exchanges. Either may go first:
+ * closing the loop detaches its exchanges (they end as cancelled), and an exchange is detached with gem_loop_remove. */
 #ifndef GEM_NET_LOOP_H
 #define GEM_NET_LOOP_H
 
