@@ -108,22 +108,26 @@ build/tsan/embed: $(EMBED_SOURCES:%.c=build/tsan/%.o) $(BUILD)/obj/embedded.o
 
 .PHONY: static
 
-# One file of C and one of Lua, for projects that build everything themselves. The line that builds the module is
-# printed, and stands in the README.
+# One file of C with its header and one of Lua, for projects that build everything themselves. The line that builds the
+# module is printed, and stands in the README.
 
-DIST_SOURCES = $(foreach part,core net binding,$(sort $(wildcard src/$(part)/*.c)))
+DIST_SOURCES = $(foreach part,core net binding,$(sort $(wildcard src/$(part)/*.c))) src/lgemini.c src/not_embedded.c
 DIST_HEADERS = $(if $(LUA_INCDIR),-I"$(LUA_INCDIR)",$$(pkg-config --cflags $(LUA_PC)))
 DIST_LINE = cc -O2 -shared -fPIC $(DIST_HEADERS) dist/lgemini.c -o lgemini.so -lcurl -lcrypto -lm $(NODELETE)
 
 dist/lgemini.c: scripts/bundle.lua $(DIST_SOURCES) $(HEADERS)
 	@mkdir -p $(@D)
-	@'$(LUA)' scripts/bundle.lua c $@ $(DIST_SOURCES)
+	@'$(LUA)' scripts/bundle.lua c $@ src/lgemini.h $(DIST_SOURCES)
+
+dist/lgemini.h: src/lgemini.h
+	@mkdir -p $(@D)
+	@cp $< $@
 
 dist/lgemini.lua: scripts/bundle.lua $(MODULES:%=lua/%)
 	@mkdir -p $(@D)
 	@'$(LUA)' scripts/bundle.lua lua $@ $(MODULES:%=lua/%)
 
-amalgamation: dist/lgemini.c dist/lgemini.lua
+amalgamation: dist/lgemini.c dist/lgemini.h dist/lgemini.lua
 	@echo 'lgemini.so beside lgemini.lua is made by'
 	@echo '    $(DIST_LINE)'
 
@@ -165,7 +169,7 @@ $(BUILD)/complete.so: $(OBJECTS)
 
 # Each source with warnings as errors, each header on its own: `make warnings CC=clang`.
 warnings:
-	@for file in $(SOURCES) src/lgemini.c $(wildcard spec/c/*.c bench/*.c examples/embed/*.c); do \
+	@for file in $(SOURCES) $(wildcard src/*.c spec/c/*.c bench/*.c examples/embed/*.c); do \
 	    $(CC) $(DIALECT) $(STRICT) -O2 -c -o /dev/null "$$file" || exit 1; \
 	done
 	@for file in $(HEADERS); do \

@@ -2,10 +2,11 @@
 --
 --   bundle.lua embed <out> <file.lua>...   the Lua files as data of C, for liblgemini.a; see src/embedded.h
 --   bundle.lua lua <out> <file.lua>...     one file of Lua, the modules in package.preload; init.lua is its own text
---   bundle.lua c <out> <file.c>...         one file of C, headers and all, that exports what the many export
+--   bundle.lua c <out> <file>...           one file of C, headers and all, that exports what the many export
 --
--- In the file of C each header stands once, before all functions. What two files call alike inside (statics,
--- enumerators, tags) gets the name of its file; a macro ends with its file.
+-- In the file of C each header stands once, before all functions; what those declare that are named (file.h) is visible
+-- from outside. What two files call alike inside (statics, enumerators, tags) gets the name of its file; a macro ends
+-- with its file.
 local function read(path)
   local file = assert(io.open(path, "rb"))
   local text = assert(file:read "*a")
@@ -250,23 +251,30 @@ local function trimmed(pieces)
 end
 
 local function one_c(path, files)
-  local all = { included = {}, system = {}, headers = {} }
-  local met, early, parsed, owners = {}, {}, {}, {}
+  local all = { included = {}, system = {}, public = {}, headers = {} }
+  local public, met, early, parsed, owners = {}, {}, {}, {}, {}
   function all.header(name)
     if met[name] then return end
     met[name] = true
     local _, rest = split(name, pieces_of(read(name)), all)
-    all.headers[#all.headers + 1] = ("/* ---- %s ---- */\n\n%s\n"):format(name, trimmed(renamed(rest, {})))
+    local headers = public[name] and all.public or all.headers
+    headers[#headers + 1] = ("/* ---- %s ---- */\n\n%s\n"):format(name, trimmed(renamed(rest, {})))
   end
-  for i, name in ipairs(files) do
-    local before, rest, macros = split(name, pieces_of(read(name)), all)
-    for _, line in ipairs(before) do early[#early + 1] = line end
-    parsed[i] = { path = name, pieces = rest, macros = macros, names = own_names(code_of(rest)) }
-    for own in pairs(parsed[i].names) do owners[own] = (owners[own] or 0) + 1 end
+  for _, name in ipairs(files) do public[name] = name:find "%.h$" ~= nil end
+  for _, name in ipairs(files) do
+    if public[name] then
+      all.header(name)
+    else
+      local before, rest, macros = split(name, pieces_of(read(name)), all)
+      for _, line in ipairs(before) do early[#early + 1] = line end
+      parsed[#parsed + 1] = { path = name, pieces = rest, macros = macros, names = own_names(code_of(rest)) }
+      for own in pairs(parsed[#parsed].names) do owners[own] = (owners[own] or 0) + 1 end
+    end
   end
   local out = { ("/* lgemini %s, all of its C in one file; made by `make amalgamation`. It is the module\n"
-    .. "lgemini.core: luaopen_lgemini_core.\n\n%s*/\n"):format(version_of(files), read "LICENSE"),
-    table.concat(early), table.concat(all.system),
+    .. "lgemini.core: luaopen_lgemini_core. A host that compiles it in may call lgemini_open, too: see lgemini.h.\n\n"
+    .. "%s*/\n"):format(version_of(files), read "LICENSE"),
+    table.concat(early), table.concat(all.system), table.concat(all.public),
     "\n#if defined(__GNUC__)\n#pragma GCC visibility push(hidden)\n#endif\n\n", table.concat(all.headers),
     "#if defined(__GNUC__)\n#pragma GCC visibility pop\n#endif\n" }
   for _, file in ipairs(parsed) do

@@ -1,5 +1,6 @@
 /* lgemini for programs in C and C++ that embed Lua: link liblgemini.a, libcurl and libcrypto, call lgemini_open in each
- * Lua state, and its scripts have `require "lgemini"`. The library's Lua files are inside: no LUA_PATH is needed.
+ * Lua state, and its scripts have `require "lgemini"`. The library's Lua files are inside: no LUA_PATH is needed. (Or
+ * compile dist/lgemini.c in: then `require` has to find lgemini.lua, which is beside it.)
  *
  *     lua_State *L = luaL_newstate();
  *     luaL_openlibs(L);

@@ -25,7 +25,7 @@ describe("one file of C", function()
       local handle = assert(io.open(words[#words], "w"))
       handle:write(file.text)
       handle:close()
-      if file.name:find "%.h$" then words[#words] = nil end
+      if file.name:find "%.h$" and not file.public then words[#words] = nil end
     end
     local out = directory .. "/one." .. what
     assert.equal("", output(("%s scripts/bundle.lua %s %s %s"):format(LUA, what, out, table.concat(words, " "))))
@@ -83,6 +83,17 @@ int main(void)
     local _, headers = text:gsub("struct box { int size; };", "")
     assert.equal(1, headers)
     assert.matches("^/%* lgemini 1%.2%.3, ", text)
+  end)
+
+  it("shows what a header that is named declares, and nothing else", function()
+    local one = bundle("c", {
+      { name = "a/inside.h", text = "#ifndef I_H\n#define I_H\nint inside(void);\n#endif\n" },
+      { name = "a/a.c", text = '#include "inside.h"\n#define VERSION "1.0"\nint inside(void) { return 1; }\n' },
+      { name = "a/open.h", public = true, text = "#ifndef O_H\n#define O_H\nint open_it(void);\n#endif\n" },
+      { name = "a/open.c", text = '#include "open.h"\n#include "inside.h"\nint open_it(void) { return inside(); }\n' },
+    })
+    assert.equal("", output(("cc -Wall -Wextra -Werror -shared -fPIC -o %s.so %s"):format(one, one)))
+    assert.same("open_it", output(("nm -D --defined-only %s.so"):format(one)):match "^%x+ T (%S+)\n$")
   end)
 
   it("says where it does not understand", function()
@@ -156,7 +167,32 @@ describe("the amalgamation", function()
     assert.matches("^dHdvIGZpbGVz\t[^\n]*program%.lua:7: [^\n]*no_such", out)
     local names = {}
     for name in output("nm -D --defined-only " .. library):gmatch "%x+ %u (%S+)" do names[#names + 1] = name end
-    assert.same({ "luaopen_lgemini_core" }, names)
+    table.sort(names)
+    assert.same({ "lgemini_open", "luaopen_lgemini_core" }, names)
+    process.remove_directory(directory)
+  end)
+
+  it("opens in a host in C, in whose memory the core then is", function()
+    local directory = process.temporary_directory()
+    local file = assert(io.open(directory .. "/script.lua", "w"))
+    file:write [[
+      local client = require "lgemini".Client { api_key = "k" }
+      client:spawn(function() client:sleep(0) end)
+      local kept = require "lgemini.core".body.new()
+      for i = 1, 1000 do kept:add("piece " .. i) end
+      return function() return client:step(0) and kept end]]
+    file:close()
+    local name = process.build():match "[^/]+$"
+    local host = directory .. "/host"
+    assert.equal("", output(("cc -O0 -Wall -Wextra -Werror -o %s examples/embed/host.c dist/lgemini.c -Idist "
+      .. "$(pkg-config --cflags --libs %s) -lcurl -lcrypto -lm -lpthread"):format(host, name)))
+    local out = output(("env LUA_PATH='dist/?.lua;;' %s %s/script.lua; echo $?"):format(host, directory))
+    assert.matches("\n0\n$", out)
+    for _, world in ipairs { "harbour", "tower" } do
+      local peak, left = out:match(world .. ": the core had (%d+) KB, left are (%d+) bytes")
+      assert.is_true(tonumber(peak) >= 5, out)
+      assert.equal("0", left)
+    end
     process.remove_directory(directory)
   end)
 end)

@@ -78,17 +78,22 @@ describe("commands and C in the pages #plain", function()
     assert.truthy(printed:find('"id":1', 1, true), printed)
   end)
 
-  it("of a host in C", function()
+  it("of a host in C, with the library or with the one file", function()
     local file = assert(io.open(directory .. "/host.c", "w"))
     file:write((take "#include <stdio.h>\n"))
     file:close()
     file = assert(io.open(directory .. "/host.lua", "w"))
     file:write "print(require('lgemini').Client { api_key = 'k' }:step(0), debug.getinfo(1, 'S').short_src)"
     file:close()
-    local build = take("cc -o host "):gsub("lua5%.4", LUA)
-    local printed = run(directory, ("make -s LUA=%s static\nroot=$(pwd)\nexport CPATH=$root/src LIBRARY_PATH=$root/%s\n"
-      .. "cd %s\n%s\nunset LUA_PATH\n./host host.lua"):format(LUA, process.build(), directory, build))
-    assert.truthy(printed:find("^false%s+host%.lua\n"), printed)
+    local script = "make -s LUA=%s %s >/dev/null\nroot=$(pwd)\n%s\ncd %s\n%s\n./host host.lua"
+    local function play(what, settings, build)
+      local printed = run(directory, script:format(LUA, what, settings, directory, (build:gsub("lua5%.4", LUA))))
+      assert.truthy(printed:find("^false%s+host%.lua\n"), printed)
+    end
+    play("static", "unset LUA_PATH\nexport CPATH=$root/src LIBRARY_PATH=$root/" .. process.build(),
+      take "cc -o host host.c -llgemini ")
+    play("amalgamation", "export LUA_PATH=\"$root/dist/?.lua;;\"",
+      (take "cc -o host host.c dist/lgemini.c ":gsub("dist", "$root/dist"):gsub("cc", "cc -Wall -Wextra -Werror")))
   end)
 
   it("of all else are tried elsewhere", function()
