@@ -2,7 +2,7 @@
 #
 # Yours to set: CC CFLAGS CPPFLAGS LDFLAGS, LUA (the interpreter to build for and to run the specs with), LUA_INCDIR
 # (else pkg-config finds its headers), PKG_CONFIG, and for install DESTDIR PREFIX INST_LUADIR INST_LIBDIR
-# INST_INCDIR INST_STATICDIR.
+# INST_INCDIR INST_STATICDIR COMPILED.
 # Every path is relative: the name of this directory may hold spaces.
 
 CFLAGS ?= -O2
@@ -244,7 +244,14 @@ build/bench/base64 build/bench/measure: build/bench/%: bench/%.c bench/common.c 
 	@mkdir -p $(@D)
 	$(BENCH_COMPILE) -o $@ $(filter %.c,$^) $(BENCH_CORE) $(LIBS)
 
-bench-programs: $(BENCH_PROGRAMS)
+# What is measured is the library as it is installed.
+BENCH_LIBRARY = build/bench/library
+
+bench-library:
+	@$(MAKE) --no-print-directory -s install-module LUA=lua5.4 DESTDIR= INST_LUADIR=$(BENCH_LIBRARY) \
+	    INST_LIBDIR=$(BENCH_LIBRARY)
+
+bench-programs: $(BENCH_PROGRAMS) bench-library
 
 BENCH_SDK = build/bench/js/node_modules/@google/genai/package.json
 
@@ -269,7 +276,7 @@ bench-frames: all
 	@$(MAKE) --no-print-directory -s bench-programs
 	@eval "$$(sh scripts/env)" && lua5.4 bench/frames.lua
 
-.PHONY: bench bench-peers bench-programs bench-setup bench-frames
+.PHONY: bench bench-peers bench-programs bench-library bench-setup bench-frames
 # End of the benchmark.
 
 # What is written out of the sources: the API reference, and types for editors.
@@ -298,12 +305,14 @@ check-oom check-gc check-valgrind check-clang check-rock check-amalgamation chec
 env:
 	@LUA='$(LUA)' sh scripts/env
 
-# What luarocks installs. COMPILED=1: the Lua files compiled by $(LUA).
+# What luarocks installs. The Lua files are compiled by $(LUA), as the core is built for it; with COMPILED=0 they stay
+# sources. Lua 5.1 and LuaJIT share their folders, and neither loads what the other has compiled.
+COMPILED ?= $(if $(filter lua5.1 luajit,$(LUA_NAME)),0,1)
+
 install-module: all
 	install -d "$(DESTDIR)$(INST_LUADIR)/lgemini" "$(DESTDIR)$(INST_LIBDIR)/lgemini"
 	install -m 644 $(MODULES:%=lua/%) "$(DESTDIR)$(INST_LUADIR)/lgemini"
-	$(if $(COMPILED),'$(LUA)' scripts/compile.lua "$(DESTDIR)$(INST_LUADIR)/lgemini" "$(INST_LUADIR)/lgemini" \
-	    $(MODULES:%=lua/%))
+	$(if $(filter 1,$(COMPILED)),'$(LUA)' scripts/compile.lua "$(DESTDIR)$(INST_LUADIR)/lgemini" $(MODULES:%=lua/%))
 	install -m 755 $(BUILD)/lgemini/core.so "$(DESTDIR)$(INST_LIBDIR)/lgemini"
 
 install: install-module static

@@ -79,12 +79,6 @@ local function certificates()
     cp D/ca.pem D/roots/bench.pem && openssl rehash D/roots; } 2>&1]]):gsub("D/", tls .. "/"))
 end
 
---- The library's Lua files as `make install COMPILED=1` installs them.
-function prepare.compiled()
-  prepare.output(("mkdir -p D/compiled/lgemini && lua5.4 scripts/compile.lua D/compiled/lgemini lgemini "
-    .. "$(ls lua/lgemini/*.lua | grep -v meta.lua)"):gsub("D/", DIR .. "/"))
-end
-
 --- Starts the server on a core of its own.
 ---@param core integer
 ---@param video string|nil  the file that will be uploaded, whose SHA-256 it says it has got

@@ -4,19 +4,28 @@ local prepare = require "bench.prepare"
 
 local programs = {}
 
+-- The library as `make install` leaves it, which is what is measured, before the sources.
+local INSTALLED = ('env "LUA_PATH=D/?.lua;D/?/init.lua;$LUA_PATH" "LUA_CPATH=D/?.so;$LUA_CPATH" ')
+  :gsub("D/", prepare.dir .. "/library/")
+
 local PROGRAMS = {
   limit = prepare.dir .. "/limit",
   ours = "lua5.4 bench/client.lua",
+  sources = "lua5.4 bench/client.lua",
   luasocket = "lua5.4 bench/peers/luasocket.lua",
-  js = ("env NODE_PATH=%s/js/node_modules node bench/peers/genai.cjs"):format(prepare.dir),
+  js = "node bench/peers/genai.cjs",
   base64 = prepare.dir .. "/base64",
-  compiled = ('env "LUA_PATH=%s/compiled/?.lua;%s/compiled/?/init.lua;$LUA_PATH" lua5.4 bench/client.lua')
-    :gsub("%%s", prepare.dir),
   lua = "lua5.4 -e ''",
 }
 
+-- What is set for a program. It is no part of what is measured.
+local ENVIRONMENTS = {
+  ours = INSTALLED,
+  js = ("env NODE_PATH=%s/js/node_modules "):format(prepare.dir),
+}
+
 local function command_of(run, server, core)
-  local words = { ("%s/measure %d"):format(prepare.dir, core) }
+  local words = { (ENVIRONMENTS[run.program] or "") .. ("%s/measure %d"):format(prepare.dir, core) }
   if run.traced then
     words[#words + 1] = ("strace -f -c -o %s/strace"):format(prepare.dir)
   elseif run.counted then
