@@ -4,9 +4,12 @@
 -- else that says counts for all of them. They are folded in when something else comes, or somebody looks.
 
 local answer = require "lgemini.answer"
+local limits = require "lgemini.limits"
 local schema = require "lgemini.schema"
 
 local PART, CONTENT = schema.mark "Part", schema.mark "Content"
+
+local NO_LIMITS = { max_kept = math.huge, max_answer = math.huge }
 
 -- Texts that follow each other. They are joined when somebody looks.
 local function new_run(thought)
@@ -27,13 +30,27 @@ local function is_plain(part)
   return part.text ~= nil and not schema.echo(part)
 end
 
+-- Keeps a member, in place of what it was before; false where there is no room for it.
+local function put(self, fields, key, value)
+  local old = fields[key]
+  if old == value then return true end
+  local room = self.room - limits.weight(value) + limits.weight(old)
+  if old == nil then room = room - limits.weight(key, true) end
+  if room < 0 then
+    self.cut = self.cut or ("only some of it was kept, about %d bytes (max_answer)"):format(self.limits.max_answer)
+    return false
+  end
+  self.room, fields[key] = room, value
+  return true
+end
+
 -- Later members replace earlier ones, notes of what must go back as it came included.
-local function take(fields, notes, object, except)
+local function take(self, fields, notes, object, except)
   for key, value in pairs(object) do
-    if key ~= except then fields[key] = value end
+    if key ~= except then put(self, fields, key, value) end
   end
   for name, note in pairs(schema.echo(object) or {}) do
-    if note.key ~= except then notes[name] = note end
+    if note.key ~= except then put(self, notes, name, note) end
   end
 end
 
@@ -49,18 +66,18 @@ local function content_so_far(candidate)
 end
 
 ---@class lgemini.answer.Accumulator
----@field cut boolean  there were more texts than are kept
+---@field cut string|false  there was more than is kept: what to say of it. No more text is kept then
 local Accumulator = {}
 Accumulator.__index = Accumulator
 
 --- Joins the chunks of a stream into one answer.
 ---@param facts table?    as for answer.add_facts
----@param most integer?   bytes of text that are kept
+---@param most lgemini.Limits?  max_kept is for the texts, max_answer for all else
 ---@return lgemini.answer.Accumulator
 function Accumulator.new(facts, most)
-  most = most or math.huge
-  return setmetatable({ facts = facts, top = {}, candidates = {}, most = most, left = most, cut = false,
-    decoder = false, whole = false }, Accumulator)
+  most = most or NO_LIMITS
+  return setmetatable({ facts = facts, top = {}, candidates = {}, limits = most, left = most.max_kept,
+    room = most.max_answer, cut = false, decoder = false, whole = false }, Accumulator)
 end
 
 local function keep(self)
@@ -75,33 +92,37 @@ function Accumulator:follow(decoder)
   keep(self)
 end
 
+local function cut_text(self)
+  self.cut = self.cut or ("only the beginning of its text was kept, %d bytes (max_kept)"):format(self.limits.max_kept)
+end
+
 local function add_piece(self, run, text)
-  self.cut = self.cut or #text > self.left
-  if self.cut then return end
+  if #text > self.left then cut_text(self) end
+  if self.cut or text == "" then return end
   self.left = self.left - #text
   run.pieces[#run.pieces + 1] = text
 end
 
--- The run that a text goes on with, of a list of parts.
-local function run_of(list, thought)
+-- The run that a text goes on with, of a list of parts. In the list, unless there is no room.
+local function run_of(self, list, thought)
   local last = list[#list]
   if not (last and last.run and last.thought == thought) then
     last = new_run(thought)
-    list[#list + 1] = last
+    put(self, list, #list + 1, last)
   end
   return last
 end
 
 local function add_content(self, candidate, content, text_taken)
-  candidate.content = candidate.content or { fields = {}, notes = {} }
-  take(candidate.content.fields, candidate.content.notes, content, "parts")
+  if not candidate.content and not put(self, candidate, "content", { fields = {}, notes = {} }) then return end
+  take(self, candidate.content.fields, candidate.content.notes, content, "parts")
   if not content.parts or text_taken then return end
-  candidate.parts = candidate.parts or {}
+  if not candidate.parts and not put(self, candidate, "parts", {}) then return end
   for _, part in ipairs(content.parts) do
-    if is_plain(part) then
-      add_piece(self, run_of(candidate.parts, part.thought), part.text)
-    else
-      candidate.parts[#candidate.parts + 1] = part
+    if not is_plain(part) then
+      put(self, candidate.parts, #candidate.parts + 1, part)
+    elseif not self.cut then
+      add_piece(self, run_of(self, candidate.parts, part.thought), part.text)
     end
   end
 end
@@ -110,17 +131,15 @@ end
 local function add_all(self, chunk, text_taken)
   self.whole = false
   for key, value in pairs(chunk) do
-    if key ~= "candidates" and not (key == "prompt_feedback" and self.top[key]) then self.top[key] = value end
+    if key ~= "candidates" and not (key == "prompt_feedback" and self.top[key]) then put(self, self.top, key, value) end
   end
   for i, candidate in ipairs(rawget(chunk, "candidates") or {}) do
     local index = candidate.index or i - 1
-    local mine = self.candidates[index]
-    if not mine then
-      mine = { fields = {}, index = index }
-      self.candidates[index] = mine
+    local mine = self.candidates[index] or { fields = {}, index = index }
+    if put(self, self.candidates, index, mine) then
+      take(self, mine.fields, {}, candidate, "content")
+      if candidate.content then add_content(self, mine, candidate.content, text_taken) end
     end
-    take(mine.fields, {}, candidate, "content")
-    if candidate.content then add_content(self, mine, candidate.content, text_taken) end
   end
 end
 
@@ -129,9 +148,11 @@ function Accumulator:fold()
   if not self.decoder then return end
   local texts, event, over = self.decoder:said()
   if not texts then return end
-  local run = run_of(self.candidates[0].parts)
-  for _, text in ipairs(texts) do add_piece(self, run, text) end
-  self.cut = self.cut or over
+  if not self.cut then
+    local run = run_of(self, self.candidates[0].parts)
+    for _, text in ipairs(texts) do add_piece(self, run, text) end
+  end
+  if over then cut_text(self) end
   keep(self)
   local last, err = answer.decode(event, "GenerateContentResponse")
   if not last then error(err.message, 0) end -- memory is short: it was decoded before
@@ -164,7 +185,7 @@ function Accumulator:response()
     if candidate.content then out.content = content_so_far(candidate) end
     whole.candidates[i] = out
   end
-  self.whole = answer.response(whole, self.facts, self.cut and self.most or nil)
+  self.whole = answer.response(whole, self.facts, self.cut or nil)
   return self.whole
 end
 

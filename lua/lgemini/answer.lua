@@ -449,10 +449,7 @@ end
 
 -- Kind, reason and hint of what is wrong; nil when the answer is what was asked for.
 local function verdict(self)
-  if kept[self] then
-    local words = ("only the beginning of its text was kept, %d bytes (max_kept)"):format(kept[self])
-    return "limit", words, limits.hint(words)
-  end
+  if kept[self] then return "limit", kept[self], limits.hint(kept[self]) end
   local kind, reason, hint = require("lgemini.verdict").judge(self)
   if kind then return kind, reason, hint end
   local _, problem = parse(self)
@@ -466,7 +463,7 @@ function get.reason(self)
 end
 
 --- The answer where it is whole, else nil and why it is not: kind "blocked" by a filter, "cut" by
---- MAX_TOKENS and the like, "empty", "limit" where a stream brought more text than is kept, or "protocol" where the
+--- MAX_TOKENS and the like, "empty", "limit" where a stream brought more than is kept, or "protocol" where the
 --- text is not the JSON that was asked for.
 --- `err.partial` is the answer.
 ---@return lgemini.GenerateContentResponse?
@@ -502,10 +499,10 @@ end
 --- A response of what came in pieces.
 ---@param fields table
 ---@param facts table|nil  as for add_facts
----@param most integer|nil    bytes of its text that were kept, where there were more
+---@param cut string|nil    what to say of it, where there was more than was kept
 ---@return lgemini.GenerateContentResponse
-function answer.response(fields, facts, most)
-  beside[fields], kept[fields] = facts, most
+function answer.response(fields, facts, cut)
+  beside[fields], kept[fields] = facts, cut
   return setmetatable(fields, Response)
 end
 

@@ -3,6 +3,7 @@
 
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
+local limits = require "lgemini.limits"
 local request = require "lgemini.request"
 local schema = require "lgemini.schema"
 
@@ -254,41 +255,79 @@ interaction.ENDED = ENDED
 local Accumulator = {}
 Accumulator.__index = Accumulator
 
--- What is joined of each kind of delta: where it stands in the step.
-local function last_of(step, kind)
-  step.content = step.content or {}
-  local last = step.content[#step.content]
-  if not (last and last.type == kind) then
-    last = { type = kind }
-    step.content[#step.content + 1] = last
+-- Texts that follow each other: pieces, and the content that they began with.
+local Run = {}
+
+local function copy(value)
+  local out = {}
+  for name, item in pairs(value) do
+    out[name] = item
   end
-  return last
+  return out
 end
 
+-- A server may send anything: what is not as it should be stays in the fields as it came, and is not joined.
+local function new_step(came)
+  local step = { fields = copy(came), content = nil, summary = nil, arguments = nil }
+  for _, name in ipairs { "content", "summary" } do
+    if type(came[name]) == "table" then
+      step[name], step.fields[name] = copy(came[name]), nil
+    end
+  end
+  return step
+end
+
+local function append(step, name, item)
+  step[name] = step[name] or {}
+  table.insert(step[name], item)
+end
+
+-- What is joined of each kind of delta.
 local joins = {}
 
 function joins.text(step, delta)
-  local last = last_of(step, "text")
-  last.pieces = last.pieces or { last.text }
-  last.pieces[#last.pieces + 1] = delta.text
+  if type(delta.text) ~= "string" then
+    return
+  end
+  local list = step.content or {}
+  local last = list[#list]
+  if getmetatable(last) ~= Run then
+    local begun = type(last) == "table" and last.type == "text" and type(last.text) == "string"
+    local run = setmetatable({ of = begun and last or { type = "text" }, pieces = { begun and last.text or nil } }, Run)
+    list[begun and #list or #list + 1], last = run, run
+  end
+  table.insert(last.pieces, delta.text)
+  step.content = list
 end
 
 function joins.arguments_delta(step, delta)
-  step.pieces = step.pieces or {}
-  step.pieces[#step.pieces + 1] = delta.arguments
+  if type(delta.arguments) == "string" then
+    append(step, "arguments", delta.arguments)
+  end
 end
 
 function joins.thought_signature(step, delta)
-  step.signature = delta.signature or delta.thought_signature
+  step.fields.signature = delta.signature or delta.thought_signature
 end
 
 function joins.thought_summary(step, delta)
-  step.summary = step.summary or {}
-  step.summary[#step.summary + 1] = delta.content or delta
+  append(step, "summary", delta.content or delta)
 end
 
+for kind in pairs(MEDIA) do
+  joins[kind] = function(step, delta) append(step, "content", delta) end
+end
+
+--- Takes one event.
+---@param event lgemini.InteractionEvent
+---@return nil
+---@return lgemini.Error|nil err  kind "limit": there is more than may be held
 function Accumulator:add(event)
   self.whole = nil
+  self.room = self.room - limits.weight(event.interaction) - limits.weight(event.step) - limits.weight(event.delta)
+  if self.room < 0 then
+    return nil, limits.exceeded(("the answer takes more than %d bytes (max_answer)"):format(self.most))
+  end
   self.last_event_id = event.event_id or self.last_event_id
   if type(event.interaction) == "table" then
     for name, value in pairs(event.interaction) do
@@ -297,20 +336,12 @@ function Accumulator:add(event)
   end
   local at = type(event.index) == "number" and event.index or nil
   if event.event_type == "step.start" and at then
-    local step = {}
-    for name, value in pairs(type(event.step) == "table" and event.step or {}) do
-      step[name] = value
-    end
-    self.steps[at] = step
+    self.steps[at] = new_step(type(event.step) == "table" and event.step or {})
   elseif event.event_type == "step.delta" and at and type(event.delta) == "table" then
-    self.steps[at] = self.steps[at] or { type = "model_output" }
+    self.steps[at] = self.steps[at] or new_step { type = "model_output" }
     local join = joins[event.delta.type]
     if join then
       join(self.steps[at], event.delta)
-    elseif MEDIA[event.delta.type] then
-      local step = self.steps[at]
-      step.content = step.content or {}
-      step.content[#step.content + 1] = event.delta
     end
   elseif event.event_type == "interaction.status_update" then
     self.top.status = event.status or self.top.status
@@ -320,25 +351,20 @@ end
 
 -- A step with its pieces joined.
 local function joined(step)
-  local out = {}
-  for name, value in pairs(step) do
-    out[name] = value
-  end
-  if step.pieces then
-    local text = table.concat(step.pieces)
+  local out = copy(step.fields)
+  if step.arguments then
+    local text = table.concat(step.arguments)
     local value = json.decode(text)
-    out.pieces, out.arguments = nil, value == nil and text or value
+    out.arguments = value == nil and text or value
   end
-  if step.content then
-    out.content = {}
-    for i, content in ipairs(step.content) do
-      if content.pieces then
-        content.text = table.concat(content.pieces)
-        content.pieces = { content.text }
-        out.content[i] = { type = content.type, text = content.text }
-      else
-        out.content[i] = content
-      end
+  out.summary = step.summary and copy(step.summary) or out.summary
+  out.content = step.content and copy(step.content) or out.content
+  for i, content in ipairs(step.content or {}) do
+    if getmetatable(content) == Run then
+      local text = table.concat(content.pieces)
+      content.pieces = { text }
+      out.content[i] = copy(content.of)
+      out.content[i].text = text
     end
   end
   return out
@@ -356,13 +382,14 @@ function Accumulator:response()
       order[#order + 1] = index
     end
     table.sort(order)
+    whole.steps = type(whole.steps) == "table" and whole.steps or nil
     if order[1] then
       whole.steps = {}
       for i, index in ipairs(order) do
         whole.steps[i] = joined(self.steps[index])
       end
     end
-    whole.usage = whole.usage and setmetatable(whole.usage, Usage)
+    whole.usage = type(whole.usage) == "table" and setmetatable(whole.usage, Usage) or nil
     whole.last_event_id = self.last_event_id
     self.whole = setmetatable(whole, Interaction)
   end
@@ -371,7 +398,10 @@ end
 
 --- How a stream of interactions is read; see stream.lua.
 interaction.FORM = {
-  accumulator = function() return setmetatable({ top = {}, steps = {} }, Accumulator) end,
+  accumulator = function(_, ceilings)
+    local most = ceilings and ceilings.max_answer or math.huge
+    return setmetatable({ top = {}, steps = {}, most = most, room = most }, Accumulator)
+  end,
   chunk = function(decoded)
     if type(decoded) ~= "table" or json.is_array(decoded) then
       return nil, errors.new { kind = "protocol", message = "an event is no object" }

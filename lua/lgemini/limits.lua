@@ -10,7 +10,8 @@ local KIB, MIB = 1024, 1024 * 1024
 
 ---@class lgemini.Limits
 ---@field max_head integer       bytes of an answer's header lines
----@field max_answer integer     bytes of one answer that is held, and of a download into memory
+---@field max_answer integer     bytes of one answer that is held, and of a download into memory; of a stream, what
+---  stream.response adds up beside text
 ---@field max_event integer      bytes of one event of a stream
 ---@field max_kept integer       bytes of text of a stream that stream.response keeps; what is beyond is handed out only
 ---@field max_depth integer      levels of arrays and objects within each other in JSON
@@ -54,6 +55,27 @@ function limits.new(given)
   end
   merged.unread_stream = (given or {}).max_unread and merged.max_unread or UNREAD_STREAM
   return merged, problem
+end
+
+-- Of memory.
+local TABLE, MEMBER = 64, 40
+
+--- Roughly the bytes that a value takes in memory, with all that is in it: small things take more than they had on the
+--- wire.
+---@param value any
+---@param as_key boolean|nil  with its place in a table
+---@return integer
+function limits.weight(value, as_key)
+  local sum = as_key and MEMBER or 0
+  if type(value) == "string" then
+    return sum + #value
+  elseif type(value) == "table" then
+    sum = sum + TABLE
+    for key, member in pairs(value) do
+      sum = sum + limits.weight(key, true) + limits.weight(member)
+    end
+  end
+  return sum
 end
 
 --- What to do about a ceiling that a message names; nil where it names none.

@@ -70,7 +70,7 @@ function stream.new(call, sent, err, prepare, facts, heal, follow)
     facts = facts,
     tasks = call and call.client.tasks or false,
     ways = (prepare or heal or follow) and { prepare = prepare, heal = heal, follow = follow } or NO_WAYS,
-    accumulator = (facts.form or GENERATE).accumulator(facts, call and call.client.limits.max_kept),
+    accumulator = (facts.form or GENERATE).accumulator(facts, call and call.client.limits),
     delivered = false, -- a part of the answer
     -- What it has later: a place in the table, and no look at its metatable until then.
     exchange = false,
@@ -186,9 +186,14 @@ local function open(self)
   if not ok then
     return nil, self.closed and closed(self) or err
   end
-  if (self.exchange:headers()["content-type"] or ""):find("text/html", 1, true) then
+  local headers = self.exchange:headers()
+  local coding = headers["content-encoding"]
+  if (headers["content-type"] or ""):find("text/html", 1, true) then
     return nil, protocol(self, "the server's answer is a web page",
       "is there a login page or a proxy between here and the service?")
+  elseif coding and coding:lower() ~= "identity" then
+    return nil, protocol(self, "the server's answer is compressed, which was not asked for",
+      "is there a proxy between here and the service?")
   end
   local limits_set = self.call.client.limits
   self.sink = self.sent.media_to and require("lgemini.media_to").new(self.sent.media_to)
@@ -296,7 +301,7 @@ local function finish(self)
   local follow = self.ways.follow
   local sent, facts
   if follow and self.accumulator.cut then
-    return nil, limits.exceeded "the answer's text is longer than what is kept of it (max_kept)"
+    return nil, limits.exceeded("the answer is too long: " .. self.accumulator.cut)
   elseif follow then
     -- Until it returns: it may raise, or be cancelled where it waits.
     self.failure = errors.new { kind = "cancelled", message = "what follows the answer did not come to its end" }
@@ -308,7 +313,7 @@ local function finish(self)
     return nil, facts
   end
   self.sent, self.facts, self.finished, self.delivered = sent, facts, false, false
-  self.accumulator = Accumulator.new(facts, self.call.client.limits.max_kept)
+  self.accumulator = Accumulator.new(facts, self.call.client.limits)
   return true
 end
 
@@ -335,7 +340,10 @@ local function read(self, texts)
       return nil, more
     end
     self.finished = self.finished or form_of(self).finished(value)
-    self.accumulator:add(value)
+    local _, problem = self.accumulator:add(value)
+    if problem then
+      return nil, problem
+    end
   end
   self.delivered = true
   return value

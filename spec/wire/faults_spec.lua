@@ -508,6 +508,16 @@ describe("a faulty", function()
         })
       end)
 
+      it("is compressed, which nobody asked for: protocol", function()
+        local headers = { ["content-type"] = "text/event-stream", ["content-encoding"] = "gzip" }
+        local err = assert_stream("protocol", {}, stream_of({ event("a", "STOP") }, { headers = headers }))
+        assert.matches("compressed", err.message)
+        headers["content-encoding"] = "Identity"
+        client:close()
+        client_of(script(stream_of({ event("a", "STOP") }, { headers = headers })))
+        assert.same({ "a" }, (read(open_stream())))
+      end)
+
       it("is an answer to another question: protocol", function()
         assert_stream("protocol", {}, stream_of { "data: 17\n\n" })
       end)

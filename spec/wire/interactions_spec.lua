@@ -262,6 +262,53 @@ describe("scripted interactions", function()
       stream.response.steps)
   end)
 
+  it("may have any shape: what can be joined is", function()
+    local started = { event_type = "step.start", index = 0, step = { type = "model_output" } }
+    local function delta(fields) return { event_type = "step.delta", index = 0, delta = fields } end
+    local text, done = delta { type = "text", text = "a" },
+      { event_type = "interaction.completed", interaction = { id = "v1_x", status = "completed" } }
+    local function joined(...)
+      local list = { ... }
+      list[#list + 1] = done
+      local stream = events(list)
+      repeat
+        local event, err = stream:next()
+        assert.is_nil(err)
+      until not event
+      local response = stream.response
+      assert.is_string(response.text)
+      assert.is_table(response.media)
+      assert.is_number(response.usage.total_tokens)
+      return response.text, response.steps[1]
+    end
+    assert.equal("aa", (joined(text, delta { type = "text", text = { 1 } }, delta { type = "text" }, text)))
+    assert.same({ type = "model_output" }, select(2, joined(delta { type = "arguments_delta", arguments = { 1 } })))
+    for _, odd in ipairs { "text", 5, true, { 1, 2 }, { type = "text" }, { { type = "text", text = { 1 } } } } do
+      started.step = { type = "model_output", content = odd, summary = odd, pieces = odd, arguments = odd }
+      assert.equal("aa", (joined(started, text, text, delta { type = "thought_summary", content = odd })))
+      assert.equal("", (joined(started, delta { type = "image", data = "iVBORw==", mime_type = odd })))
+    end
+    started.step = { type = "model_output", content = { { type = "text", text = "so ", pieces = 1, more = 2 } } }
+    local whole, step = joined(started, text)
+    assert.equal("so a", whole)
+    assert.same({ { type = "text", text = "so a", pieces = 1, more = 2 } }, step.content)
+    for _, odd in ipairs { 5, "x", { 1 } } do
+      assert.equal("", (joined { event_type = "interaction.created", interaction = { steps = odd, usage = odd } }))
+    end
+  end)
+
+  it("hand out events that stay as they came", function()
+    local content = { { type = "text", text = "a" } }
+    local stream = events {
+      { event_type = "step.start", index = 0, step = { type = "model_output", content = content } },
+      { event_type = "step.delta", index = 0, delta = { type = "text", text = "b" } } }
+    local first = assert(stream:next())
+    assert(stream:next())
+    assert.equal("ab", stream.response.text)
+    assert.same(content, first.step.content)
+    stream:close()
+  end)
+
   it("are waited for until nothing follows, whatever they ended in", function()
     for _, status in ipairs { "requires_action", "incomplete", "budget_exceeded", "completed" } do
       server:script { { status = 200, body = { json = { id = "v1_x", status = "in_progress" } } },

@@ -85,6 +85,79 @@ describe("the ceiling", function()
     assert.equal("deep", assert(generate()).text)
   end)
 
+  describe("max_answer", function()
+    local COUNT, MOST = 400, 40000
+
+    local function part(written) return '{"candidates":[{"content":{"parts":[' .. written .. "]}}]}" end
+
+    -- The i-th event of what a server may send without end.
+    local ENDLESS = {
+      calls = function(i) return part('{"functionCall":{"name":"f","args":{"a":[{"b":' .. i .. "}]}}}") end,
+      media = function() return part('{"inlineData":{"mimeType":"image/png","data":"' .. ("A"):rep(400) .. '"}}') end,
+      candidates = function(i) return '{"candidates":[{"index":' .. i .. ',"content":{"parts":[{"text":""}]}}]}' end,
+      names = function(i) return '{"later' .. i .. '":{"a":1}}' end,
+      names_of_candidates = function(i) return '{"candidates":[{"later' .. i .. '":{"a":1}}]}' end,
+      names_of_content = function(i) return '{"candidates":[{"content":{"later' .. i .. '":{"a":1}}}]}' end,
+      thoughts_without_words = function(i)
+        return part('{"text":"","thought":' .. (i % 2 == 0 and "true" or "false") .. "}")
+      end,
+    }
+
+    local function size(value)
+      if type(value) ~= "table" then return type(value) == "string" and #value or 8 end
+      local sum = 50
+      for name, item in pairs(value) do sum = sum + size(name) + size(item) end
+      return sum
+    end
+
+    -- The answer that it adds up.
+    local function read(event, ceilings)
+      local list = {}
+      for i = 1, COUNT do list[i] = "data: " .. event(i) .. "\n\n" end
+      list[COUNT + 1] = 'data: {"candidates":[{"content":{"parts":[{"text":"end"}]},"finishReason":"STOP"}]}\n\n'
+      begin(ceilings, { events(table.concat(list)) })
+      local stream, chunks = client.models:generate_content_stream { model = MODEL, contents = "x" }, 0
+      local chunk, err = stream:next()
+      while chunk do
+        chunks = chunks + 1
+        chunk, err = stream:next()
+      end
+      assert.is_nil(err)
+      assert.equal(COUNT + 1, chunks)
+      local response = stream.response
+      client:close()
+      return response
+    end
+
+    for name, event in pairs(ENDLESS) do
+      it("holds for what a stream adds up, and not for what it hands out: " .. name:gsub("_", " "), function()
+        local whole = read(event)
+        assert.equal(whole, whole:check())
+        local response = read(event, { max_answer = MOST })
+        local _, err = response:check()
+        assert_names("max_answer", err)
+        assert.is_true(size(response) < MOST and size(response) < size(whole))
+      end)
+    end
+
+    it("holds for a stream of interactions, which then fails", function()
+      local delta = 'data: {"event_type":"step.delta","index":0,"delta":{"type":"%s","%s":"%s"}}\n\n'
+      for _, given in ipairs { { "text", "text" }, { "arguments_delta", "arguments" }, { "image", "data" },
+        { "thought_summary", "content" } } do
+        local one = delta:format(given[1], given[2], ("A"):rep(100))
+        begin({ max_answer = MOST }, { events(one:rep(COUNT)) })
+        local stream = client.interactions:create { model = MODEL, input = "x", stream = true }
+        local event, err = stream:next()
+        while event do
+          event, err = stream:next()
+        end
+        assert_names("max_answer", err)
+        assert.is_true(size(err.partial) < MOST)
+        client:close()
+      end
+    end)
+  end)
+
   it("max_event holds for one event", function()
     local event = deep(2)
     begin({ max_event = #event - 1 }, { events("data: " .. event .. "\n\n") })
