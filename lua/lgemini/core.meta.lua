@@ -137,6 +137,12 @@ core.body = {}
 ---@return lgemini.core.Body
 function core.body.new() end
 
+--- A new body with its first segment.
+---@param bytes string  as for add
+---@return lgemini.core.Body|nil
+---@return lgemini.core.Failure|nil err  as add's
+function core.body.of(bytes) end
+
 --- The bytes as they are; kept, not copied.
 ---@param bytes string  not a number
 ---@return true|nil

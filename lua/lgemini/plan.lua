@@ -5,6 +5,7 @@ local endpoints = require "lgemini.endpoints"
 local errors = require "lgemini.errors"
 local http = require "lgemini.http"
 local options = require "lgemini.options"
+local parts = require "lgemini.parts"
 local question = require "lgemini.question"
 
 local plans = {}
@@ -14,7 +15,7 @@ local JSON = { ["Content-Type"] = "application/json" }
 ---@class lgemini.Plan  a request with contents, before it is sent
 ---@field model string
 ---@field address lgemini.plans.Address
----@field turns table[]
+---@field turns table[]|nil  nil for a question of one text: nobody asks for them
 ---@field found lgemini.parts.Found
 ---@field items lgemini.attach.Item[]
 ---@field instance table  in place of turns, where media is made
@@ -62,11 +63,8 @@ local function url_of(client, call, row, found)
   return found.url
 end
 
--- A question of one text and nothing else, as it stands in the body; nil for all others.
-local function question_of(call, row, args, plan)
-  if row.body == "generate" and args.config == nil and call.options.extra_body == nil then
-    return question.body(plan.turns)
-  end
+local function has_only_contents(call, row, args)
+  return row.body == "generate" and args.config == nil and call.options.extra_body == nil
 end
 
 -- Fails as `request.emit` does.
@@ -89,7 +87,7 @@ local function write_body(client, call, row, args, plan, body)
 end
 
 local function make_body(client, call, row, args, plan)
-  local body, text = client.core.body.new(), question_of(call, row, args, plan)
+  local body, text = client.core.body.new(), has_only_contents(call, row, args) and question.body(plan.turns)
   local ok, err
   if text then
     ok, err = body:add(text)
@@ -113,6 +111,13 @@ end
 
 local NONE = {}
 
+-- The body of what most programs ask: a text by itself. Nothing is to be uploaded for it, and its turns are not asked
+-- for, as those of chats are, and of questions with functions. nil for all others.
+local function plain_body(client, call, row, args, coerce)
+  local text = coerce == parts.contents and has_only_contents(call, row, args) and question.text(args.contents)
+  return text and #text <= client.inline_limit and client.core.body.of(text) or nil
+end
+
 -- Tables that get members later name them when they are made, so that they have the places.
 
 --- Everything that can be known before anything is sent.
@@ -124,13 +129,16 @@ local NONE = {}
 ---@return lgemini.Plan|nil
 ---@return lgemini.Error|nil err
 function plans.make(client, call, row, args, coerce)
-  local plan, err = { items = NONE, address = nil, model = nil, turns = nil, found = nil, body = nil, due = nil,
-    media_to = args.config and args.config.media_to }
-  plan.address, err = address(client, call, row, args.model)
-  if not plan.address then
+  local where, err = address(client, call, row, args.model)
+  if not where then
     return nil, err
   end
-  plan.model = plan.address.model
+  local body = plain_body(client, call, row, args, coerce)
+  if body then
+    return { items = NONE, address = where, model = where.model, body = body }
+  end
+  local plan = { items = NONE, address = where, model = where.model, turns = nil, found = nil, body = nil, due = nil,
+    media_to = args.config and args.config.media_to }
   plan.turns, plan.found = coerce(args.contents)
   if not plan.turns then
     return nil, plan.found

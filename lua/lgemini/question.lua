@@ -30,7 +30,15 @@ function question.turn(turn)
   return text and who and '{"parts":[{"text":' .. text .. '}],"role":' .. who .. "}" or nil
 end
 
---- The body of generateContent for one such turn; nil where there are more, or something else.
+--- The body of generateContent for contents that are a text; nil where they are more than that, or wrong.
+---@param text any
+---@return string?
+function question.text(text)
+  local quoted = type(text) == "string" and text ~= "" and #text < SHORT and quote(text)
+  return quoted and '{"contents":[{"parts":[{"text":' .. quoted .. '}],"role":"user"}]}' or nil
+end
+
+--- The same for one such turn; nil where there are more, or something else.
 ---@param turns table[]
 ---@return string?
 function question.body(turns)

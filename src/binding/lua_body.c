@@ -1,6 +1,15 @@
 #include "lua_body.h"
 
-enum { SLOT_ANCHORS = 1, SLOTS = 1 }; /* a list of the strings that segments point into */
+enum { SLOT_ANCHORS = 1, SLOTS = 1 }; /* the string that segments point into, or a list of several */
+
+static int body_new(lua_State *L)
+{
+    struct lgem_body *b = lgem_new(L, sizeof *b, SLOTS, LGEM_BODY);
+    b->state = lgem_state(L);
+    b->state->alive[LGEM_BODY]++;
+    gem_body_init(&b->body, b->state->mem);
+    return 1;
+}
 
 static struct lgem_body *check_open(lua_State *L)
 {
@@ -8,17 +17,6 @@ static struct lgem_body *check_open(lua_State *L)
     if (b->state == NULL)
         lgem_closed(L, LGEM_BODY);
     return b;
-}
-
-static int body_new(lua_State *L)
-{
-    struct lgem_body *b = lgem_new(L, sizeof *b, SLOTS, LGEM_BODY);
-    lua_newtable(L);
-    lua_setiuservalue(L, -2, SLOT_ANCHORS);
-    b->state = lgem_state(L);
-    b->state->alive[LGEM_BODY]++;
-    gem_body_init(&b->body, b->state->mem);
-    return 1;
 }
 
 static int body_close(lua_State *L)
@@ -32,12 +30,25 @@ static int body_close(lua_State *L)
     return 0;
 }
 
-/* Keeps the string at index 2 as long as the body. [-0,+0,m] */
+/* Keeps the string at index 2 as long as the body. Most have one and need no list. [-0,+0,m] */
 static void anchor(lua_State *L)
 {
     lua_getiuservalue(L, 1, SLOT_ANCHORS);
-    lua_pushvalue(L, 2);
-    lua_rawseti(L, -2, (int)lua_rawlen(L, -2) + 1);
+    if (lua_isnil(L, -1)) {
+        lua_pushvalue(L, 2);
+        lua_setiuservalue(L, 1, SLOT_ANCHORS);
+    } else {
+        if (lua_isstring(L, -1)) {
+            lua_createtable(L, 2, 0);
+            lua_pushvalue(L, -2);
+            lua_rawseti(L, -2, 1);
+            lua_pushvalue(L, -1);
+            lua_setiuservalue(L, 1, SLOT_ANCHORS);
+            lua_replace(L, -2);
+        }
+        lua_pushvalue(L, 2);
+        lua_rawseti(L, -2, (int)lua_rawlen(L, -2) + 1);
+    }
     lua_pop(L, 1);
 }
 
@@ -53,6 +64,19 @@ static int add_bytes(lua_State *L, bool base64)
         return lgem_fail(L, &err);
     lua_pushboolean(L, 1);
     return 1;
+}
+
+/* of(bytes): a new body with these */
+static int body_of(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TSTRING);
+    lua_settop(L, 1);
+    body_new(L);
+    lua_insert(L, 1);
+    int pushed = add_bytes(L, false);
+    if (pushed == 1)
+        lua_settop(L, 1);
+    return pushed;
 }
 
 static int add_file(lua_State *L, bool base64)
@@ -151,7 +175,7 @@ void lgem_open_body(lua_State *L)
         {"read", body_read},
         {NULL, NULL},
     };
-    static const luaL_Reg functions[] = {{"new", body_new}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"new", body_new}, {"of", body_of}, {NULL, NULL}};
     lgem_type(L, LGEM_BODY, methods, body_close);
     lua_newtable(L);
     lgem_setfuncs(L, functions);
