@@ -66,7 +66,6 @@ local function content_so_far(candidate)
 end
 
 ---@class lgemini.answer.Accumulator
----@field cut string|false  there was more than is kept: what to say of it. No more text is kept then
 local Accumulator = {}
 Accumulator.__index = Accumulator
 
@@ -77,19 +76,12 @@ Accumulator.__index = Accumulator
 function Accumulator.new(facts, most)
   most = most or NO_LIMITS
   return setmetatable({ facts = facts, top = {}, candidates = {}, limits = most, left = most.max_kept,
-    room = most.max_answer, cut = false, decoder = false, whole = false }, Accumulator)
+    room = most.max_answer, cut = false, decoder = false, whole = false, held = false }, Accumulator)
 end
 
-local function keep(self)
-  if self.decoder then self.decoder:keep(self.cut and 0 or math.min(self.left, 2 ^ 52)) end
-end
-
---- From now on chunks come from that decoder; what it has kept is taken in before it is let go of.
----@param decoder lgemini.core.Answer|false
-function Accumulator:follow(decoder)
-  self:fold()
-  self.decoder = decoder
-  keep(self)
+-- How much text the decoder may keep, beside so many bytes that are held.
+local function keep(self, held)
+  if self.decoder then self.decoder:keep(self.cut and 0 or math.min(self.left - (held or 0), 2 ^ 52)) end
 end
 
 local function cut_text(self)
@@ -143,11 +135,20 @@ local function add_all(self, chunk, text_taken)
   end
 end
 
---- Takes in what the decoder has kept.
-function Accumulator:fold()
-  if not self.decoder then return end
+local function take_held(self)
+  local held = self.held
+  if held then
+    self.held = false
+    add_all(self, held)
+    keep(self)
+  end
+end
+
+-- What the decoder has kept, which came after what is held.
+local function take_kept(self)
   local texts, event, over = self.decoder:said()
   if not texts then return end
+  take_held(self)
   if not self.cut then
     local run = run_of(self, self.candidates[0].parts)
     for _, text in ipairs(texts) do add_piece(self, run, text) end
@@ -159,6 +160,27 @@ function Accumulator:fold()
   add_all(self, last, true)
 end
 
+--- From now on chunks come from that decoder; what the one before has kept is taken in before it is let go of.
+---@param decoder lgemini.core.Answer|false
+function Accumulator:follow(decoder)
+  if self.decoder then take_kept(self) end
+  self.decoder = decoder
+  keep(self)
+end
+
+--- Takes in what was put off.
+function Accumulator:fold()
+  if self.decoder then take_kept(self) end
+  take_held(self)
+end
+
+--- What to say where there was more than is kept. No more text is kept then.
+---@return string|false
+function Accumulator:was_cut()
+  self:fold()
+  return self.cut
+end
+
 --- Takes one chunk. Neighbouring plain texts become one part; of all else the last word counts, of
 --- prompt_feedback the first.
 ---@param chunk lgemini.GenerateContentResponse
@@ -166,6 +188,29 @@ function Accumulator:add(chunk)
   self:fold()
   add_all(self, chunk)
   keep(self)
+end
+
+-- Bytes of a chunk's only text; nil where it brings another part.
+local function size_of(chunk)
+  local candidates = chunk.candidates
+  local content = candidates[1] and not candidates[2] and candidates[1].content
+  local list = content and content.parts
+  local part = list and not list[2] and list[1]
+  return part and is_plain(part) and #part.text or nil
+end
+
+--- The same for a chunk that nobody else has: one with a text may be taken in with the next, or when somebody looks.
+---@param chunk lgemini.GenerateContentResponse
+function Accumulator:hold(chunk)
+  local size = size_of(chunk)
+  self:fold()
+  if size and not self.cut and size <= self.left then
+    self.held, self.whole = chunk, false
+    keep(self, size)
+  else
+    add_all(self, chunk)
+    keep(self)
+  end
 end
 
 --- What has arrived so far, as one answer. The same table until the next chunk; one that was given away

@@ -300,8 +300,9 @@ local function finish(self)
   self.sent, self.ways.heal = nil, nil
   local follow = self.ways.follow
   local sent, facts
-  if follow and self.accumulator.cut then
-    return nil, limits.exceeded("the answer is too long: " .. self.accumulator.cut)
+  local cut = follow and self.accumulator:was_cut()
+  if cut then
+    return nil, limits.exceeded("the answer is too long: " .. cut)
   elseif follow then
     -- Until it returns: it may raise, or be cancelled where it waits.
     self.failure = errors.new { kind = "cancelled", message = "what follows the answer did not come to its end" }
@@ -340,9 +341,13 @@ local function read(self, texts)
       return nil, more
     end
     self.finished = self.finished or form_of(self).finished(value)
-    local _, problem = self.accumulator:add(value)
-    if problem then
-      return nil, problem
+    if texts and form_of(self) == GENERATE then -- the caller gets its text alone
+      self.accumulator:hold(value)
+    else
+      local _, problem = self.accumulator:add(value)
+      if problem then
+        return nil, problem
+      end
     end
   end
   self.delivered = true
