@@ -22,6 +22,7 @@ end
 ---@class lgemini.MediaSink
 ---@field target string|function
 ---@field count integer
+---@field ended boolean  nobody will look at what comes
 ---@field open { path: string, part: string, file: file* }|nil
 local Sink = {}
 Sink.__index = Sink
@@ -37,7 +38,7 @@ end
 ---@param target string|function  a directory; or function(part) -> path, which gets the part as far as it has come
 ---@return lgemini.MediaSink
 function media_to.new(target)
-  return setmetatable({ target = target, count = 0 }, Sink)
+  return setmetatable({ target = target, count = 0, ended = false }, Sink)
 end
 
 -- A name in the directory that no other program chooses, nor this one in another state.
@@ -65,6 +66,8 @@ local function start(self, blob, bytes)
   local path, problem = path_for(self, blob.mime_type or media.sniff(bytes))
   if not path then
     return nil, problem
+  elseif self.ended then
+    return nil, "the stream was closed by config.media_to, the function"
   end
   local file, why = io.open(path .. ".part", "wb")
   if not file then
@@ -121,7 +124,7 @@ end
 --- Ends it: what is not whole by now never will be.
 function Sink:abandon()
   local open = self.open
-  self.open = nil
+  self.open, self.ended = nil, true
   if open then
     open.file:close()
     os.remove(open.part)

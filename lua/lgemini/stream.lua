@@ -260,7 +260,9 @@ local function next_value(self, texts)
     else
       value, more = decoder:next(texts)
     end
-    if value ~= nil then
+    if self.decoder ~= decoder then -- it was closed by the function of media_to
+      return nil, closed(self)
+    elseif value ~= nil then
       return value, more
     elseif more then
       return nil, unreadable(self, more)
@@ -271,7 +273,9 @@ local function next_value(self, texts)
     elseif not going then
       local what
       value, more, what = decoder:finish()
-      if value == nil and more then
+      if self.decoder ~= decoder then
+        return nil, closed(self)
+      elseif value == nil and more then
         return nil, unreadable(self, more, what)
       end
       return value, more

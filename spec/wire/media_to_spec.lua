@@ -62,11 +62,15 @@ describe("media_to", function()
     server:script { { status = 200, headers = { ["Content-Type"] = "application/json" }, body = { bytes = body } } }
   end
 
+  local function script_chunks(chunks)
+    server:script { { status = 200, headers = { ["Content-Type"] = "text/event-stream" }, body = { chunks = chunks } } }
+  end
+
   -- The stream's bytes in pieces of that size.
   local function script_stream(event, size)
     local text, chunks = "data: " .. event .. "\r\n\r\n", {}
     for at = 1, #text, size do chunks[#chunks + 1] = text:sub(at, at + size - 1) end
-    server:script { { status = 200, headers = { ["Content-Type"] = "text/event-stream" }, body = { chunks = chunks } } }
+    script_chunks(chunks)
   end
 
   it("names files in a directory by their type, and leaves no bytes in the answer", function()
@@ -115,6 +119,37 @@ describe("media_to", function()
     assert.equal(path, reader.response.media[1].inline_data.path)
     assert.equal(BYTES, read(path))
     assert.same({ "mine.png" }, names())
+  end)
+
+  it("may be closed by the function, or with the task or client it is read in: nothing is left", function()
+    local reader, task
+    local ends = {
+      closed = function() reader:close() end,
+      cancelled = function() if task then task:cancel() else client:close() end end,
+    }
+    for _, text in ipairs { "\r\n\r\n", "" } do
+      for kind, finish in pairs(ends) do
+        for _, in_task in ipairs { true, false } do
+          script_chunks { "data: " .. answer_with { { "image/png" } } .. text }
+          client = gemini.Client { api_key = "k", http_options = { base_url = server.url } }
+          local function ask_and_read()
+            reader = stream(function()
+              finish()
+              return directory .. "/never.png"
+            end)
+            return reader:next()
+          end
+          task = in_task and client:spawn(ask_and_read) or nil
+          local chunk, err
+          if task then chunk, err = task:wait() else chunk, err = ask_and_read() end
+          assert.is_nil(chunk)
+          assert.equal(kind, err.kind, tostring(err))
+          assert.equal(kind, select(2, reader:next()).kind)
+          client:close()
+          assert.same({}, names())
+        end
+      end
+    end
   end)
 
   it("sends the file back where the answer goes back, and saves it elsewhere", function()
