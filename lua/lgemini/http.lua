@@ -357,7 +357,8 @@ local function collect(call, request, exchange)
   return answer
 end
 
--- The same for a refusal. It may be of any length, and may break off: what came of its beginning has to do.
+-- The same for a refusal. It may be of any length, and may break off: what came of its beginning has to do. nil where
+-- somebody ended it.
 local function collect_refusal(call, request, exchange)
   local pieces, size, most = {}, 0, call.client.limits.max_error
   local done, err
@@ -365,7 +366,7 @@ local function collect_refusal(call, request, exchange)
     done, err = exchange:done()
     local piece = exchange:read()
     pieces[#pieces + 1], size = piece, size + #piece
-    if done == nil and size <= most and not call.client.tasks:wait(exchange) then
+    if err and err.kind == "cancelled" or done == nil and size <= most and not call.client.tasks:wait(exchange) then
       return nil
     end
   until done ~= nil or size > most

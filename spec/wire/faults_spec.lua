@@ -185,13 +185,15 @@ describe("a faulty", function()
         failure("rate_limited", generate())
         client:close()
         for _, call in ipairs { generate, function() return open_stream():next() end } do
-          client_of(script(refusal))
-          local task = client:spawn(call)
-          repeat client:wait(LONG) until task.exchange and task.exchange:code()
-          task:cancel()
-          client:run()
-          failure("cancelled", task:result())
-          client:close()
+          for _, finish in ipairs { function(task) task:cancel() end, function() client:close() end } do
+            client_of(script(refusal))
+            local task = client:spawn(call)
+            repeat client:wait(LONG) until task.exchange and task.exchange:code()
+            finish(task)
+            client:run()
+            failure("cancelled", task:result())
+            client:close()
+          end
         end
       end)
 
