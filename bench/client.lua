@@ -31,13 +31,6 @@ local QUESTION = "What does this slide promise?"
 
 local works = {}
 
--- The first call of a process.
-function works.start(base, ca_path)
-  local client = new_client(base, ca_path)
-  local response = gemini.assert(client.models:generate_content { model = "small", contents = QUESTION })
-  assert(#response.text > 0)
-end
-
 -- `require` and nothing else.
 function works.require()
   print_figure("peak", memory "VmHWM")

@@ -53,7 +53,7 @@ local measures = {
   function() return each(events "chunks", 400, 1200) end,
   function() return each(events "texts", 400, 1200) end,
   function() return each(function(n) return ours("warm", "$plain", n) end, 50, 150) end,
-  function() return instructions(ours("start", "$plain")) end,
+  function() return instructions { program = "start", "$plain" } end,
   function() return instructions(ours "require") - instructions { program = "lua" } end,
   function() return peak "require" end,
   function() return peak("inline", "$plain", large, 2) end,

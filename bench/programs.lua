@@ -11,7 +11,8 @@ local INSTALLED = ('env "LUA_PATH=D/?.lua;D/?/init.lua;$LUA_PATH" "LUA_CPATH=D/?
 local PROGRAMS = {
   limit = prepare.dir .. "/limit",
   ours = "lua5.4 bench/client.lua",
-  sources = "lua5.4 bench/client.lua",
+  start = "lua5.4 bench/start.lua",
+  start_from_sources = "lua5.4 bench/start.lua",
   luasocket = "lua5.4 bench/peers/luasocket.lua",
   js = "node bench/peers/genai.cjs",
   base64 = prepare.dir .. "/base64",
@@ -21,6 +22,7 @@ local PROGRAMS = {
 -- What is set for a program. It is no part of what is measured.
 local ENVIRONMENTS = {
   ours = INSTALLED,
+  start = INSTALLED,
   js = ("env NODE_PATH=%s/js/node_modules "):format(prepare.dir),
 }
 

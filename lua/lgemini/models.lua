@@ -22,26 +22,29 @@ local rows = endpoints.models
 
 -- What not every program needs loads on first use: catalog, making, stream, tools.
 
-local function known_config(row)
-  local config = schema.known(row.config)
-  config.http_options = options.HTTP
-  return config
+-- The names that a call with contents knows; those of its config with the first that has one.
+local function known_for(row, add)
+  local inside = "contents = { { file = ... } }"
+  local function config()
+    local known = schema.known(row.config)
+    known.http_options = options.HTTP
+    return add and add(known) or known
+  end
+  return { model = true, contents = true, on_progress = true, reuse = true, config = config, file = inside,
+    data = inside, approve = nil }
 end
 
--- The names that a call with contents knows.
-local function known_for(row)
-  local inside = "contents = { { file = ... } }"
-  return { model = true, contents = true, on_progress = true, reuse = true, config = known_config(row), file = inside,
-    data = inside }
+local function add_ours(config)
+  config.media_to = true
+  config.automatic_function_calling = { disable = true, maximum_remote_calls = true, ignore_call_history = true }
+  return config
 end
 
 --- The names that a question to a model knows.
 ---@return lgemini.Known
 function models.known()
-  local known = known_for(rows.generate_content)
+  local known = known_for(rows.generate_content, add_ours)
   known.approve = true
-  known.config.media_to = true
-  known.config.automatic_function_calling = { disable = true, maximum_remote_calls = true, ignore_call_history = true }
   return known
 end
 

@@ -8,8 +8,9 @@ local tointeger = compat.tointeger -- nil before 5.3
 
 local options = {}
 
--- What is known: name -> true (any value), a table (the names within the value), or a string (not here, but there).
----@alias lgemini.Known table<string, boolean|string|lgemini.Known>
+-- What is known: name -> true (any value), a table (the names within the value), a function that gives this table when
+-- it is needed, or a string (not here, but there).
+---@alias lgemini.Known table<string, boolean|string|lgemini.Known|fun(): lgemini.Known>
 
 --- The known name that was probably meant.
 ---@param name any
@@ -17,6 +18,19 @@ local options = {}
 ---@return string|nil
 function options.nearest(name, known)
   return require("lgemini.suggest").nearest(name, known)
+end
+
+--- What is known of a name.
+---@param known lgemini.Known
+---@param name string
+---@return boolean|string|lgemini.Known|nil
+function options.known(known, name)
+  local what = known[name]
+  if type(what) == "function" then
+    what = what()
+    known[name] = what
+  end
+  return what
 end
 
 local function check(given, known, place, prefix, root)
@@ -29,8 +43,8 @@ local function check(given, known, place, prefix, root)
     if what == nil or type(what) == "string" then
       errors.misuse(("%s: unknown option %s%s: %s"):format(place, prefix, name,
         require("lgemini.suggest").instead(name, known, root, prefix)))
-    elseif type(what) == "table" and type(value) == "table" then
-      check(value, what, place, prefix .. name .. ".", root)
+    elseif type(value) == "table" and type(what) ~= "boolean" then
+      check(value, options.known(known, name), place, prefix .. name .. ".", root)
     end
   end
 end

@@ -188,9 +188,12 @@ local JSON = { text = "string", upper = "string", boolean = "boolean", number = 
   int64 = "number" }
 
 local function parse_kind(text)
-  local open, inner = text:match("^([%[{])(.+)[%]}]$")
-  if open then return { kind = open == "[" and "list" or "map", of = parse_kind(inner) } end
-  if text:find("^%u") then return { kind = "object", name = text } end
+  local first = text:sub(1, 1)
+  if first == "[" or first == "{" then
+    return { kind = first == "[" and "list" or "map", of = parse_kind(text:sub(2, -2)) }
+  elseif first:find("^%u") then
+    return { kind = "object", name = text }
+  end
   local kind = (text == "" or text == "string") and "text" or text
   return { kind = kind, json = JSON[kind] }
 end
@@ -199,25 +202,17 @@ end
 ---@type table<string, string>
 schema.quoted = {}
 
-local function parse_field(text, as_is)
-  local vertex, name, wire, kind = text:match("^([!^]?)([%w_]+)=?(%w*):?(%S*)$")
-  local field = parse_kind(kind)
-  field.field, field.vertex = name, vertex == "!"
-  field.gemini = vertex == "^" or nil
-  field.wire = wire ~= "" and wire or as_is and name or schema.camel(name)
-  schema.quoted[field.wire] = '"' .. field.wire .. '":'
-  return field
-end
-
 local function parse(name, source)
-  local mark, fields = source:match("^(~?)(.*)$")
-  local type = { name = name, as_is = mark ~= "", order = {}, fields = {}, wires = {} }
-  for text in fields:gmatch("%S+") do
-    local field = parse_field(text, type.as_is)
-    type.order[#type.order + 1] = field
-    type.fields[field.field], type.wires[field.wire] = field, field
+  local as_is = source:find("^~") ~= nil
+  local order, fields, wires = {}, {}, {}
+  for only, snake, wire, kind in source:gmatch("([!^]?)([%w_]+)=?(%w*):?(%S*)") do
+    local field = parse_kind(kind)
+    field.field, field.vertex, field.gemini = snake, only == "!", only == "^" or nil
+    field.wire = wire ~= "" and wire or as_is and snake or schema.camel(snake)
+    schema.quoted[field.wire] = '"' .. field.wire .. '":'
+    order[#order + 1], fields[snake], wires[field.wire] = field, field, field
   end
-  return type
+  return { name = name, as_is = as_is, order = order, fields = fields, wires = wires }
 end
 
 local types = {}

@@ -1,5 +1,7 @@
 --- Which name was probably meant: for the messages about unknown ones, with the first of which it loads.
 
+local options = require "lgemini.options"
+
 local suggest = {}
 
 -- Names from other libraries and older habits -> the last part of ours.
@@ -83,7 +85,8 @@ end
 
 -- Where each name stands: "timeout" -> "config.http_options.timeout"; of several places the shortest.
 local function places(known, prefix, found)
-  for name, what in pairs(known) do
+  for name in pairs(known) do
+    local what = options.known(known, name)
     local place, other = type(what) == "string" and what or prefix .. name, found[name]
     if not other or #place < #other or (#place == #other and place < other) then
       found[name] = place
