@@ -32,7 +32,8 @@ LUA_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(LUA_PC))
 endif
 LUA_LIBS := $(shell $(PKG_CONFIG) --libs $(LUA_PC))
 LIB_CFLAGS := $(shell $(PKG_CONFIG) --cflags libcurl libcrypto)
-LIBS := $(shell $(PKG_CONFIG) --libs libcurl libcrypto) -lm
+# libcrypto first: nothing has more names to look up when it is loaded, and they are looked for in this order.
+LIBS := $(shell $(PKG_CONFIG) --libs libcrypto libcurl) -lm
 
 SOURCES := $(sort $(wildcard src/*/*.c))
 HEADERS := $(sort $(wildcard src/*.h src/*/*.h))
