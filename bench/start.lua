@@ -3,7 +3,9 @@
 
 local gemini = require "lgemini"
 
-local client = gemini.Client { api_key = "bench-bench-bench-bench", http_options = { base_url = arg[1], ca_path = arg[2] } }
+local client = gemini.Client {
+  api_key = "bench-bench-bench-bench", http_options = { base_url = arg[1], ca_path = arg[2] },
+}
 local response = gemini.assert(client.models:generate_content {
   model = "small", contents = "What does this slide promise?",
 })

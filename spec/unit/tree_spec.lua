@@ -62,7 +62,8 @@ local LEAVES = words("compat errors json limits media options ordered part parts
   .. "timers")
 local LUA_ARROWS = {
   compat = "",
-  errors = "", json = "", limits = "", media = "", options = "", ordered = "", suggest = "",
+  errors = "", json = "json_reader", json_reader = "",
+  limits = "", media = "", options = "", ordered = "", suggest = "",
   shape = "", part = "", parts = "", retry = "",
   refusal = "", schema_more = "", schema = "schema_more",
   emit = "", walk = "", values = "emit walk", question = "",
