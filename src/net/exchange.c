@@ -536,6 +536,16 @@ static bool is_long_line(const struct gem_exchange *ex, CURLcode result)
            !ex->head_done;
 }
 
+/* The connection went away in the middle of the handshake: no certificate is to blame for that. */
+static bool is_cut(const struct gem_exchange *ex)
+{
+    static const char *const words[] = {"SSL_ERROR_SYSCALL", "Recv failure", "Send failure"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        found = found || strstr(ex->message, words[i]) != NULL;
+    return found;
+}
+
 static enum gem_kind kind_of(const struct gem_exchange *ex, CURLcode result)
 {
     if (is_bad_proxy(ex))
@@ -558,6 +568,7 @@ static enum gem_kind kind_of(const struct gem_exchange *ex, CURLcode result)
     case CURLE_BAD_CONTENT_ENCODING:
         return GEM_PROTOCOL;
     case CURLE_SSL_CONNECT_ERROR:
+        return is_cut(ex) ? GEM_NETWORK : GEM_TLS;
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_CIPHER:
@@ -578,6 +589,8 @@ static const char *words_of(struct gem_exchange *ex, CURLcode result)
 {
     if (result == CURLE_SEND_FAIL_REWIND)
         return "the connection broke while the request was sent";
+    if (result == CURLE_SSL_CONNECT_ERROR && is_cut(ex))
+        return "the connection broke in the TLS handshake";
     if (is_long_line(ex, result))
         return "a line of the answer's headers is longer than libcurl takes, or memory is short";
     if (is_bad_proxy(ex))
