@@ -5,6 +5,7 @@
 --   Client{ wait = require("lgemini.cqueues").wait }
 --     lets any coroutine of the controller call the library as if it waited.
 
+local condition = require "cqueues.condition"
 local cqueues = require "cqueues"
 
 local adapter = {}
@@ -16,14 +17,20 @@ function watcher.release(_, fd)
   cqueues.cancel(fd)
 end
 
---- Moves the client's tasks until none is left. Call it in a coroutine of a cqueues controller.
+local ends = setmetatable({}, { __mode = "k" }) -- lgemini.Loop -> who drives it is told that no task is left
+
+--- Moves the client's tasks until none is left. Call it in a coroutine of a cqueues controller. Clients of one loop may
+--- each have one that does; a step is one for all of them.
 ---@param client lgemini.Client
 ---@param budget number|nil  seconds of work at a time, 0.005 when left out; others have their turn in between
 function adapter.drive(client, budget)
-  client.loop.handles[watcher] = true
+  local loop = client.loop
+  ends[loop] = ends[loop] or condition.new()
+  loop.handles[watcher] = true
   while client:step(budget or 0.005) do
-    cqueues.poll(client)
+    cqueues.poll(client, ends[loop])
   end
+  ends[loop]:signal()
 end
 
 --- For Client{ wait = }.

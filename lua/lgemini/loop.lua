@@ -61,6 +61,14 @@ local function set_alarm(self)
   end
 end
 
+-- A foreign loop that waits on the descriptor is told that there is work; within a step that is done at its end.
+local function alert(self)
+  if self.foreign and not self.alerted and self.driver then
+    self.alerted = true
+    self.driver:alarm(0)
+  end
+end
+
 --- A client begins to use the loop.
 ---@param user table
 ---@return true|nil
@@ -97,18 +105,11 @@ function loop:detach(user)
   self.closing = self.driver ~= nil
   if self.closing then
     close_driver(self)
+    alert(self)
   end
 end
 
 -- Waiting and waking ---------------------------------------------------------------------------
-
--- A foreign loop that waits on the descriptor is told that there is work; within a step that is done at its end.
-local function alert(self)
-  if self.foreign and not self.alerted and self.driver then
-    self.alerted = true
-    self.driver:alarm(0)
-  end
-end
 
 local function push(queue, task)
   queue.last = queue.last + 1
@@ -389,11 +390,16 @@ function turn(self, finish, max_wait, latest)
   return moved + ran
 end
 
---- One step that waits at most `max_wait` seconds for something to come.
+--- One step that waits at most `max_wait` seconds for something to come. A foreign loop that waits meanwhile is told
+--- when no task is left after it.
 ---@param max_wait number
 function loop:turn(max_wait)
+  local alive = self.alive
   begin_step(self)
   turn(self, nil, max_wait)
+  if alive > 0 and self.alive == 0 then
+    alert(self)
+  end
 end
 
 --- Begins with what was added, without waiting and without going on with tasks; whoever steps does it for a task.

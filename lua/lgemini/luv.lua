@@ -13,58 +13,90 @@ Handle.__index = Handle
 ---@field on_error function|nil on_error(err) takes what step raises: the error of a task that nobody waits for, say
 ---@field on_idle function|nil  on_idle(handle) is called when no task is left
 
--- When to step: as the descriptor says, or after the time where there is none, or where luv watches it already.
-local function watch(self)
-  if self.poll then
+-- libuv watches a descriptor once, and a step is one for all clients of a loop: the handles of a loop share a watch,
+-- which steps it with the least of their budgets.
+local Watch = {}
+Watch.__index = Watch
+
+local watches = {} -- lgemini.Loop -> its watch, while it has handles
+
+-- Without a descriptor, or where luv watches it for somebody else: seconds between two looks, at most.
+local LOOK = 0.01
+
+-- When to step: as the descriptor says, or after the time.
+local function arm(self)
+  if self.released then
+    self.timer:start(0, 0, self.idle)
+  elseif self.poll then
     self.poll:start("r", self.step)
   else
-    self.timer:start(math.ceil((self.client:timeout() or 0.01) * 1000), 0, self.step)
+    self.timer:start(math.ceil(math.min(self.loop:timeout() or LOOK, LOOK) * 1000), 0, self.step)
+  end
+end
+
+-- Calls f with each handle that is open; it may close some, or attach more.
+local function each(self, f)
+  local handles = {}
+  for i, handle in ipairs(self.handles) do
+    handles[i] = handle
+  end
+  for _, handle in ipairs(handles) do
+    if handle.watch then
+      f(handle)
+    end
   end
 end
 
 -- No task is left.
-local function idle(self, options)
-  if options.on_idle and self.timer then
-    options.on_idle(self)
-  end
-  if self.client.tasks.closed then
-    self:close()
-  end
+local function idle(self)
+  each(self, function(handle)
+    if handle.options.on_idle then
+      handle.options.on_idle(handle)
+    end
+    if handle.client.tasks.closed then
+      handle:close()
+    end
+  end)
 end
 
-local function step(self, options)
-  local client = self.client
-  local ok, left = pcall(client.step, client, options.budget or 0.005)
+-- Whose task it was cannot be told: the first that takes errors takes it.
+local function report(self, err)
+  for _, handle in ipairs(self.handles) do
+    if handle.options.on_error then
+      return handle.options.on_error(err)
+    end
+  end
+  error(err, 0)
+end
+
+local function step(self)
+  local budget = math.huge
+  for _, handle in ipairs(self.handles) do
+    budget = math.min(budget, handle.options.budget or 0.005)
+  end
+  local ok, left = pcall(self.loop.step, self.loop, budget)
   if self.timer then
-    watch(self)
+    arm(self)
   end
   if not ok then
-    if not options.on_error then
-      error(left, 0)
-    end
-    options.on_error(left)
+    report(self, left)
   elseif not left then
-    idle(self, options)
+    idle(self)
   end
 end
 
---- Moves the client's tasks while uv.run runs, and keeps it running until the handle is closed, or the client is and no
---- task is left.
----@param client lgemini.Client
----@param options lgemini.luv.Options|nil
----@return lgemini.luv.Handle
-function adapter.attach(client, options)
-  options = options or {}
+local function new_watch(client)
   local fd = client:pollfd()
-  local self = setmetatable({ client = client, timer = luv.new_timer(), poll = fd and luv.new_poll(fd) or nil }, Handle)
+  local self = setmetatable({ loop = client.loop, handles = {}, timer = luv.new_timer(),
+    poll = fd and luv.new_poll(fd) or nil }, Watch)
   function self.step()
-    step(self, options)
+    step(self)
   end
   function self.idle()
-    idle(self, options)
+    idle(self)
   end
-  client.loop.handles[self] = true
-  watch(self)
+  self.loop.handles[self] = true
+  watches[self.loop] = self
   return self
 end
 
@@ -76,20 +108,52 @@ local function forget(self)
   end
 end
 
--- The descriptor is about to be closed, since no client and no task is left: luv must not know of it any more. The loop
--- may have another client by the time that luv comes back to this one, which is none of its business.
-function Handle:release()
+-- The descriptor is about to be closed, since no client and no task is left: luv must not know of it any more, and the
+-- next client of the loop has another. By the time that luv comes back to this one, that is none of its business.
+function Watch:release()
   forget(self)
-  self.timer:start(0, 0, self.idle)
+  watches[self.loop], self.loop.handles[self] = nil, nil
+  self.released = true
+  arm(self)
+end
+
+local function close(self)
+  forget(self)
+  self.timer:close()
+  self.timer = nil
+  if not self.released then
+    watches[self.loop], self.loop.handles[self] = nil, nil
+  end
+end
+
+--- Moves the client's tasks while uv.run runs, and keeps it running until the handle is closed, or the client is and no
+--- task is left. Clients of one loop may each be attached: each has its handle, and no task of the loop is left when
+--- they are idle.
+---@param client lgemini.Client
+---@param options lgemini.luv.Options|nil
+---@return lgemini.luv.Handle
+function adapter.attach(client, options)
+  local watch = watches[client.loop] or new_watch(client)
+  local self = setmetatable({ client = client, options = options or {}, watch = watch }, Handle)
+  table.insert(watch.handles, self)
+  arm(watch)
+  return self
 end
 
 --- Moves them no longer. Closing twice is fine.
 function Handle:close()
-  if self.timer then
-    forget(self)
-    self.timer:close()
-    self.timer = nil
-    self.client.loop.handles[self] = nil
+  local watch = self.watch
+  if not watch then
+    return
+  end
+  self.watch = nil
+  for i = #watch.handles, 1, -1 do
+    if watch.handles[i] == self then
+      table.remove(watch.handles, i)
+    end
+  end
+  if #watch.handles == 0 then
+    close(watch)
   end
 end
 

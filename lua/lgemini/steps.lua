@@ -222,7 +222,7 @@ local LOOK = 0.01
 ---@return number|nil
 function Loop:timeout()
   local first, wait = self.timers:first(), self.driver and self.driver:timeout()
-  if has_ready(self) or next(self.woken) then
+  if has_ready(self) or next(self.woken) or self.problems.first <= self.problems.last then
     return 0
   elseif first then
     wait = math.min(wait or math.huge, math.max(0, first.instant - self.now()))

@@ -201,7 +201,8 @@ describe("Lua sources", function()
         assert.truthy(not is_module or may[name] or LEAVES[name], path .. " requires lgemini." .. name)
       end
       for name in code:gmatch "require%s*%(?%s*[\"']([%w_.]+)" do
-        local own = name:find "^lgemini%." or name == "cjson" and module == "json" or name == module
+        local own = name:find "^lgemini%." or name == "cjson" and module == "json"
+          or name:match "^%w+" == module
         assert.truthy(own, path .. " requires " .. name)
       end
     end

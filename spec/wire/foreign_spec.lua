@@ -190,6 +190,46 @@ describe("in a foreign loop", function()
       assert.equal("closed", select(2, held:result()).kind)
     end)
 
+    it("drive, of two clients of a loop or of one twice, ends for each, whoever steps last", function()
+      local other = gemini.Client(options)
+      local controller, log = cqueues.new(), {}
+      for _, whose in ipairs { client, other, client } do
+        whose:spawn(whose.sleep, whose, 0.01 * #log)
+        controller:wrap(function()
+          adapter.drive(whose)
+          log[#log + 1] = "driven"
+        end)
+      end
+      controller:wrap(function()
+        other:spawn(other.sleep, other, 0.02)
+        cqueues.sleep(0.001)
+        other:run() -- none of the others sees a step
+      end)
+      assert(controller:loop(30))
+      assert.equal(0, controller:count())
+      assert.same({ "driven", "driven", "driven" }, log)
+      other:close()
+    end)
+
+    it("drive ends where another one's first step was the last", function()
+      local other = gemini.Client(options)
+      local task, log = client:spawn(client.sleep, client, 1000), {}
+      local controller = cqueues.new()
+      controller:wrap(function()
+        adapter.drive(client)
+        log[#log + 1] = "first"
+      end)
+      controller:wrap(function()
+        cqueues.sleep(0.01)
+        task:cancel()
+        adapter.drive(other)
+        log[#log + 1] = "second"
+      end)
+      controller:loop(10)
+      assert.same({ "second", "first" }, log)
+      other:close()
+    end)
+
     it("wait sees that the client was closed", function()
       client:close()
       options.wait = adapter.wait
@@ -246,6 +286,20 @@ describe("in a foreign loop", function()
   describe("of luv", function()
     local adapter = require "lgemini.luv"
 
+    -- uv.run, but not for ever.
+    local function run()
+      local late, timer = false, luv.new_timer()
+      timer:start(30000, 0, function()
+        late = true
+        luv.stop()
+      end)
+      timer:unref()
+      luv.run()
+      timer:close()
+      luv.run "nowait" -- closes it
+      assert.is_false(late, "something keeps the loop running")
+    end
+
     it("attach moves tasks while it runs", function()
       local task, idle = client:spawn(read), 0
       adapter.attach(client, { on_idle = function(handle)
@@ -253,7 +307,7 @@ describe("in a foreign loop", function()
         handle:close()
         handle:close()
       end })
-      luv.run()
+      run()
       assert.equal(1, idle)
       assert.equal(read(), task:result())
     end)
@@ -262,7 +316,7 @@ describe("in a foreign loop", function()
       client.pollfd = function() end
       local task = client:spawn(function() return client:sleep(0.02) and ask() end)
       adapter.attach(client, { on_idle = function(handle) handle:close() end })
-      luv.run()
+      run()
       assert.is_string(task:result())
     end)
 
@@ -274,7 +328,7 @@ describe("in a foreign loop", function()
         client:close()
         timer:close()
       end)
-      luv.run()
+      run()
       assert.equal(1, idle)
       assert.equal("closed", select(2, task:result()).kind)
     end)
@@ -290,19 +344,96 @@ describe("in a foreign loop", function()
         client:spawn(function() result = ask() end)
         adapter.attach(client, { on_idle = function(handle) handle:close() end })
       end)
-      luv.run()
+      run()
       assert.is_string(result)
     end)
 
-    it("on_error takes what nobody else takes", function()
-      client:spawn(function() error("broken", 0) end)
-      local problem, handle
-      handle = adapter.attach(client, { on_error = function(err)
-        problem = err
-        handle:close()
-      end })
-      luv.run()
-      assert.matches("^broken", problem)
+    it("on_error takes what nobody else takes, all of it, and the end is seen then", function()
+      for i = 1, 3 do client:spawn(function() error("broken " .. i, 0) end) end
+      local problems = {}
+      adapter.attach(client, {
+        on_error = function(err) problems[#problems + 1] = err:match "^broken %d" end,
+        on_idle = function(handle) handle:close() end,
+      })
+      run()
+      assert.same({ "broken 1", "broken 2", "broken 3" }, problems)
+    end)
+
+    describe("several handles on one loop", function()
+      local other, idle
+
+      before_each(function() other, idle = gemini.Client(options), {} end)
+      after_each(function() other:close() end)
+
+      -- Attaches a client; what is left to be idle is in `idle` by this name.
+      local function attach(whose, name)
+        idle[name] = false
+        return adapter.attach(whose, { on_idle = function(handle)
+          idle[name] = true
+          handle:close()
+        end })
+      end
+
+      local function after(milliseconds, f)
+        local timer = luv.new_timer()
+        timer:start(milliseconds, 0, function()
+          timer:close()
+          f()
+        end)
+      end
+
+      it("see what comes, and the end of the last task: of two clients, or of one twice", function()
+        local began = client:spawn(read)
+        local last = other:spawn(function() return other:sleep(0.02) and ask() end)
+        attach(client, "first")
+        attach(other, "second")
+        attach(client, "third")
+        run()
+        assert.same({ first = true, second = true, third = true }, idle)
+        assert.equal(read(), began:result())
+        assert.is_string(last:result())
+      end)
+
+      it("go on when one is closed", function()
+        local task = client:spawn(function() return client:sleep(0.02) and ask() end)
+        local first = attach(other, "first")
+        attach(client, "second")
+        after(5, function() first:close() end)
+        run()
+        assert.same({ first = false, second = true }, idle)
+        assert.is_string(task:result())
+      end)
+
+      it("see the end when a call that waits, or run, was there", function()
+        client:spawn(client.sleep, client, 0.01)
+        attach(client, "first")
+        attach(other, "second")
+        after(1, function() other:run() end)
+        run()
+        assert.same({ first = true, second = true }, idle)
+      end)
+
+      it("end with their clients, one after the other", function()
+        local task = client:spawn(function() return client:sleep(1000) end)
+        adapter.attach(other)
+        adapter.attach(client)
+        after(2, function() client:close() end)
+        after(20, function()
+          assert.equal("closed", select(2, task:result()).kind)
+          other:close()
+        end)
+        run()
+        assert.is_nil(client:pollfd())
+      end)
+
+      it("leave none behind of a client that was closed before", function()
+        adapter.attach(client)
+        local second = adapter.attach(other)
+        after(2, function() client:close() end)
+        after(20, function() second:close() end)
+        run()
+        assert.equal("r", other:events())
+      end)
     end)
   end)
 
