@@ -406,6 +406,7 @@ end
 function methods.close(self)
   options.check_object(self, Client, "client.close")
   self.tasks:close()
+  http.forget_route(self)
 end
 
 Client.__close = methods.close
@@ -479,8 +480,7 @@ function client.new(given)
     problem = false, -- what is wrong with what was given
     checked = false, -- the key that was looked at last, and what it is without blanks around it
     checked_key = false,
-    last_fields = false, -- see http.lua
-    last_headers = false, -- see headers.lua
+    last_route = false, -- see http.lua
   }, Client)
   if given.on_request ~= nil or given.on_response ~= nil or given.on_retry ~= nil or given.log ~= nil then
     self.watch = require("lgemini.watch").new(given, core.now)

@@ -369,6 +369,11 @@ local Exchange = {}
 
 core.exchange = {}
 
+--- What requests have in common that differ in their bodies and deadlines only: it is read once, and the handle of one
+--- that ended well serves the next.
+---@class lgemini.core.Route
+local Route = {}
+
 ---@class lgemini.core.Request
 ---@field method string            "GET", "POST", ...
 ---@field url string               http or https
@@ -395,10 +400,24 @@ core.exchange = {}
 ---@field max_error integer|nil    the same where the status is no success: its beginning is kept (max_answer)
 ---@field room integer|nil         bytes waiting to be read before the server is made to wait; default: never
 
----@param request lgemini.core.Request
+--- Of a request of its own, or one of a route. The rest counts with a route only.
+---@param request lgemini.core.Request|lgemini.core.Route
+---@param body lgemini.core.Body|nil
+---@param deadline number|nil
+---@param offset integer|nil
+---@param length integer|nil
+---@param hash lgemini.core.Sha256|nil
+---@param hash_offset integer|nil
 ---@return lgemini.core.Exchange|nil
 ---@return lgemini.core.Failure|nil err  "limit": memory, or a libcurl without what is needed
-function core.exchange.new(request) end
+function core.exchange.new(request, body, deadline, offset, length, hash, hash_offset) end
+
+---@param request lgemini.core.Request  what is of one request alone is not looked at
+---@return lgemini.core.Route
+function core.exchange.route(request) end
+
+--- Frees the handle that it keeps. Its exchanges go on.
+function Route:close() end
 
 ---@return "closed"|"queued"|"connecting"|"sending"|"waiting"|"receiving"|"done" phase
 function Exchange:phase() end

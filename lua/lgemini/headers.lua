@@ -4,7 +4,12 @@ local errors = require "lgemini.errors"
 
 local headers = {}
 
-local function make(call, request, key)
+--- The lines for the core.
+---@param call lgemini.Call
+---@param request lgemini.Request
+---@param key string|nil
+---@return string[]
+function headers.lines(call, request, key)
   local all, lines = {}, {}
   local function add(given)
     for name, value in pairs(given or {}) do
@@ -33,23 +38,6 @@ local function make(call, request, key)
     lines[#lines + 1] = "Content-Type:"
   end
   return lines
-end
-
---- The lines for the core. The same as the last request's where all that they are made of is the same: most requests
---- of a program differ in their bodies only.
----@param call lgemini.Call
----@param request lgemini.Request
----@param key string|nil
----@return string[]
-function headers.lines(call, request, key)
-  local last = call.client.last_headers
-  if not (last and last.options == call.options and last.headers == request.headers and last.key == key
-    and last.foreign == request.foreign and last.has_body == (request.body ~= nil)) then
-    last = { options = call.options, headers = request.headers, key = key, foreign = request.foreign,
-      has_body = request.body ~= nil, lines = make(call, request, key) }
-    call.client.last_headers = last
-  end
-  return last.lines
 end
 
 -- Secrets --------------------------------------------------------------------------------------

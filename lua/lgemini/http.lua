@@ -108,13 +108,14 @@ local function take_key(call, request)
   return call.key
 end
 
--- What an exchange gets by the options, the URL and the kind of request.
-local function common_fields(call, request, bulk)
+-- What an exchange gets by the options, the URL and the kind of request: all but its body and its deadline.
+local function route_fields(call, request, key, bulk)
   local client, options = call.client, call.options
   local ceilings = client.limits
   return {
     url = request.url,
     method = request.verb,
+    headers = sent_headers.lines(call, request, key),
     proxy = options.proxy or (client:is_loopback(request.url) and "" or nil),
     ca_file = options.ca_file,
     ca_path = options.ca_path,
@@ -130,31 +131,46 @@ local function common_fields(call, request, bulk)
     max_answer = ceilings.max_answer,
     max_error = ceilings.max_error,
     room = request.raw and (bulk and ceilings.max_unread or ceilings.unread_stream) or nil,
-    headers = nil, body = nil, offset = nil, length = nil, hash = nil, hash_offset = nil, deadline = nil, -- later
   }
 end
 
--- Most requests of a program differ in their bodies only: the fields are those of the last one, which the core has let
--- go of. A recording keeps them, a hook may send another request between here and there, and a secret URL is not kept.
-local function exchange_for(call, request, key, bulk)
-  local client, fields = call.client
-  local last = client.last_fields
-  if last and last.options == call.options and last.raw == request.raw and last.bulk == bulk
-    and last.decodes == request.decodes and last.foreign == request.foreign and last.fields.url == request.url
-    and last.fields.method == request.verb then
-    fields = last.fields
-  else
-    fields = common_fields(call, request, bulk)
-    client.last_fields = not (client.tape or client.watch or request.no_key) and {
-      fields = fields, options = call.options,
-      raw = request.raw, decodes = request.decodes, bulk = bulk, foreign = request.foreign,
-    }
-  end
-  fields.headers = sent_headers.lines(call, request, key)
+-- The same with what is of this request alone.
+local function all_fields(call, request, key, bulk)
+  local fields = route_fields(call, request, key, bulk)
   fields.body, fields.offset, fields.length = request.body, request.offset, request.length
   fields.hash, fields.hash_offset = request.hash, request.hash_offset
   fields.deadline = call.deadline
   return fields
+end
+
+-- Most requests of a program differ in their bodies only: the last route serves the next one. It is the client's, which
+-- closes it.
+local function route_for(call, request, key, bulk)
+  local client = call.client
+  local last = client.last_route
+  if last and last.options == call.options and last.url == request.url and last.verb == request.verb
+    and last.headers == request.headers and last.key == key and last.has_body == (request.body ~= nil)
+    and last.raw == request.raw and last.decodes == request.decodes and last.bulk == bulk
+    and last.foreign == request.foreign then
+    return last.route
+  end
+  local route = client.core.exchange.route(route_fields(call, request, key, bulk))
+  if last then
+    last.route:close()
+  end
+  client.last_route = { route = route, options = call.options, url = request.url, verb = request.verb,
+    headers = request.headers, key = key, has_body = request.body ~= nil, raw = request.raw,
+    decodes = request.decodes, bulk = bulk, foreign = request.foreign }
+  return route
+end
+
+--- Lets go of what was kept for the client's next request.
+---@param client lgemini.Client
+function http.forget_route(client)
+  if client.last_route then
+    client.last_route.route:close()
+    client.last_route = false
+  end
 end
 
 local function too_late()
@@ -216,20 +232,26 @@ function http.time(client)
   return client.tape and client.tape:time() or os.time()
 end
 
--- The one place where exchanges come from: the core, or a recording.
-local function new_exchange(call, request, fields)
-  local tape, begin = call.client.tape, call.client.core.exchange.new
-  local exchange, err
-  if tape then
-    exchange, err = tape:exchange(call, request, fields, begin)
-  else
-    exchange, err = begin(fields)
-    fields.body, fields.hash = nil, nil -- they are the exchange's now, for as long as it lives
+-- The places where exchanges come from: a recording, or the core. A recording and who watches want to know the fields;
+-- a secret URL is not kept.
+local function new_exchange(call, request, key, bulk)
+  local client = call.client
+  local tape, watch, new = client.tape, client.watch, client.core.exchange.new
+  if not (tape or watch or request.no_key) then
+    return new(route_for(call, request, key, bulk), request.body, call.deadline, request.offset, request.length,
+      request.hash, request.hash_offset)
   end
-  if exchange or errors.is(err) then
-    return exchange, err
+  local fields = all_fields(call, request, key, bulk)
+  if watch then
+    watch:request(call, request, fields)
   end
-  return nil, failed(call, request, err)
+  local refusal = client.tasks:refusal() -- a hook may have closed the client
+  if refusal then
+    return nil, refusal
+  elseif tape then
+    return tape:exchange(call, request, fields, new)
+  end
+  return new(fields)
 end
 
 --- Starts one request; nothing is retried.
@@ -249,17 +271,13 @@ function http.start(call, request)
   end
   request.attempts, request.sent = (request.attempts or 0) + 1, false
   local bulk = request.bulk or length_of(request) >= BULK
-  local fields = exchange_for(call, request, key, bulk)
-  if client.watch then
-    client.watch:request(call, request, fields)
-  end
-  refusal = client.tasks:refusal() -- the function that gives the key, or a hook, may have closed the client
+  refusal = client.tasks:refusal() -- the function that gives the key may have closed the client
   if refusal then
     return nil, refusal
   end
-  local exchange, err = new_exchange(call, request, fields)
+  local exchange, err = new_exchange(call, request, key, bulk)
   if not exchange then
-    return nil, err
+    return nil, errors.is(err) and err or failed(call, request, err)
   end
   client.tasks:add(exchange, bulk and "bulk" or "calls")
   return exchange

@@ -13,10 +13,10 @@
 #define WANTS_SECONDS "seconds expected: a number that is not negative"
 #define WANTS_TEXT "a text without NUL bytes expected"
 
-static const char *const names[LGEM_KINDS] = {"body", "exchange", "loop", "upload",
+static const char *const names[LGEM_KINDS] = {"body", "route", "exchange", "loop", "upload",
                                                 "sha256", "encoder", "decoder", "shapes", "answer"};
 static const char *const types[LGEM_KINDS] = {
-    "lgemini.body", "lgemini.exchange", "lgemini.loop", "lgemini.upload", "lgemini.sha256",
+    "lgemini.body", "lgemini.route", "lgemini.exchange", "lgemini.loop", "lgemini.upload", "lgemini.sha256",
     "lgemini.encoder", "lgemini.decoder", "lgemini.shapes", "lgemini.answer"};
 
 static const char state_key = 0; /* its address is the key */
@@ -180,35 +180,45 @@ const char *lgem_textfield(lua_State *L, int arg, const char *name)
     return text;
 }
 
-/* Pops a number that is a field's; NaN where it is none. [-1,+0,-] */
-static double pop_number(lua_State *L)
+/* NaN where it is no number. [-0,+0,-] */
+static double number_at(lua_State *L, int index)
 {
-    double n = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : NAN;
-    lua_pop(L, 1);
-    return n;
+    return lua_type(L, index) == LUA_TNUMBER ? lua_tonumber(L, index) : NAN;
 }
 
-int64_t lgem_bytesfield(lua_State *L, int arg, const char *name, int64_t otherwise)
+int64_t lgem_bytesvalue(lua_State *L, int index, int arg, const char *name, int64_t otherwise)
 {
-    lgem_rawfield(L, arg, name);
-    bool absent = lua_isnil(L, -1);
-    double n = pop_number(L);
-    if (absent)
+    if (lua_isnil(L, index))
         return otherwise;
+    double n = number_at(L, index);
     if (!is_bytes(n))
         lgem_fielderror(L, arg, name, WANTS_BYTES);
     return (int64_t)n;
 }
 
+int64_t lgem_bytesfield(lua_State *L, int arg, const char *name, int64_t otherwise)
+{
+    lgem_rawfield(L, arg, name);
+    int64_t n = lgem_bytesvalue(L, -1, arg, name, otherwise);
+    lua_pop(L, 1);
+    return n;
+}
+
+double lgem_secondsvalue(lua_State *L, int index, int arg, const char *name)
+{
+    if (lua_isnil(L, index))
+        return 0;
+    double seconds = number_at(L, index);
+    if (!(seconds >= 0))
+        lgem_fielderror(L, arg, name, WANTS_SECONDS);
+    return seconds;
+}
+
 double lgem_secondsfield(lua_State *L, int arg, const char *name)
 {
     lgem_rawfield(L, arg, name);
-    bool absent = lua_isnil(L, -1);
-    double seconds = pop_number(L);
-    if (absent)
-        return 0;
-    if (!(seconds >= 0))
-        lgem_fielderror(L, arg, name, WANTS_SECONDS);
+    double seconds = lgem_secondsvalue(L, -1, arg, name);
+    lua_pop(L, 1);
     return seconds;
 }
 

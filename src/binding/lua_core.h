@@ -13,7 +13,7 @@
 #include "../core/mem.h"
 #include "compat.h"
 
-enum lgem_kind { LGEM_BODY, LGEM_EXCHANGE, LGEM_LOOP, LGEM_UPLOAD, LGEM_SHA256, LGEM_ENCODER, LGEM_DECODER,
+enum lgem_kind { LGEM_BODY, LGEM_ROUTE, LGEM_EXCHANGE, LGEM_LOOP, LGEM_UPLOAD, LGEM_SHA256, LGEM_ENCODER, LGEM_DECODER,
                  LGEM_SHAPES, LGEM_ANSWER, LGEM_KINDS };
 
 /* One for each Lua state, anchored in its registry. Objects keep its address: finalisers all run before Lua frees
@@ -67,6 +67,10 @@ const char *lgem_textfield(lua_State *L, int arg, const char *name);
 int64_t lgem_bytesfield(lua_State *L, int arg, const char *name, int64_t otherwise);
 double lgem_secondsfield(lua_State *L, int arg, const char *name);
 bool lgem_flagfield(lua_State *L, int arg, const char *name);
+
+/* The same of a value at index, which is that field's. [-0,+0,v] */
+int64_t lgem_bytesvalue(lua_State *L, int index, int arg, const char *name, int64_t otherwise);
+double lgem_secondsvalue(lua_State *L, int index, int arg, const char *name);
 
 /* Pushes the field. [-0,+1,m] */
 void lgem_rawfield(lua_State *L, int arg, const char *name);

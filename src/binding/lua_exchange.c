@@ -6,6 +6,7 @@
 
 #include "../net/loop.h"
 #include "lua_body.h"
+#include "lua_route.h"
 #include "lua_sha256.h"
 
 struct lgem_exchange *lgem_checkexchange(lua_State *L, int arg)
@@ -16,121 +17,73 @@ struct lgem_exchange *lgem_checkexchange(lua_State *L, int arg)
     return x;
 }
 
-/* ---- the request, from a table at index 1: its strings stay anchored there ---- */
+/* ---- the request ---- */
 
-/* What becomes a part of the request line: no blank or control character in it. [-0,+0,v] */
-static const char *word_field(lua_State *L, const char *name)
-{
-    const char *text = lgem_textfield(L, 1, name);
-    if (text == NULL)
-        lgem_fielderror(L, 1, name, "a text expected");
-    for (const char *p = text; *p != '\0'; p++)
-        if ((unsigned char)*p <= ' ' || *p == 127)
-            lgem_fielderror(L, 1, name, "no blanks and control characters expected");
-    return text;
-}
+/* Where exchange_new has them on the stack: what is of one request alone. */
+enum { AT_BODY = 2, AT_DEADLINE, AT_OFFSET, AT_LENGTH, AT_HASH, AT_HASH_OFFSET, AT_LAST = AT_HASH_OFFSET };
 
-static size_t limit_field(lua_State *L, const char *name, size_t otherwise) /* [-0,+0,v] */
+/* The same out of a table at index 1, whose strings stay anchored there. [-0,+0,-] */
+static void spread(lua_State *L)
 {
-    int64_t n = lgem_bytesfield(L, 1, name, (int64_t)otherwise);
-    return (uint64_t)n > SIZE_MAX / 2 ? SIZE_MAX / 2 : (size_t)n;
-}
-
-static bool is_line(lua_State *L, int index) /* [-0,+0,-] */
-{
-    size_t n;
-    const char *text = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &n) : NULL;
-    return text != NULL && strlen(text) == n && strpbrk(text, "\r\n") == NULL;
-}
-
-/* Leaves the box of pointers on the stack. [-0,+1,v] */
-static void read_headers(lua_State *L, struct gem_request *r)
-{
-    lgem_rawfield(L, 1, "headers");
-    if (!lua_istable(L, -1))
-        lgem_fielderror(L, 1, "headers", "a list expected");
-    size_t n = lua_rawlen(L, -1);
-    const char **lines = lua_newuserdatauv(L, (n + 1) * sizeof *lines, 0);
-    for (size_t i = 0; i < n; i++) {
-        lua_rawgeti(L, -2, (int)i + 1);
-        if (!is_line(L, -1))
-            lgem_fielderror(L, 1, "headers", "lines without NUL bytes expected");
-        lines[i] = lua_tostring(L, -1);
-        lua_pop(L, 1);
-    }
-    lua_remove(L, -2);
-    r->headers = lines;
-    r->header_count = n;
+    static const char *const names[] = {"body", "deadline", "offset", "length", "hash", "hash_offset"};
+    lua_settop(L, 1);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        lgem_rawfield(L, 1, names[i]);
 }
 
 static void read_body(lua_State *L, struct gem_request *r) /* [-0,+0,v] */
 {
-    lgem_rawfield(L, 1, "body");
-    if (!lua_isnil(L, -1)) {
-        struct lgem_body *b = lgem_test(L, -1, LGEM_BODY);
-        if (b == NULL || b->state == NULL)
-            lgem_fielderror(L, 1, "body", "an open body expected");
-        luaL_argcheck(L, strcmp(r->method, "GET") != 0, 1, "body: a GET has none");
-        r->body = &b->body;
-        r->offset = lgem_bytesfield(L, 1, "offset", 0);
-        r->length = lgem_bytesfield(L, 1, "length", r->body->length - r->offset);
-        luaL_argcheck(L, r->offset <= r->body->length && r->length <= r->body->length - r->offset, 1,
-                      "offset, length: the window is not inside the body");
-    }
-    lua_pop(L, 1);
+    if (lua_isnil(L, AT_BODY))
+        return;
+    struct lgem_body *b = lgem_test(L, AT_BODY, LGEM_BODY);
+    if (b == NULL || b->state == NULL)
+        lgem_fielderror(L, 1, "body", "an open body expected");
+    luaL_argcheck(L, strcmp(r->method, "GET") != 0, 1, "body: a GET has none");
+    r->body = &b->body;
+    r->offset = lgem_bytesvalue(L, AT_OFFSET, 1, "offset", 0);
+    r->length = lgem_bytesvalue(L, AT_LENGTH, 1, "length", r->body->length - r->offset);
+    luaL_argcheck(L, r->offset <= r->body->length && r->length <= r->body->length - r->offset, 1,
+                  "offset, length: the window is not inside the body");
 }
 
 static void read_hash(lua_State *L, struct gem_request *r) /* [-0,+0,v] */
 {
-    lgem_rawfield(L, 1, "hash");
-    if (!lua_isnil(L, -1)) {
-        struct lgem_sha256 *h = lgem_test(L, -1, LGEM_SHA256);
-        if (h == NULL || h->state == NULL)
-            lgem_fielderror(L, 1, "hash", "an open sha256 expected");
-        r->hash = &h->hash;
-        r->hash_offset = lgem_bytesfield(L, 1, "hash_offset", 0);
-    }
-    lua_pop(L, 1);
+    if (lua_isnil(L, AT_HASH))
+        return;
+    struct lgem_sha256 *h = lgem_test(L, AT_HASH, LGEM_SHA256);
+    if (h == NULL || h->state == NULL)
+        lgem_fielderror(L, 1, "hash", "an open sha256 expected");
+    r->hash = &h->hash;
+    r->hash_offset = lgem_bytesvalue(L, AT_HASH_OFFSET, 1, "hash_offset", 0);
 }
 
-static void read_request(lua_State *L, struct gem_request *r) /* [-0,+1,v] */
-{
-    memset(r, 0, sizeof *r);
-    r->method = word_field(L, "method");
-    r->url = word_field(L, "url");
-    r->proxy = lgem_textfield(L, 1, "proxy");
-    r->ca_file = lgem_textfield(L, 1, "ca_file");
-    r->ca_path = lgem_textfield(L, 1, "ca_path");
-    r->cert_file = lgem_textfield(L, 1, "cert_file");
-    r->key_file = lgem_textfield(L, 1, "key_file");
-    r->compressed = lgem_flagfield(L, 1, "compressed");
-    r->http1 = lgem_flagfield(L, 1, "http1");
-    r->tell_data = lgem_flagfield(L, 1, "tell_data");
-    r->clocks.connect = lgem_secondsfield(L, 1, "connect");
-    r->clocks.first_byte = lgem_secondsfield(L, 1, "first_byte");
-    r->clocks.idle = lgem_secondsfield(L, 1, "idle");
-    r->clocks.deadline = lgem_secondsfield(L, 1, "deadline");
-    r->limits.head = limit_field(L, "max_head", (size_t)256 << 10);
-    r->limits.answer = limit_field(L, "max_answer", (size_t)256 << 20);
-    r->limits.error = limit_field(L, "max_error", r->limits.answer);
-    r->limits.room = limit_field(L, "room", r->limits.answer);
-    read_body(L, r);
-    read_hash(L, r);
-    read_headers(L, r);
-}
-
+/* new(route, body, deadline, offset, length, hash, hash_offset), all but the route may be nil; or new(request), a table of
+ * all in one */
 static int exchange_new(lua_State *L)
 {
     struct gem_err err;
     struct gem_request request;
-    luaL_checktype(L, 1, LUA_TTABLE);
-    lua_settop(L, 1);
-    read_request(L, &request);
+    struct lgem_route *route = lgem_testroute(L, 1);
+    if (route != NULL) {
+        lua_settop(L, AT_LAST);
+        request = route->request;
+    } else {
+        luaL_checktype(L, 1, LUA_TTABLE);
+        spread(L);
+        lgem_readroute(L, &request);
+    }
+    request.clocks.deadline = lgem_secondsvalue(L, AT_DEADLINE, 1, "deadline");
+    read_body(L, &request);
+    read_hash(L, &request);
     struct lgem_exchange *x = lgem_new(L, sizeof *x, LGEM_EXCHANGE_SLOTS, LGEM_EXCHANGE);
-    lgem_rawfield(L, 1, "body");
+    lua_pushvalue(L, AT_BODY);
     lua_setiuservalue(L, -2, LGEM_SLOT_BODY);
-    lgem_rawfield(L, 1, "hash");
+    lua_pushvalue(L, AT_HASH);
     lua_setiuservalue(L, -2, LGEM_SLOT_HASH);
+    if (route != NULL) {
+        lua_pushvalue(L, 1);
+        lua_setiuservalue(L, -2, LGEM_SLOT_ROUTE);
+    }
     if (gem_exchange_open(&x->ex, lgem_state(L)->mem, &request, &err) < 0)
         return lgem_fail(L, &err);
     x->state = lgem_state(L);
@@ -343,7 +296,8 @@ void lgem_open_exchange(lua_State *L)
         {"wants", exchange_wants},     {"supply", exchange_supply}, {"facts", exchange_facts},
         {"cancel", exchange_cancel},   {NULL, NULL},
     };
-    static const luaL_Reg functions[] = {{"new", exchange_new}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"new", exchange_new}, {"route", lgem_newroute}, {NULL, NULL}};
+    lgem_open_route(L);
     lgem_type(L, LGEM_EXCHANGE, methods, exchange_close);
     lua_newtable(L);
     lgem_setfuncs(L, functions);

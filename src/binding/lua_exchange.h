@@ -11,7 +11,7 @@ struct lgem_exchange {
 };
 
 /* User values: libcurl's callbacks, and the loop, use them as long as the exchange lives. */
-enum { LGEM_SLOT_BODY = 1, LGEM_SLOT_HASH, LGEM_SLOT_SHARE, LGEM_EXCHANGE_SLOTS = LGEM_SLOT_SHARE };
+enum { LGEM_SLOT_BODY = 1, LGEM_SLOT_HASH, LGEM_SLOT_SHARE, LGEM_SLOT_ROUTE, LGEM_EXCHANGE_SLOTS = LGEM_SLOT_ROUTE };
 
 /* An open exchange. [-0,+0,v] */
 struct lgem_exchange *lgem_checkexchange(lua_State *L, int arg);

@@ -329,17 +329,12 @@ static CURLcode set_body(struct gem_exchange *ex, const struct gem_request *r)
     return bad;
 }
 
-static CURLcode set_answer(struct gem_exchange *ex, const struct gem_request *r)
+static CURLcode set_answer(CURL *e, const struct gem_request *r)
 {
-    CURL *e = ex->easy;
     CURLcode bad = 0;
     bad |= curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
-    bad |= curl_easy_setopt(e, CURLOPT_HEADERDATA, ex);
     bad |= curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_write);
-    bad |= curl_easy_setopt(e, CURLOPT_WRITEDATA, ex);
     bad |= curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_connected);
-    bad |= curl_easy_setopt(e, CURLOPT_PREREQDATA, ex);
-    bad |= curl_easy_setopt(e, CURLOPT_ERRORBUFFER, ex->message);
     bad |= curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     if (r->compressed)
         bad |= curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "");
@@ -413,7 +408,6 @@ static CURLcode set_transport(struct gem_exchange *ex, const struct gem_request 
     CURL *e = ex->easy;
     CURLcode bad = 0;
     bad |= curl_easy_setopt(e, CURLOPT_URL, r->url);
-    bad |= curl_easy_setopt(e, CURLOPT_PRIVATE, ex);
     bad |= curl_easy_setopt(e, CURLOPT_HTTPHEADER, ex->headers);
     bad |= curl_easy_setopt(e, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE); /* a proxy sees none of them */
     bad |= curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -431,6 +425,64 @@ static CURLcode set_transport(struct gem_exchange *ex, const struct gem_request 
         bad |= curl_easy_setopt(e, CURLOPT_NOPROXY, "");
     }
     return bad;
+}
+
+/* A handle for what all requests of its route have in common. */
+static int set_up(struct gem_exchange *ex, const struct gem_request *r, struct gem_err *err)
+{
+    ex->easy = curl_easy_init();
+    if (ex->easy == NULL || set_headers(ex, r, err) < 0)
+        return -1;
+    CURLcode bad = set_transport(ex, r);
+    bad |= set_trust(ex->easy, r);
+    bad |= set_certificate(ex->easy, r);
+    return bad == CURLE_OK && set_answer(ex->easy, r) == CURLE_OK ? 0 : -1;
+}
+
+/* What the handle knows of this one exchange: where it is, or NULL, which takes all of that away. */
+static CURLcode set_owner(CURL *e, struct gem_exchange *ex)
+{
+    CURLcode bad = 0;
+    bad |= curl_easy_setopt(e, CURLOPT_PRIVATE, ex);
+    bad |= curl_easy_setopt(e, CURLOPT_HEADERDATA, ex);
+    bad |= curl_easy_setopt(e, CURLOPT_WRITEDATA, ex);
+    bad |= curl_easy_setopt(e, CURLOPT_PREREQDATA, ex);
+    return bad | curl_easy_setopt(e, CURLOPT_ERRORBUFFER, ex != NULL ? ex->message : NULL);
+}
+
+static bool take_spare(struct gem_exchange *ex)
+{
+    struct gem_spare *spare = ex->spare;
+    if (spare == NULL || spare->easy == NULL)
+        return false;
+    ex->easy = spare->easy;
+    ex->headers = spare->headers;
+    spare->easy = NULL;
+    spare->headers = NULL;
+    return true;
+}
+
+/* Of an exchange that ended well: what it was told to say does not stay. */
+static void leave_spare(struct gem_exchange *ex)
+{
+    struct gem_spare *spare = ex->spare;
+    if (spare == NULL || spare->easy != NULL || spare->closed)
+        return;
+    set_owner(ex->easy, NULL);
+    curl_easy_setopt(ex->easy, CURLOPT_COPYPOSTFIELDS, NULL);
+    spare->easy = ex->easy;
+    spare->headers = ex->headers;
+    ex->easy = NULL;
+    ex->headers = NULL;
+}
+
+void gem_spare_close(struct gem_spare *spare)
+{
+    curl_easy_cleanup(spare->easy);
+    curl_slist_free_all(spare->headers);
+    spare->easy = NULL;
+    spare->headers = NULL;
+    spare->closed = true;
 }
 
 int gem_exchange_open(struct gem_exchange *ex, const struct gem_mem *mem, const struct gem_request *r,
@@ -451,12 +503,11 @@ int gem_exchange_open(struct gem_exchange *ex, const struct gem_mem *mem, const 
     gem_buf_init(&ex->supplied, mem, SUPPLY_MAX);
     gem_buf_init(&ex->inbox, mem, r->limits.answer);
     gem_buf_init(&ex->head, mem, r->limits.head);
-    ex->easy = curl_easy_init();
+    ex->spare = strcmp(r->method, "POST") == 0 && is_small(r) ? r->spare : NULL; /* others set more than set_body resets */
     ex->phase = GEM_PHASE_QUEUED;
     ex->since = gem_now();
-    if (ex->easy == NULL || set_headers(ex, r, err) < 0 || set_transport(ex, r) != CURLE_OK ||
-        set_trust(ex->easy, r) != CURLE_OK || set_certificate(ex->easy, r) != CURLE_OK ||
-        set_answer(ex, r) != CURLE_OK || set_body(ex, r) != CURLE_OK) {
+    if ((!take_spare(ex) && set_up(ex, r, err) < 0) || set_owner(ex->easy, ex) != CURLE_OK ||
+        set_body(ex, r) != CURLE_OK) {
         gem_exchange_close(ex);
         return gem_err_set(err, GEM_LIMIT, 0, "not enough memory, or a libcurl without what is needed (7.88, TLS)");
     }
@@ -501,6 +552,8 @@ static void take_facts(struct gem_exchange *ex)
 static void end(struct gem_exchange *ex)
 {
     take_facts(ex);
+    if (ex->err.kind == GEM_OK)
+        leave_spare(ex);
     release(ex);
     ex->phase = GEM_PHASE_DONE;
     ex->held_in = ex->held_out = ex->resume = false;

@@ -49,6 +49,15 @@ struct gem_limits {
     size_t room;   /* bytes waiting to be read before the peer is made to wait; at most answer */
 };
 
+/* A libcurl handle between two requests of one route, which differ in their bodies and deadlines only: setting one up
+ * costs more than the request. An exchange that ended well leaves its handle there, with nothing of its own in it, and
+ * the next one takes it. Zeroed at first; it outlives the exchanges that know it, be it closed. */
+struct gem_spare {
+    CURL *easy;                 /* or NULL */
+    struct curl_slist *headers; /* the handle's */
+    bool closed;
+};
+
 struct gem_request {
     const char *method; /* "GET", "POST", ... */
     const char *url;
@@ -66,6 +75,7 @@ struct gem_request {
     bool tell_data;              /* become ready when bytes arrive, not only at the end */
     struct gem_clocks clocks;
     struct gem_limits limits;
+    struct gem_spare *spare;     /* of its route, or NULL */
 };
 
 /* Exchanges that share a number of places with libcurl: those past it wait for their turn. */
@@ -113,6 +123,7 @@ struct gem_exchange {
     const struct gem_mem *mem;
     CURL *easy;
     struct curl_slist *headers;
+    struct gem_spare *spare;   /* where they go when it has ended, or NULL */
     struct gem_buf head;       /* the answer's header lines, each ended by '\n' */
     size_t head_bytes;         /* all that ever came, 1xx and trailers included */
 
@@ -148,6 +159,9 @@ void gem_exchange_trust(const char **ca_path, const char **ca_file);
 /* ex: zeroed. On failure nothing is owned and the exchange stays closed. */
 int gem_exchange_open(struct gem_exchange *ex, const struct gem_mem *mem, const struct gem_request *request,
                       struct gem_err *err);
+
+/* Frees the handle, if one is there, and takes no other. */
+void gem_spare_close(struct gem_spare *spare);
 
 /* Frees all; may be called at any time after which no multi handle holds ex, and twice. */
 void gem_exchange_close(struct gem_exchange *ex);
