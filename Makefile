@@ -310,11 +310,23 @@ env:
 # sources. Lua 5.1 and LuaJIT share their folders, and neither loads what the other has compiled.
 COMPILED ?= $(if $(filter lua5.1 luajit,$(LUA_NAME)),0,1)
 
-install-module: all
+# On Linux the core has a door before it, which has the libraries behind it bound late: see src/door.c.
+ifeq ($(shell uname -s),Linux)
+DOOR = $(BUILD)/door.so
+endif
+
+$(BUILD)/door.so: src/door.c $(BUILD)/flags
+	$(COMPILE) $(LIBFLAG) $(LDFLAGS) -o $@ $< -ldl
+
+$(BUILD)/whole.so: $(OBJECTS)
+	$(CC) $(LIBFLAG) $(NODELETE) -Wl,-z,now $(LDFLAGS) -o $@ $(OBJECTS) $(LIBS)
+
+install-module: all $(DOOR) $(DOOR:%/door.so=%/whole.so)
 	install -d "$(DESTDIR)$(INST_LUADIR)/lgemini" "$(DESTDIR)$(INST_LIBDIR)/lgemini"
 	install -m 644 $(MODULES:%=lua/%) "$(DESTDIR)$(INST_LUADIR)/lgemini"
 	$(if $(filter 1,$(COMPILED)),'$(LUA)' scripts/compile.lua "$(DESTDIR)$(INST_LUADIR)/lgemini" $(MODULES:%=lua/%))
-	install -m 755 $(BUILD)/lgemini/core.so "$(DESTDIR)$(INST_LIBDIR)/lgemini"
+	install -m 755 $(or $(DOOR),$(BUILD)/lgemini/core.so) "$(DESTDIR)$(INST_LIBDIR)/lgemini/core.so"
+	$(if $(DOOR),install -m 755 $(BUILD)/whole.so "$(DESTDIR)$(INST_LIBDIR)/lgemini")
 
 install: install-module static
 	install -d "$(DESTDIR)$(INST_INCDIR)" "$(DESTDIR)$(INST_STATICDIR)"

@@ -1,0 +1,38 @@
+/* What `make install` leaves as lgemini/core.so, on Linux: it opens the core, which then is lgemini/whole.so beside it.
+ *
+ * Lua binds every name of what it opens, and with ours the 1,800 by which the libraries behind libcurl call one another,
+ * almost all for nothing. Opened from here they are bound as in any program, when they are first called. The core's own
+ * names are bound at once all the same (-z now), so that one that is missing is an error of `require`. */
+#if defined(__linux__)
+#define _GNU_SOURCE /* dladdr */
+#endif
+
+#include <dlfcn.h>
+#include <lauxlib.h>
+#include <lua.h>
+#include <string.h>
+
+static const char here = 0; /* its address is in this library */
+
+#if defined(__GNUC__)
+__attribute__((visibility("default")))
+#endif
+int luaopen_lgemini_core(lua_State *L);
+
+int luaopen_lgemini_core(lua_State *L)
+{
+    Dl_info self;
+    if (dladdr(&here, &self) == 0)
+        return luaL_error(L, "lgemini.core: where is it?");
+    const char *slash = strrchr(self.dli_fname, '/');
+    lua_pushlstring(L, self.dli_fname, slash != NULL ? (size_t)(slash + 1 - self.dli_fname) : 0);
+    lua_pushliteral(L, "whole.so");
+    lua_concat(L, 2);
+    void *core = dlopen(lua_tostring(L, -1), RTLD_LAZY | RTLD_LOCAL);
+    if (core == NULL)
+        return luaL_error(L, "%s", dlerror());
+    lua_pop(L, 1);
+    lua_CFunction open;
+    *(void **)&open = dlsym(core, "luaopen_lgemini_core"); /* as POSIX has it: ISO C knows no such cast */
+    return open(L);
+}
