@@ -23,6 +23,13 @@ local core = {}
 ---@return number seconds
 function core.now() end
 
+--- Yields the value, where the coroutine that runs is that one, with no C function in between; else false. Lua before
+--- 5.3 cannot tell the latter, and raises.
+---@param thread thread
+---@param value any
+---@return false|nil
+function core.yield(thread, value) end
+
 --- What is open in this Lua state: for leak checks.
 ---@return table<string, integer> alive  body, exchange, loop; those that own nothing are not counted
 function core.alive() end
@@ -249,6 +256,7 @@ function Answer:sink(fn) end
 ---@return boolean|lgemini.core.AnswerFailure|nil more  true: it says nothing but a text, is like the one before, and
 --- its text was kept. With nil: false where nothing more comes by itself, since no exchange runs; or "protocol" (no
 --- JSON), "invalid" (no base64), "limit", "incomplete"
+---@return boolean|nil drained  with true: nothing is left to be read until the exchange tells of more
 function Answer:next(texts) end
 
 --- After the last byte, until nothing comes: what is left.

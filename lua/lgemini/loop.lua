@@ -6,7 +6,7 @@
 --
 -- A waiter is who waits: a task, or a table in its place outside of tasks. While it waits, it has `waits`, and what it
 -- waits for: an exchange, an instant (see timers.lua), the end of other tasks (`join`); `owned` are tasks that are of
--- no use without it.
+-- no use without it. A task stays the waiter of its last exchange while it runs: most go on waiting for the same one.
 
 local compat = require "lgemini.compat"
 local errors = require "lgemini.errors"
@@ -29,7 +29,7 @@ function loop.new(core)
     driver = nil,    -- of core.loop
     ready = { first = 1, last = 0 }, -- tasks to go on with, in order
     later = { first = 1, last = 0 }, -- those whose turn is in the next step
-    waiters = {},    -- exchange -> waiter
+    waiters = {},    -- exchange -> waiter, whose `exchange` it is
     timers = timers.new(),
     alive = 0,       -- tasks that have not ended
     problems = { first = 1, last = 0 }, -- errors that nobody took, to be raised
@@ -132,30 +132,39 @@ local function has_ready(self)
   return self.ready.first <= self.ready.last or self.later.first <= self.later.last
 end
 
--- It waits no longer, whatever for. What that was it keeps until its turn, for who ends it before.
-local function forget(self, waiter)
+-- Its wait is over. What it was for it keeps until its turn, for who ends it before.
+local function end_wait(self, waiter)
   waiter.waits, waiter.join = false, false
   if waiter.place then
     self.timers:remove(waiter)
   end
-  if waiter.exchange then
-    self.waiters[waiter.exchange] = nil -- allowed while pairs goes over them
+end
+
+-- It has nothing to do with what it waited for, whatever that was.
+local function forget(self, waiter)
+  local exchange, waiters = waiter.exchange, self.waiters
+  end_wait(self, waiter)
+  if exchange and waiters[exchange] == waiter then
+    waiters[exchange] = nil -- allowed while pairs goes over them
   end
+  waiter.exchange, waiter.owned = false, false
 end
 
 loop.forget = forget
 
 --- It goes on in its turn.
 function loop:wake(waiter)
-  if waiter.waits then
-    forget(self, waiter)
-    if not waiter.coroutine then
-      self.woken[waiter] = true
-    elseif waiter ~= inside.active then -- 5.1: a wait that could not yield
-      push(self.ready, waiter)
-    end
-    alert(self)
+  if not waiter.waits then
+    return
   end
+  end_wait(self, waiter)
+  if not waiter.coroutine then
+    self.waiters[waiter.exchange] = nil
+    self.woken[waiter] = true
+  elseif waiter ~= inside.active then -- 5.1: a wait that could not yield
+    push(self.ready, waiter)
+  end
+  alert(self)
 end
 
 --- Nobody will look at what the waiter waits for: the exchange is closed now, not when it is garbage, and so on down.
@@ -225,10 +234,9 @@ local function waiter_for(self, hook, exchange)
   if not waiter then
     return { waits = true, exchange = exchange or false, owned = false, join = false, place = false, coroutine = false,
       user = nil, runner = running() or false }
-  elseif waiter.waits then
-    forget(self, waiter)
   end
-  waiter.waits, waiter.exchange, waiter.owned = true, exchange or false, false
+  forget(self, waiter)
+  waiter.waits, waiter.exchange = true, exchange or false
   return waiter
 end
 
@@ -236,7 +244,7 @@ end
 -- the host gave up, does not count.
 local function check_alone(self, other, what)
   local runner = other.runner
-  if other == inside.task() then
+  if not other.waits or other == inside.task() then
     return
   elseif not other.coroutine and (runner == (running() or false) or runner and status(runner) == "dead") then
     forget(self, other)
@@ -266,14 +274,41 @@ function loop:wait_for(exchange, instant, user, hook)
   return suspend(self, waiter, hook)
 end
 
---- Wakes who waits for the exchange.
+--- Waits for the exchange that the task has waited for last, where nothing was told of it since; false where that is
+--- not so, or not all there is to the wait. Nothing was done then.
 ---@param exchange table
-function loop:tell(exchange)
+---@return boolean
+function loop:wait_again(exchange)
+  local task = inside.active
+  if not task or self.waiters[exchange] ~= task or task.cancelled then
+    return false
+  end
+  task.waits = true
+  if self.core.yield(task.coroutine, inside.WAIT) == false then
+    task.waits = false
+    return false
+  end
+  return true
+end
+
+local function tell(self, exchange)
   local waiter = self.waiters[exchange]
-  if waiter then
+  if not waiter then
+    return
+  elseif not waiter.waits then
+    self.waiters[exchange] = nil -- before it waits again it is to look
+  elseif waiter.place or not waiter.coroutine or waiter == inside.active then
     self:wake(waiter)
+  else -- the usual case
+    waiter.waits = false
+    push(self.ready, waiter)
+    alert(self)
   end
 end
+
+--- Wakes who waits for the exchange.
+---@param exchange table
+loop.tell = tell
 
 --- Wakes who sleeps for that user.
 function loop:wake_sleepers(user)
@@ -298,6 +333,7 @@ function loop:breathe(always)
   end
   local task = inside.task()
   if task and task.loop == self and (always or (finish and self.now() >= finish)) and inside.can_yield() then
+    forget(self, task)
     push(self.later, task)
     inside.yield()
   end
@@ -329,23 +365,47 @@ local function run_timers(self)
   end
 end
 
--- Moves bytes, after waiting at most `max_wait` seconds for something to come, and wakes who it is for. Returns how
--- much there was.
-local function move(self, budget, max_wait, late)
-  local count = 0
-  if self.driver then
-    local done, err = self.driver:step(budget, max_wait, late)
-    if not done then
-      error(errors.new(err), 0)
-    end
-    count = done
-    local exchange = self.driver:next()
-    while exchange do
-      self:tell(exchange)
-      exchange = self.driver and self.driver:next()
-    end
+-- Wakes who waits for what has come.
+local function tell_all(self)
+  local driver = self.driver
+  local exchange = driver and driver:next()
+  while exchange do
+    tell(self, exchange)
+    exchange = driver:next()
   end
-  run_timers(self)
+end
+
+-- Goes on with the tasks that wait for what has come, while nobody is in front of them: as if they were woken first,
+-- with less between.
+local function run_told(self)
+  local waiters, ran, go_on, driver, active = self.waiters, 0, nil, self.driver, inside.active
+  local next_of = driver and driver.next
+  local exchange = driver and next_of(driver)
+  while exchange do
+    local task = waiters[exchange]
+    if task and task.waits and task.coroutine and not task.place and task ~= active then
+      go_on = go_on or require("lgemini.task").go_on
+      task.waits = false
+      go_on(task)
+      ran = ran + 1
+      driver = self.driver -- it may be another now
+    elseif task then
+      tell(self, exchange)
+    end
+    exchange = driver and next_of(driver)
+  end
+  return ran
+end
+
+-- Moves bytes, after waiting at most `max_wait` seconds for something to come. Returns how much there was.
+local function move(self, budget, max_wait, late)
+  if not self.driver then
+    return 0
+  end
+  local count, err = self.driver:step(budget, max_wait, late)
+  if not count then
+    error(errors.new(err), 0)
+  end
   return count
 end
 
@@ -367,27 +427,45 @@ local function begin_step(self)
   end
 end
 
--- One round: waits at most that long, moves bytes, goes on with tasks. Where time is short each comes first in turn, so
--- that neither starves. After the instant `latest` no handshake goes on. Returns how much there was.
-function turn(self, finish, max_wait, latest)
-  local outer, wait, ran = self.finish, longest_wait(self, max_wait), 0
-  self.finish = finish
-  self.alerted = true
-  self.turns = self.turns + 1
-  if finish and self.turns % 2 == 0 then
+-- The work of one round. Where time is short, bytes and tasks come first in turn, so that neither starves, and who is
+-- woken waits behind the others. After the instant `latest` no handshake goes on. Returns how much there was.
+local function work(self, finish, wait, latest)
+  local ran, ready = 0, self.ready
+  if not finish then
+    local moved = move(self, nil, wait)
+    if ready.first > ready.last then
+      ran = run_told(self)
+    else
+      tell_all(self)
+    end
+    run_timers(self)
+    return moved + ran + run_ready(self)
+  elseif self.turns % 2 == 0 then
     ran = run_ready(self, finish)
   end
-  local now = finish and self.now()
-  local moved = move(self, finish and math.max(0, finish - now), wait, latest and now > latest)
+  local now = self.now()
+  local moved = move(self, math.max(0, finish - now), wait, now > latest)
+  tell_all(self)
+  run_timers(self)
   if ran == 0 or self.now() < finish then
     ran = ran + run_ready(self, finish)
   end
+  return moved + ran
+end
+
+-- One round: waits at most that long, moves bytes, goes on with tasks.
+function turn(self, finish, max_wait, latest)
+  local outer, wait = self.finish, longest_wait(self, max_wait)
+  self.finish = finish
+  self.alerted = true
+  self.turns = self.turns + 1
+  local count = work(self, finish, wait, latest)
   self.finish = outer
   set_alarm(self)
   if self.closing then
     close_driver(self)
   end
-  return moved + ran
+  return count
 end
 
 --- One step that waits at most `max_wait` seconds for something to come. A foreign loop that waits meanwhile is told
@@ -406,6 +484,8 @@ end
 function loop:begin()
   if not inside.task() then
     move(self, nil, 0)
+    tell_all(self)
+    run_timers(self)
     set_alarm(self)
   end
 end

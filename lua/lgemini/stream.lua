@@ -76,6 +76,7 @@ function stream.new(call, sent, err, prepare, facts, heal, follow)
     exchange = false,
     decoder = false,
     pending = false, -- what the decoder gave and nobody has looked at, { value, more }
+    drained = false, -- the decoder had nothing more when it was asked last
     finished = false,
     ended = false,
     closed = false,
@@ -105,7 +106,7 @@ local function let_go(self, err)
       self.accumulator:follow(false)
     end
     self.decoder:close()
-    self.decoder, self.pending = false, false
+    self.decoder, self.pending, self.drained = false, false, false
     if self.sink then
       self.sink:abandon()
     end
@@ -252,7 +253,7 @@ local function next_value(self, texts)
     end
   end
   local pending = self.pending
-  self.pending = false
+  self.pending, self.drained = false, false
   while true do
     local value, more
     if pending then
@@ -397,17 +398,20 @@ end
 -- there is more to it.
 local function at_hand(self, texts)
   local decoder, tasks = self.decoder, self.tasks
-  if not decoder or self.pending then
+  if self.drained then -- nothing is pending then
+    tasks.loop:wait_again(self.exchange)
+  elseif not decoder or self.pending then
     return nil
   end
-  while not tasks.closed and not tasks.loop.finish do
-    local value, alike = decoder:next(texts)
+  while self.decoder == decoder and not tasks.closed and not tasks.loop.finish do -- it may be closed while it waits
+    local value, alike, drained = decoder:next(texts)
+    self.drained = drained
     if alike == true then
       return value
     elseif value ~= nil or alike ~= nil then
       self.pending = { value, alike }
       return nil
-    elseif not tasks:rest(self.exchange) or self.decoder ~= decoder then -- it was closed meanwhile
+    elseif not tasks:rest(self.exchange) then
       return nil
     end
   end

@@ -34,6 +34,8 @@ function tasks.new(loop, fn, ...)
     failure = nil,   -- what it raised
     taken = nil,     -- somebody looks after what it raises
     waits = false,   -- see loop.lua, and there for the rest
+    exchange = false,
+    owned = false,
     place = false,
     join = false,
   }, Task)
@@ -90,9 +92,7 @@ local function end_task(task)
   local loop = task.loop
   task.done = true
   loop.alive = loop.alive - 1
-  if task.waits then -- 5.1: a wait that could not yield
-    loop:forget(task)
-  end
+  loop:forget(task)
   close_streams(task)
   local taken = task.taken
   for _, join in ipairs(task.joins or {}) do
@@ -104,7 +104,7 @@ local function end_task(task)
       end
     end
   end
-  task.joins, task.exchange, task.owned, task.taken = nil, false, false, taken
+  task.joins, task.taken = nil, taken
   if not task.values then
     local traced = with_trace(task)
     local ok, problem = close_variables(task)
@@ -143,9 +143,7 @@ local function settle(task, before, ok, ...)
     end_task(task)
   else
     task.idle = true
-    if task.waits then -- 5.1: a wait that could not yield
-      task.loop:forget(task)
-    end
+    task.loop:forget(task)
     if task.cancelled then
       tasks.kill(task)
     else
@@ -160,14 +158,21 @@ local function start(task)
   return resume(task.coroutine, unpack(arguments, 1, arguments.n))
 end
 
---- Goes on with a task until it waits again or ends.
+--- Goes on with a task that has waited, until it waits again or ends.
+function tasks.go_on(task)
+  local before = inside.active
+  inside.active = task
+  settle(task, before, resume(task.coroutine))
+end
+
+--- The same with any task; it may have ended.
 function tasks.resume(task)
   if task.done then
     return
   end
   local before = inside.active
   inside.active = task
-  task.idle, task.exchange, task.owned = false, false, false
+  task.idle = false
   if task.arguments then
     settle(task, before, start(task))
   else

@@ -523,6 +523,41 @@ describe("an exchange", function()
       decoder:close()
     end)
 
+    it("as events that are alike, and whether the last one that has come was read", function()
+      local function event(n, eol)
+        return ('data: {"candidates":[{"content":{"parts":[{"text":"text %d"}]}}]}%s%s'):format(n, eol, eol)
+      end
+      for _, eol in ipairs { "\n", "\r\n", "\r" } do
+        local x = drive.start(loop, "GET", puppet.url, { tell_data = true })
+        local n = accept()
+        local decoder, got = decoders.decoder("GenerateContentResponse", 1000, 10, true), {}
+        decoder:attach(x)
+        local function take()
+          local value, alike, drained = decoder:next(true)
+          got[#got + 1] = alike and { value, drained } or nil
+          return value
+        end
+        local function await(number) drive.wait(loop, function() return take() and #got == number end) end
+        puppet:write(n, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" .. event(1, eol))
+        drive.wait(loop, take)
+        puppet:write(n, event(2, eol))
+        await(1)
+        puppet:write(n, event(3, eol) .. event(4, eol))
+        await(2)
+        puppet:write(n, event(5, eol) .. "data: ")
+        local told = false
+        drive.wait(loop, function() return told end, nil, function() told = true end)
+        await(4)
+        puppet:write(n, "{}" .. eol .. eol .. event(6, eol) .. event(7, eol))
+        puppet:close(n)
+        drive.finish(loop, x)
+        while take() do end
+        assert.same({ { "text 2", true }, { "text 3", false }, { "text 4", false }, { "text 5", false },
+          { "text 6", false }, { "text 7", false } }, got)
+        decoder:close()
+      end
+    end)
+
     it("as events that a closed exchange has no more of", function()
       script { status = 200, body = { bytes = 'data: "one"\n\ndata: "two"\n\n' } }
       local x, decoder = get(), decoders.decoder(nil, 1000, 10, true)

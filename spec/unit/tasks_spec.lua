@@ -71,6 +71,10 @@ local function new_world()
     loop.closed = false
     return loop
   end } }
+  function world.core.yield(thread, value)
+    if thread ~= coroutine.running() then return false end
+    coroutine.yield(value)
+  end
   return world
 end
 
@@ -500,6 +504,130 @@ describe("tasks", function()
     assert.matches("two tasks", problem)
     first:wait()
     assert.same({ "first" }, log)
+  end)
+
+  describe("that wait for one exchange again and again", function()
+    local exchange
+
+    -- A task that does this behind its first wait. Returns what it has returned, in the end.
+    local function behind(fn)
+      local task = tasks:spawn(function()
+        tasks:rest(exchange)
+        return fn()
+      end)
+      local values = { task:wait() }
+      assert.same({}, tasks.loop.waiters)
+      return (table.unpack or unpack)(values) -- luacheck: ignore 143
+    end
+
+    -- Once more, for what comes in a second.
+    local function again()
+      world.ready_in(1, exchange)
+      return tasks.loop:wait_again(exchange)
+    end
+
+    before_each(function() exchange = world.ready_in(1) end)
+
+    it("have a short way, in a task only", function()
+      assert.is_false(tasks.loop:wait_again(exchange))
+      assert.is_true(behind(function() return again() and again() end))
+      assert.equal(103, world.now)
+      assert.is_false(tasks:spawn(function() return tasks.loop:wait_again(exchange) end):wait())
+    end)
+
+    it("look first where something was told of it meanwhile", function()
+      assert.is_false(behind(function()
+        tasks.loop:tell(exchange)
+        return tasks.loop:wait_again(exchange)
+      end))
+    end)
+
+    it("begin anew behind a wait for something else, and behind a turn given up", function()
+      for _, other in ipairs { function() tasks:sleep(1) end, function() tasks:rest(world.ready_in(1)) end,
+        function() tasks:spawn(function() end):wait() end, function() tasks.loop:breathe(true) end, coroutine.yield } do
+        world.ready_in(1, exchange)
+        assert.is_false(behind(function()
+          other()
+          return tasks.loop:wait_again(exchange)
+        end))
+      end
+    end)
+
+    it("begin anew where another one has read it", function()
+      local other
+      local first = behind(function()
+        world.ready_in(1, exchange)
+        other = tasks:spawn(function() return tasks:rest(exchange) end)
+        other:wait()
+        return tasks.loop:wait_again(exchange)
+      end)
+      assert.is_false(first)
+      assert.is_true(other:result())
+    end)
+
+    it("leave it to who reads while they have not had their turn", function()
+      local first = tasks:spawn(function()
+        tasks:rest(exchange)
+        return tasks.loop:wait_again(exchange)
+      end)
+      tasks.loop:turn(0)
+      tasks:spawn(function()
+        tasks.loop:tell(exchange)
+        tasks:rest(exchange)
+        note "second"
+      end)
+      assert.is_false(first:wait())
+      tasks:sleep(5)
+      assert.same({ "second" }, log)
+    end)
+
+    it("are alone in it", function()
+      tasks:spawn(function()
+        tasks:rest(exchange)
+        again()
+        note "first"
+      end)
+      tasks.loop:turn(1)
+      tasks.loop:turn(1)
+      local _, problem = tasks:spawn(function() tasks:rest(exchange) end):wait()
+      assert.matches("two tasks", problem)
+      tasks:sleep(5)
+      assert.same({ "first" }, log)
+    end)
+
+    it("do not where they could not yield", function()
+      assert.is_false(behind(function()
+        return coroutine.wrap(function() return tasks.loop:wait_again(exchange) end)()
+      end))
+    end)
+
+    it("are cancelled like others: the exchange is closed", function()
+      local task = tasks:spawn(function()
+        tasks:rest(exchange)
+        note(tasks.loop:wait_again(exchange))
+        note(tasks.loop:wait_again(exchange))
+      end)
+      tasks.loop:turn(1)
+      tasks.loop:turn(1)
+      task:cancel()
+      assert.is_true(exchange.closed)
+      finish(task)
+      assert.same({ true, false }, log)
+    end)
+
+    it("hold nothing that is forgotten once they wait for something else", function()
+      local dropped = setmetatable({}, { __mode = "v" })
+      tasks:spawn(function()
+        tasks:rest(exchange)
+        dropped[1], exchange = exchange, nil
+        world.due = {}
+        tasks:sleep(1)
+        collectgarbage()
+        collectgarbage()
+        note(dropped[1] == nil)
+      end):wait()
+      assert.same({ true }, log)
+    end)
   end)
 
   describe("whose exchange is dropped", function()

@@ -110,6 +110,25 @@ describe("a task", function()
     assert.equal(0, mine.core.alive().exchange)
   end)
 
+  it("reads on where another one has stopped", function()
+    local texts, whole, left = {}, must(client.models:generate_content { model = MODEL, contents = "[long]" }).text, 2
+    local stream, turn = open(), 1
+    for mine = 1, 2 do
+      client:spawn(function()
+        local chunk
+        repeat
+          while turn ~= mine do coroutine.yield() end
+          chunk = must(stream:next() or {})
+          texts[#texts + 1], turn = chunk.text, 3 - mine
+        until not chunk.text
+        left = left - 1
+      end)
+    end
+    client:run()
+    assert.equal(0, left)
+    assert.equal(whole, table.concat(texts))
+  end)
+
   it("closes what it opened: streams do not outlive it", function()
     local task = client:spawn(function()
       local stream = open()

@@ -85,6 +85,13 @@ static inline void *lgem_testudata(lua_State *L, int index, const char *name)
 
 #endif
 
+/* Where Lua cannot tell, lua_yield raises. */
+#if LUA_VERSION_NUM < 503 && !defined(LUA_LJDIR)
+#define lgem_isyieldable(L) ((void)(L), 1)
+#else
+#define lgem_isyieldable(L) lua_isyieldable(L)
+#endif
+
 #if LUA_VERSION_NUM < 503
 #define lgem_isinteger(L, i) 0
 #else

@@ -258,6 +258,12 @@ static int take_last(lua_State *L, struct lgem_answer *a, const struct lgem_site
 
 /* ---- events like the one before ---- */
 
+/* Whether more may come by itself: from an exchange that runs. */
+static bool is_running(const struct lgem_answer *a)
+{
+    return a->exchange != NULL && a->exchange->state != NULL && a->exchange->ex.phase != GEM_PHASE_DONE;
+}
+
 /* Keeps the text, and gives it or the whole event, which is one of those: pushes what next returns. */
 static int take_alike(lua_State *L, struct lgem_answer *a, const struct lgem_site *at, bool texts)
 {
@@ -319,6 +325,15 @@ static int take_event(lua_State *L, struct lgem_answer *a, const struct lgem_sit
     return pushed;
 }
 
+/* Nothing is left to be read until the exchange tells of more, but for the rest of a line's end. */
+static bool is_drained(struct lgem_answer *a)
+{
+    size_t used;
+    if (a->left == 1 && *a->at == '\n' && gem_sse_feed(&a->sse, a->at, 1, &used, &a->err) == GEM_SSE_MORE)
+        advance(a, used);
+    return a->left == 0 && is_running(a) && a->exchange->ex.inbox.len == 0;
+}
+
 static int next_event(lua_State *L, struct lgem_answer *a, const struct lgem_site *at, bool texts)
 {
     struct gem_err err;
@@ -336,6 +351,10 @@ static int next_event(lua_State *L, struct lgem_answer *a, const struct lgem_sit
             pushed = take_event(L, a, at, texts);
         }
         advance(a, used);
+        if (pushed == 2 && lua_isboolean(L, -1)) {
+            lua_pushboolean(L, is_drained(a));
+            return 3;
+        }
         if (pushed > 0)
             return pushed;
     }
@@ -382,14 +401,8 @@ static int leave(struct lgem_answer *a, int pushed)
     return pushed;
 }
 
-/* Whether more may come by itself: from an exchange that runs. */
-static bool is_running(const struct lgem_answer *a)
-{
-    return a->exchange != NULL && a->exchange->state != NULL && a->exchange->ex.phase != GEM_PHASE_DONE;
-}
-
-/* next(texts) -> value; value or text, true; nil where more bytes are needed, nil, false where they do not come by
- * themselves; nil, err */
+/* next(texts) -> value; value or text, true, and whether that is all there is until the exchange tells of more; nil where
+ * more bytes are needed, nil, false where they do not come by themselves; nil, err */
 static int answer_next(lua_State *L)
 {
     struct lgem_site at;

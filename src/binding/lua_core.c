@@ -258,6 +258,18 @@ static int core_now(lua_State *L)
     return 1;
 }
 
+/* yield(coroutine, value): waits in the coroutine that runs, if it is that one, and there is no C function in between where
+ * this Lua can tell; else false */
+static int core_yield(lua_State *L)
+{
+    if (lua_tothread(L, 1) != L || !lgem_isyieldable(L)) {
+        lua_pushboolean(L, 0);
+        return 1;
+    }
+    lua_settop(L, 2);
+    return lua_yield(L, 1);
+}
+
 static int core_alive(lua_State *L)
 {
     const struct lgem_state *state = lgem_state(L);
@@ -357,6 +369,7 @@ static int core_trust(lua_State *L)
 
 static const luaL_Reg functions[] = {
     {"now", core_now},
+    {"yield", core_yield},
     {"alive", core_alive},
     {"file_info", core_file_info},
     {"replace_file", core_replace_file},
