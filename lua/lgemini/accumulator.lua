@@ -190,27 +190,29 @@ function Accumulator:add(chunk)
   keep(self)
 end
 
--- Bytes of a chunk's only text; nil where it brings another part.
-local function size_of(chunk)
+-- A chunk's only text; nil where it brings another part.
+local function only_text(chunk)
   local candidates = chunk.candidates
   local content = candidates[1] and not candidates[2] and candidates[1].content
   local list = content and content.parts
   local part = list and not list[2] and list[1]
-  return part and is_plain(part) and #part.text or nil
+  return part and not part.thought and is_plain(part) and part.text or nil
 end
 
 --- The same for a chunk that nobody else has: one with a text may be taken in with the next, or when somebody looks.
 ---@param chunk lgemini.GenerateContentResponse
+---@return string|nil text  all that it says
 function Accumulator:hold(chunk)
-  local size = size_of(chunk)
+  local text = only_text(chunk)
   self:fold()
-  if size and not self.cut and size <= self.left then
+  if text and not self.cut and #text <= self.left then
     self.held, self.whole = chunk, false
-    keep(self, size)
+    keep(self, #text)
   else
     add_all(self, chunk)
     keep(self)
   end
+  return text
 end
 
 --- What has arrived so far, as one answer. The same table until the next chunk; one that was given away

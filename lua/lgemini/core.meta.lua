@@ -443,6 +443,13 @@ function Exchange:code() end
 ---@return table<string, string>
 function Exchange:headers() end
 
+--- The same of two names, without the others; nil where it is not there.
+---@param first string   in lower case
+---@param second string
+---@return string|nil
+---@return string|nil
+function Exchange:header(first, second) end
+
 --- Takes bytes of the answer that have come.
 ---@param n integer|nil  at most; nil: all
 ---@return string bytes  "" when none wait
@@ -468,8 +475,8 @@ function Exchange:supply(bytes) end
 ---@field connect number           seconds from the start until the connection stood
 ---@field first_byte number        until the answer's head was whole
 ---@field total number
----@field sent integer             bytes of the bodies on the wire
----@field received integer
+---@field bytes_sent integer       of the bodies on the wire
+---@field bytes_received integer
 ---@field reused boolean           over a connection that was there
 
 --- How it went: whole when it is done.

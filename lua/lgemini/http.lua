@@ -188,11 +188,14 @@ end
 ---@param request lgemini.Request
 ---@return boolean  whether it may begin now
 function http.take_turn(call, request)
-  local pace, now = pace_of(call, request), call.client.tasks.now()
-  local due = pace and pace:reserve(now) or nil -- nil where nothing is to be sent, too: who waits is told
-  local begins = not pace or due == now
-  request.due = not begins and due or nil
-  return begins
+  local pace, now = pace_of(call, request), call.client.tasks.now
+  if not pace then
+    return true
+  end
+  now = now()
+  local due = pace:reserve(now) -- nil where nothing is to be sent, too: who waits is told
+  request.due = due ~= now and due or nil
+  return due == now
 end
 
 --- Waits until the client's rate lets the request begin.
@@ -307,8 +310,11 @@ end
 function http.wait(call, request, exchange, until_head)
   local tasks = call.client.tasks
   while true do
+    if until_head and exchange:code() then -- what came after the head is read, even if it broke off since
+      return true
+    end
     local done, err = exchange:done()
-    if done or (until_head and exchange:code()) then -- what came after the head is read, even if it broke off since
+    if done then
       return true
     elseif done == false then
       request.sent = exchange:sent() >= length_of(request)
@@ -332,7 +338,7 @@ end
 ---@field body string|nil  where it was not decoded while it came
 ---@field value any       what it says, else; nil, and
 ---@field problem table|nil  why it could not be decoded
----@field facts table
+---@field transport table  see http.transport
 ---@field attempts integer
 ---@field cut boolean|nil  of a refusal: the body was longer than max_error
 
@@ -363,12 +369,26 @@ end
 --- The error that an answer means: by its status, or by the error object in its body.
 http.refused = refused
 
+--- What a caller may want to know about how an answer came.
+---@param call lgemini.Call
+---@param request lgemini.Request
+---@param exchange table  it has ended
+---@return table
+function http.transport(call, request, exchange)
+  local facts = exchange:facts()
+  local id, other = exchange:header("x-goog-request-id", "x-request-id")
+  id = id or other
+  facts.attempts = request.attempts
+  facts.request_id = id and errors.redact(id, sent_headers.secrets(call, request))
+  return facts
+end
+
 local function collect(call, request, exchange)
   local answer = {
     code = exchange:code(),
     headers = exchange:headers(),
     body = exchange:read(),
-    facts = exchange:facts(),
+    transport = http.transport(call, request, exchange),
     attempts = request.attempts,
   }
   http.close(call, request, exchange)
@@ -429,8 +449,8 @@ local function decode(call, request, exchange)
   if why then
     return nil, why
   end
-  return { code = exchange:code(), headers = exchange:headers(), facts = exchange:facts(), attempts = request.attempts,
-    value = value, problem = problem }
+  return { code = exchange:code(), headers = exchange:headers(), attempts = request.attempts,
+    transport = http.transport(call, request, exchange), value = value, problem = problem }
 end
 
 local function try(call, request)
@@ -543,27 +563,6 @@ end
 
 --- The transport's failure in the middle of an answer that is being read.
 http.failed = failed
-
---- What a caller may want to know about how an answer came.
----@param call lgemini.Call
----@param request lgemini.Request
----@param headers table<string, string>
----@param facts table
----@return table
-function http.transport(call, request, headers, facts)
-  local id = headers["x-goog-request-id"] or headers["x-request-id"]
-  return {
-    attempts = request.attempts,
-    request_id = id and errors.redact(id, sent_headers.secrets(call, request)),
-    http_version = facts.http_version,
-    bytes_sent = facts.sent,
-    bytes_received = facts.received,
-    reused = facts.reused,
-    connect = facts.connect,
-    first_byte = facts.first_byte,
-    total = facts.total,
-  }
-end
 
 -- Why a body could not be decoded.
 local function undecoded(call, answer, problem)

@@ -20,6 +20,8 @@ end
 
 local rows = endpoints.models
 
+local stream -- stream.lua, once it was needed
+
 -- What not every program needs loads on first use: catalog, making, stream, tools.
 
 -- The names that a call with contents knows; those of its config with the first that has one.
@@ -65,7 +67,7 @@ local function facts_of(args)
   if not mime_type and (config.response_schema ~= nil or config.response_json_schema ~= nil) then
     mime_type = JSON
   end
-  return { uploads = {}, json = mime_type == JSON, enum = mime_type == "text/x.enum",
+  return { uploads = nil, json = mime_type == JSON, enum = mime_type == "text/x.enum",
     turns = nil, transport = nil, calls = nil } -- later
 end
 
@@ -84,7 +86,10 @@ local NOTHING = { locals = {}, files = {} }
 -- Who runs functions of the program for the model, where there are any.
 local function runner_of(self, call, args)
   local tools = args.config and args.config.tools
-  for _, tool in ipairs(type(tools) == "table" and tools or {}) do
+  if type(tools) ~= "table" then
+    return nil
+  end
+  for _, tool in ipairs(tools) do
     if type(tool) == "table" and getmetatable(tool) then
       return require("lgemini.tools").runner(self.client, call, args)
     end
@@ -168,21 +173,24 @@ end
 ---@return lgemini.Stream
 function models.open(self, args, coerce, done)
   check_arguments(args)
-  local row, facts, sent, plan = rows.generate_content_stream, facts_of(args), nil, nil
-  local call, err = self.client:call(args.config, false)
+  stream = stream or require "lgemini.stream"
+  local client, row, facts, plan, sent = self.client, rows.generate_content_stream, facts_of(args), nil, nil
+  local call, err = client:call(args.config, false)
   if call then
-    plan, err = plans.make(self.client, call, row, args, coerce)
+    plan, err = plans.make(client, call, row, args, coerce)
   end
-  if plan and not plan.due then
-    sent, err = plans.request(self.client, call, row, plan)
+  if not plan then
+    return stream.new(call, nil, err, nil, facts)
+  elseif not plan.due then
+    sent, err = plans.request(client, call, row, plan)
   end
-  local prepare = plan and plan.due and function()
-    return plans.deliver(self.client, call, row, args, plan, facts)
+  local prepare = plan.due and function()
+    return plans.deliver(client, call, row, args, plan, facts)
   end or nil
-  local heal = plan and (prepare or args.renew) and plans.healer(self.client, call, row, args, plan, facts, coerce)
-  local runner = plan and runner_of(self, call, args)
+  local heal = (prepare or args.renew) and plans.healer(client, call, row, args, plan, facts, coerce)
+  local runner = runner_of(self, call, args)
   local follow = (runner or done) and follower(self, call, row, args, plan, facts, runner, done)
-  return require("lgemini.stream").new(call, sent, err, prepare, facts, heal, follow)
+  return stream.new(call, sent, err, prepare, facts, heal, follow)
 end
 
 -- Calls ----------------------------------------------------------------------------------------
@@ -213,7 +221,8 @@ end
 function Models:generate_content_stream(args)
   options.check_self(self, Models, "models.generate_content_stream")
   args = options.arguments(args, nil, known_question(), "generate_content_stream")
-  return models.open(self, args, parts.contents):each()
+  local made = models.open(self, args, parts.contents)
+  return made, nil, nil, made -- as :each() gives it
 end
 
 --- Counts the tokens of a request without asking it.

@@ -33,18 +33,27 @@ function options.known(known, name)
   return what
 end
 
-local function check(given, known, place, prefix, root)
+local check
+
+-- One that does not just stand there.
+local function check_name(name, value, known, place, prefix, root)
+  if type(name) ~= "string" then
+    errors.misuse(("%s: takes named options, not a value at [%s]; known: %s"):format(
+      place, tostring(name), require("lgemini.suggest").list(known)))
+  end
+  local what = known[name]
+  if what == nil or type(what) == "string" then
+    errors.misuse(("%s: unknown option %s%s: %s"):format(place, prefix, name,
+      require("lgemini.suggest").instead(name, known, root, prefix)))
+  elseif type(value) == "table" and type(what) ~= "boolean" then
+    check(value, options.known(known, name), place, prefix .. name .. ".", root)
+  end
+end
+
+function check(given, known, place, prefix, root)
   for name, value in pairs(given) do
-    if type(name) ~= "string" then
-      errors.misuse(("%s: takes named options, not a value at [%s]; known: %s"):format(
-        place, tostring(name), require("lgemini.suggest").list(known)))
-    end
-    local what = known[name]
-    if what == nil or type(what) == "string" then
-      errors.misuse(("%s: unknown option %s%s: %s"):format(place, prefix, name,
-        require("lgemini.suggest").instead(name, known, root, prefix)))
-    elseif type(value) == "table" and type(what) ~= "boolean" then
-      check(value, options.known(known, name), place, prefix .. name .. ".", root)
+    if known[name] ~= true then
+      check_name(name, value, known, place, prefix, root)
     end
   end
 end
@@ -172,7 +181,9 @@ end
 ---@param class table
 ---@param name string  of the method: "files.get"
 function options.check_self(self, class, name)
-  options.check_object(self, class, "client." .. name)
+  if getmetatable(self) ~= class then
+    options.check_object(self, class, "client." .. name)
+  end
 end
 
 --- The arguments of a call: a table, or the only required one for short.

@@ -299,7 +299,7 @@ function plans.send(call, sent, type_name, facts)
   if not value then
     return nil, err
   end
-  facts.transport = http.transport(call, sent, got.headers, got.facts)
+  facts.transport = got.transport
   return value
 end
 

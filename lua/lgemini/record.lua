@@ -93,13 +93,13 @@ end
 
 -- What it is for who has it: the real one's, but for what comes out of it ------------------------
 
-for _, name in ipairs { "phase", "code", "headers", "wants", "supply", "facts", "cancel", "sent" } do
+for _, name in ipairs { "phase", "headers", "header", "wants", "supply", "facts", "cancel", "sent" } do
   Exchange[name] = function(self, ...)
     return self.wire[name](self.wire, ...)
   end
 end
 
--- Notes what can be seen of it, while it is there to be seen. Who reads has asked whether it is done before.
+-- Notes what can be seen of it, while it is there to be seen. Who reads has asked for its status or its end before.
 local function note(self)
   if self.wire:phase() == "closed" then
     return
@@ -108,6 +108,11 @@ local function note(self)
   if not self.status and self.wire:code() then
     self.status, self.heads = self.wire:code(), self.wire:headers()
   end
+end
+
+function Exchange:code()
+  note(self)
+  return self.wire:code()
 end
 
 function Exchange:done()

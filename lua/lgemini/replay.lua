@@ -361,6 +361,12 @@ function Exchange:headers()
   return copy
 end
 
+function Exchange:header(first, second)
+  if self:code() then
+    return self.heads[first], self.heads[second]
+  end
+end
+
 function Exchange:read(n)
   local bytes = table.concat(self.inbox)
   self.inbox = { n and bytes:sub(n + 1) ~= "" and bytes:sub(n + 1) or nil }
@@ -387,7 +393,8 @@ function Exchange:supply(bytes)
 end
 
 function Exchange:facts()
-  return { connect = 0, first_byte = 0, total = 0, sent = self.bytes_sent, received = self.received, reused = false }
+  return { connect = 0, first_byte = 0, total = 0, bytes_sent = self.bytes_sent, bytes_received = self.received,
+    reused = false }
 end
 
 function Exchange:cancel()

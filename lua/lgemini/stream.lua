@@ -63,14 +63,16 @@ local NO_WAYS = {}
 ---  nil where it was the last
 ---@return lgemini.Stream
 function stream.new(call, sent, err, prepare, facts, heal, follow)
+  local form = facts.form or GENERATE
   local self = setmetatable({
     call = call,
     sent = sent,
     failure = err or false,
     facts = facts,
+    form = form,
     tasks = call and call.client.tasks or false,
     ways = (prepare or heal or follow) and { prepare = prepare, heal = heal, follow = follow } or NO_WAYS,
-    accumulator = (facts.form or GENERATE).accumulator(facts, call and call.client.limits),
+    accumulator = form.accumulator(facts, call and call.client.limits),
     delivered = false, -- a part of the answer
     -- What it has later: a place in the table, and no look at its metatable until then.
     exchange = false,
@@ -94,15 +96,11 @@ function stream.new(call, sent, err, prepare, facts, heal, follow)
   return self
 end
 
-local function form_of(self)
-  return self.facts.form or GENERATE
-end
-
 local function let_go(self, err)
   local exchange = self.exchange
   self.exchange = false
   if self.decoder then
-    if form_of(self) == GENERATE then
+    if self.form == GENERATE then
       self.accumulator:follow(false)
     end
     self.decoder:close()
@@ -187,9 +185,8 @@ local function open(self)
   if not ok then
     return nil, self.closed and closed(self) or err
   end
-  local headers = self.exchange:headers()
-  local coding = headers["content-encoding"]
-  if (headers["content-type"] or ""):find("text/html", 1, true) then
+  local kind, coding = self.exchange:header("content-type", "content-encoding")
+  if kind and kind:find("text/html", 1, true) then
     return nil, protocol(self, "the server's answer is a web page",
       "is there a login page or a proxy between here and the service?")
   elseif coding and coding:lower() ~= "identity" then
@@ -198,9 +195,9 @@ local function open(self)
   end
   local limits_set = self.call.client.limits
   self.sink = self.sent.media_to and require("lgemini.media_to").new(self.sent.media_to)
-  self.decoder = answer.decoder(form_of(self).type, limits_set.max_event, limits_set.max_depth, true, self.sink)
+  self.decoder = answer.decoder(self.form.type, limits_set.max_event, limits_set.max_depth, true, self.sink)
   self.decoder:attach(self.exchange)
-  if form_of(self) == GENERATE then
+  if self.form == GENERATE then
     self.accumulator:follow(self.decoder)
   end
   return true
@@ -292,12 +289,12 @@ local function to_chunk(self, value)
     local headers = exchange and exchange:phase() ~= "closed" and exchange:headers() or {}
     return nil, http.refused(self.call, self.sent, { said = said, headers = headers })
   end
-  return form_of(self).chunk(value)
+  return self.form.chunk(value)
 end
 
 -- True where another answer follows; nil at the end; nil, err.
 local function finish(self)
-  self.facts.transport = http.transport(self.call, self.sent, self.exchange:headers(), self.exchange:facts())
+  self.facts.transport = http.transport(self.call, self.sent, self.exchange)
   let_go(self)
   if not self.finished then
     return nil, incomplete(self, "the stream ended without a finish reason: a part of the answer is missing")
@@ -345,9 +342,9 @@ local function read(self, texts)
     if not value then
       return nil, more
     end
-    self.finished = self.finished or form_of(self).finished(value)
-    if texts and form_of(self) == GENERATE then -- the caller gets its text alone
-      self.accumulator:hold(value)
+    self.finished = self.finished or self.form.finished(value)
+    if texts and self.form == GENERATE then -- the caller gets its text alone
+      value = self.accumulator:hold(value) or value
     else
       local _, problem = self.accumulator:add(value)
       if problem then
@@ -483,6 +480,9 @@ end
 function methods.close(self)
   options.check_object(self, Stream, "stream.close")
   self.closed = true
+  if not self.exchange and not self.decoder then
+    return
+  end
   local ok, problem = pcall(let_go, self, self.exchange and closed_by_hand() or nil)
   if not ok then -- a hook failed; whoever ends a task closes its streams, and is not to be stopped by that
     self.call.client.loop:report(problem)

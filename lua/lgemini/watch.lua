@@ -116,7 +116,7 @@ function watch:look(call, request, exchange, err)
   end
   local secrets, facts = headers.secrets(call, request), exchange:facts()
   view.status = exchange:code()
-  view.bytes_sent, view.bytes_received = facts.sent, facts.received
+  view.bytes_sent, view.bytes_received = facts.bytes_sent, facts.bytes_received
   if view.status then
     local answered = exchange:headers()
     local id = answered["x-goog-request-id"] or answered["x-request-id"]

@@ -36,7 +36,7 @@ return function()
   if not ok then error(err.message) end
   assert(first:code() == 200 and first:headers()["content-type"] == "application/json")
   assert(#first:read() == tonumber(first:headers()["content-length"]))
-  assert(first:facts().sent >= body:length())
+  assert(first:facts().bytes_sent >= body:length())
   first:close()
 
   local second, decoder, events = exchange(stream, body), answer.decoder(nil, 10000, 100, true), 0

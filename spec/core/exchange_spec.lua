@@ -102,7 +102,7 @@ describe("an exchange", function()
           local x = drive.start(loop, method, server.url .. "/p", { body = body_of(text) })
           assert.is_true(drive.finish(loop, x))
           assert.equal(size, x:sent())
-          assert.equal(size, x:facts().sent)
+          assert.equal(size, x:facts().bytes_sent)
           local received = server:received()
           local last = received[#received]
           assert.equal(method, last.method)
@@ -166,7 +166,7 @@ describe("an exchange", function()
         if is_small then body:close() end
         assert.is_true(drive.finish(loop, x))
         assert.equal(length, x:sent())
-        assert.equal(length, x:facts().sent)
+        assert.equal(length, x:facts().bytes_sent)
         local received = server:received()[1]
         assert.equal("PUT", received.method)
         assert.is_true(received.body == whole:sub(offset + 1, offset + length))
@@ -316,11 +316,17 @@ describe("an exchange", function()
         { "X-Dup", "1" }, { "x-dup", "2" }, { "X-DUP", "3" }, { "X-Padded", " \t a b \t" }, { "X-Empty", "" },
         { "X-Colon", "a: b: c" },
       } }
-      local headers = get():headers()
+      local x = get()
+      local headers = x:headers()
       assert.same({
         ["x-dup"] = "1, 2, 3", ["x-padded"] = "a b", ["x-empty"] = "", ["x-colon"] = "a: b: c",
         ["content-length"] = "0",
       }, headers)
+      for name, value in pairs(headers) do
+        assert.same({ value, n = 2 }, { n = select("#", x:header(name, "x-none")), (x:header(name, "x-none")) })
+        assert.equal(value, select(2, x:header("x-du", name)))
+      end
+      assert.is_nil(x:header("http/1.1 200 ok", ""))
     end)
 
     it("as soon as they are whole, and not before", function()
@@ -330,6 +336,7 @@ describe("an exchange", function()
       heard(n, "\r\n\r\n")
       assert.is_nil(x:code())
       assert.same({}, x:headers())
+      assert.is_nil(x:header("x-a", "x-a"))
       puppet:write(n, "gth: 2\r\n\r\n")
       drive.wait(loop, function() return x:code() end)
       assert.equal(200, x:code())
@@ -459,7 +466,7 @@ describe("an exchange", function()
       end)
       assert.is_true(x:done())
       assert.equal(50000000, at)
-      assert.equal(50000000, x:facts().received)
+      assert.equal(50000000, x:facts().bytes_received)
       assert.is_true(most > 20000 and most <= room + piece, "most " .. most)
     end)
 
@@ -1065,8 +1072,8 @@ describe("an exchange", function()
     assert.is_true(drive.finish(loop, x))
     local facts = x:facts()
     assert.equal(1.1, facts.http_version)
-    assert.equal(4, facts.sent)
-    assert.equal(5, facts.received)
+    assert.equal(4, facts.bytes_sent)
+    assert.equal(5, facts.bytes_received)
     assert.is_false(facts.reused)
     assert.is_true(facts.connect >= 0 and facts.first_byte >= facts.connect and facts.total >= facts.first_byte)
     assert.is_true(get():facts().reused)
@@ -1075,7 +1082,7 @@ describe("an exchange", function()
     facts = refused:facts()
     assert.is_nil(facts.http_version)
     assert.is_false(facts.reused)
-    assert.equal(0, facts.received)
+    assert.equal(0, facts.bytes_received)
   end)
 
   it("holds headers even while its owner closes it in a finaliser", function()

@@ -42,7 +42,7 @@ describe("a route", function()
       assert.equal("answer " .. i, x:read())
       assert.equal(size or 0, x:sent())
       assert.equal(i > 1, x:facts().reused)
-      assert.equal(size or 0, x:facts().sent)
+      assert.equal(size or 0, x:facts().bytes_sent)
       local received = server:received()[i]
       assert.equal("POST /route HTTP/1.1", received.request_line)
       assert.equal(tostring(size or 0), received.header["content-length"])

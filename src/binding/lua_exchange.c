@@ -159,6 +159,15 @@ static size_t trim(const char **text, size_t n)
     return n;
 }
 
+/* Whether the line begins with the name, which is in lower case. */
+static bool is_name(const char *line, const char *name, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if ((line[i] >= 'A' && line[i] <= 'Z' ? line[i] + 32 : line[i]) != name[i])
+            return false;
+    return true;
+}
+
 /* Adds "Name: value" to the table on top under the lower-case name; a second value is joined by ", ". [-0,+0,m] */
 static void push_header(lua_State *L, const char *line, size_t n)
 {
@@ -183,6 +192,42 @@ static void push_header(lua_State *L, const char *line, size_t n)
         lua_concat(L, 3);
     }
     lua_rawset(L, -3);
+}
+
+/* The values of the name in the header lines, joined by ", "; nil where it is not there. [-0,+1,m] */
+static void push_value(lua_State *L, const char *lines, size_t n, const char *name, size_t length)
+{
+    int found = 0;
+    for (const char *line = lines, *end = lines + n, *stop; line < end; line = stop + 1) {
+        stop = memchr(line, '\n', (size_t)(end - line));
+        if ((size_t)(stop - line) <= length || line[length] != ':' || !is_name(line, name, length))
+            continue;
+        const char *value = line + length + 1;
+        size_t size = trim(&value, (size_t)(stop - value));
+        if (found++ > 0)
+            lua_pushliteral(L, ", ");
+        lua_pushlstring(L, value, size);
+        if (found > 1)
+            lua_concat(L, 3);
+    }
+    if (found == 0)
+        lua_pushnil(L);
+}
+
+/* header(first, second) -> the values of these lower-case names, as headers() has them */
+static int exchange_header(lua_State *L)
+{
+    struct lgem_exchange *x = lgem_checkexchange(L, 1);
+    lua_settop(L, 3);
+    size_t n = x->ex.head_done ? x->ex.head.len : 0;
+    lua_pushlstring(L, n > 0 ? gem_buf_head(&x->ex.head) : "", n); /* a copy, as in headers() */
+    const char *lines = lua_tostring(L, 4);
+    for (int i = 2; i <= 3; i++) {
+        size_t length;
+        const char *name = luaL_checklstring(L, i, &length);
+        push_value(L, lines, n, name, length);
+    }
+    return 2;
 }
 
 /* Header values under their lower-case names; empty until the head is whole. They are parsed from a copy: the table may
@@ -275,14 +320,14 @@ static void set_bytes(lua_State *L, const char *name, int64_t n) /* [-0,+0,m] */
 static int exchange_facts(lua_State *L)
 {
     const struct gem_facts *f = &lgem_checkexchange(L, 1)->ex.facts;
-    lua_createtable(L, 0, 7);
+    lua_createtable(L, 0, 9); /* two are added to it: see http.lua */
     if (f->http_version > 0)
         set_number(L, "http_version", f->http_version / 10.0);
     set_number(L, "connect", f->connect);
     set_number(L, "first_byte", f->first_byte);
     set_number(L, "total", f->total);
-    set_bytes(L, "sent", f->sent);
-    set_bytes(L, "received", f->received);
+    set_bytes(L, "bytes_sent", f->sent);
+    set_bytes(L, "bytes_received", f->received);
     lua_pushboolean(L, f->reused);
     lua_setfield(L, -2, "reused");
     return 1;
@@ -291,10 +336,9 @@ static int exchange_facts(lua_State *L)
 void lgem_open_exchange(lua_State *L)
 {
     static const luaL_Reg methods[] = {
-        {"phase", exchange_phase},     {"done", exchange_done},   {"code", exchange_code},
-        {"headers", exchange_headers}, {"read", exchange_read},   {"sent", exchange_sent},
-        {"wants", exchange_wants},     {"supply", exchange_supply}, {"facts", exchange_facts},
-        {"cancel", exchange_cancel},   {NULL, NULL},
+        {"phase", exchange_phase},   {"done", exchange_done},       {"code", exchange_code}, {"headers", exchange_headers},
+        {"header", exchange_header}, {"read", exchange_read},       {"sent", exchange_sent}, {"wants", exchange_wants},
+        {"supply", exchange_supply}, {"facts", exchange_facts},     {"cancel", exchange_cancel}, {NULL, NULL},
     };
     static const luaL_Reg functions[] = {{"new", exchange_new}, {"route", lgem_newroute}, {NULL, NULL}};
     lgem_open_route(L);
