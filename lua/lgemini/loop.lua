@@ -35,6 +35,7 @@ function loop.new(core)
     problems = { first = 1, last = 0 }, -- errors that nobody took, to be raised
     turns = 0,
     woken = setmetatable({}, { __mode = "k" }), -- waiters outside of tasks that have not seen it yet
+    lone = false,    -- a waiter outside of tasks whose wait is over and of which nobody else knows: for the next one
     closing = false, -- no client is left, perhaps
     handles = setmetatable({}, { __mode = "k" }), -- who wants to `release` the descriptor before it is closed
     foreign = false, -- somebody waits on the descriptor
@@ -228,12 +229,23 @@ local function suspend(self, waiter, hook)
   end
 end
 
+-- Outside of tasks.
+local function new_waiter(self, exchange)
+  local waiter = self.lone
+  if waiter then
+    self.lone = false
+    waiter.waits, waiter.exchange, waiter.runner = true, exchange or false, running() or false
+    return waiter
+  end
+  return { waits = true, exchange = exchange or false, owned = false, join = false, place = false, coroutine = false,
+    user = nil, runner = running() or false }
+end
+
 -- Who is to wait now. A wait that failed before it began (5.1 cannot yield inside pcall) has left its traces.
 local function waiter_for(self, hook, exchange)
   local waiter = current(self, hook, exchange)
   if not waiter then
-    return { waits = true, exchange = exchange or false, owned = false, join = false, place = false, coroutine = false,
-      user = nil, runner = running() or false }
+    return new_waiter(self, exchange)
   end
   forget(self, waiter)
   waiter.waits, waiter.exchange = true, exchange or false
@@ -271,7 +283,11 @@ function loop:wait_for(exchange, instant, user, hook)
   if instant then
     self.timers:add(waiter, instant)
   end
-  return suspend(self, waiter, hook)
+  suspend(self, waiter, hook)
+  if not waiter.coroutine then
+    waiter.exchange, waiter.user, waiter.runner = false, nil, false
+    self.lone = waiter
+  end
 end
 
 --- Waits for the exchange that the task has waited for last, where nothing was told of it since; false where that is
@@ -473,6 +489,10 @@ end
 ---@param max_wait number
 function loop:turn(max_wait)
   local alive = self.alive
+  if alive == 0 and not self.foreign and not self.timers:first() then -- nobody else is there to go on with
+    move(self, nil, max_wait)
+    return tell_all(self)
+  end
   begin_step(self)
   turn(self, nil, max_wait)
   if alive > 0 and self.alive == 0 then

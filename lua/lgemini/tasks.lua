@@ -60,6 +60,9 @@ end
 --- Why nothing more is to be begun: the task was cancelled, or the client is closed.
 ---@return lgemini.Error|nil
 function tasks:refusal()
+  if not self.closed and not inside.active then
+    return nil
+  end
   local err = inside.refusal()
   if not err and self.closed then
     self.loop:breathe(true) -- a task that tries for ever would hold up the step
