@@ -138,6 +138,28 @@ describe("a route", function()
     assert.equal("answer 1", ends())
   end)
 
+  it("leads to the same place each time, through a proxy, too", function()
+    local host = server.url:match "//(.*)$"
+    local cases = {
+      { "http://" .. host .. "/a%20b/%2e/..;x=1/?q=%2F&empty=&r=a+b#fragment" }, { "http://" .. host },
+      { "http://" .. host .. "?q" }, { "HTTP://u%40v:p%3Aw@" .. host .. "/in" },
+      { "http://" .. host .. "//two/../one/" },
+      { "http://elsewhere.invalid/p%41th?q=1", server.url }, { "http://u:p@elsewhere.invalid:81/", server.url },
+    }
+    for _, case in ipairs(cases) do
+      local request, lines = drive.request("POST", case[1]), {}
+      request.proxy = case[2] or ""
+      local route = core.exchange.route(request)
+      script(4)
+      for i = 1, 4 do
+        assert.is_true(drive.finish(loop, start(route, "x")))
+        local received = server:received()[i]
+        lines[i] = received.request_line .. " " .. received.header.host .. " " .. (received.header.authorization or "")
+        assert.equal(lines[1], lines[i])
+      end
+    end
+  end)
+
   it("has texts of its own", function()
     local lines, request = { "X-Number: " .. 12345678 }, drive.request("POST", server.url .. "/" .. 23456789)
     request.headers = lines

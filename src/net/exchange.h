@@ -55,6 +55,7 @@ struct gem_limits {
 struct gem_spare {
     CURL *easy;                 /* or NULL */
     struct curl_slist *headers; /* the handle's */
+    CURLU *url;                 /* in parts, or NULL; the handle's, too */
     bool closed;
 };
 
@@ -123,7 +124,8 @@ struct gem_exchange {
     const struct gem_mem *mem;
     CURL *easy;
     struct curl_slist *headers;
-    struct gem_spare *spare;   /* where they go when it has ended, or NULL */
+    CURLU *url;                /* or NULL */
+    struct gem_spare *spare;   /* where these go when it has ended, or NULL */
     struct gem_buf head;       /* the answer's header lines, each ended by '\n' */
     size_t head_bytes;         /* all that ever came, 1xx and trailers included */
 
