@@ -252,12 +252,13 @@ function Answer:sink(fn) end
 
 --- The next event's value; of a body nil until it is finished.
 ---@param texts boolean|nil  an event that is like the one before but for its text and counts is that text
+---@param most integer|nil   of a body: bytes that are taken at once
 ---@return any|nil value  nil: more bytes are needed
 ---@return boolean|lgemini.core.AnswerFailure|nil more  true: it says nothing but a text, is like the one before, and
---- its text was kept. With nil: false where nothing more comes by itself, since no exchange runs; or "protocol" (no
---- JSON), "invalid" (no base64), "limit", "incomplete"
+--- its text was kept. With nil: true where `most` bytes of a body were taken and there are more; false where nothing
+--- more comes by itself, since no exchange runs; or "protocol" (no JSON), "invalid" (no base64), "limit", "incomplete"
 ---@return boolean|nil drained  with true: nothing is left to be read until the exchange tells of more
-function Answer:next(texts) end
+function Answer:next(texts, most) end
 
 --- After the last byte, until nothing comes: what is left.
 ---@return any|nil value

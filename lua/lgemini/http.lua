@@ -47,6 +47,8 @@ local http = {}
 
 -- Bodies from this size on go over HTTP/1.1, where they cost less and hold up no streams.
 local BULK = 1024 * 1024
+-- Bytes of an answer that are decoded between two looks at the time, where a step is to have an end.
+local SLICE = 16 * 1024
 -- Seconds between ticks.
 local TICK = 0.1
 
@@ -433,10 +435,13 @@ local function decode(call, request, exchange)
   local done, why, _, problem
   repeat
     done, why = exchange:done()
-    _, problem = decoder:next()
-    if done == false or problem then
+    _, problem = decoder:next(false, tasks.loop.finish and SLICE or nil)
+    if problem == true and done ~= false then -- there is more at hand
+      done = nil
+      tasks:breathe()
+    elseif done == false or problem then
       request.sent = exchange:sent() >= length_of(request)
-      why = failed(call, request, problem or why)
+      why = failed(call, request, problem ~= true and problem or why)
     elseif done == nil and not tasks:wait(exchange) then
       why = http.cancelled()
     end

@@ -77,6 +77,23 @@ describe("a decoder of answers", function()
     end
   end)
 
+  it("takes of a body no more at once than it is told to", function()
+    local text = '{"candidates": [{"finishReason": "STOP"}]}'
+    for most = 1, #text + 1 do
+      local decoder, calls = answer.decoder(TYPE, 1000, 100), 0
+      decoder:feed(text)
+      repeat
+        local value, more = decoder:next(false, most)
+        assert.is_nil(value)
+        calls = calls + 1
+      until not more
+      assert.equal(math.max(1, math.ceil(#text / most)), calls)
+      assert.equal("STOP", decoder:finish().candidates[1].finish_reason)
+      decoder:close()
+    end
+    assert.error_matches(function() answer.decoder(TYPE, 1000, 100):next(false, -1) end, "bytes")
+  end)
+
   it("goes on where somebody collects in the middle of an event", function()
     local stream = event(("x"):rep(5000), 1) .. event(("y"):rep(5000), 2)
     for _, size in ipairs { 777, 6000, #stream } do

@@ -271,6 +271,20 @@ describe("many at once", function()
     server:stop()
   end)
 
+  it("do not let one large answer keep a step: with no time at all it takes 16 KiB in each", function()
+    local server, numbers = scripted.start(), ("0.25,"):rep(400000) .. "1"
+    server:script { { status = 200, body = { bytes = '{"embeddings":[{"values":[' .. numbers .. "]}]}" } } }
+    new { http_options = { base_url = server.url } }
+    local task = client:spawn(function() return client.models:embed_content { model = MODEL, contents = "x" } end)
+    repeat client:step(0) until task.exchange
+    repeat client.loop:begin() until task.exchange:done() -- all of it is here, and none decoded
+    local steps = 0
+    while client:step(0) do steps = steps + 1 end
+    assert.equal(400001, #gemini.assert(task:result()).embeddings[1].values)
+    assert.is_true(steps >= math.floor(#numbers / (16 * 1024)), steps)
+    server:stop()
+  end)
+
   it("are a thousand streams: all finish, their chunks in order #plain", function()
     new()
     local function open()

@@ -361,17 +361,25 @@ static int next_event(lua_State *L, struct lgem_answer *a, const struct lgem_sit
     return 0;
 }
 
-static int next_of_body(lua_State *L, struct lgem_answer *a, const struct lgem_site *at)
+/* Of so many bytes at most: pushes nil, true where there are more. [-0,+n,e] */
+static int next_of_body(lua_State *L, struct lgem_answer *a, const struct lgem_site *at, size_t most)
 {
     while (has_bytes(L, a, at)) {
-        a->taken += a->left;
+        size_t n = a->left < most ? a->left : most;
+        if (n == 0) {
+            lua_pushnil(L);
+            lua_pushboolean(L, 1);
+            return 2;
+        }
+        a->taken += n;
         if (a->taken > a->most) {
             gem_err_set(&a->err, GEM_LIMIT, 0, "the answer has more than %llu bytes (max_answer)",
                         (unsigned long long)a->most);
             return fail(L, a, &a->err);
         }
-        take(L, a, at, a->at, a->left);
-        advance(a, a->left);
+        take(L, a, at, a->at, n);
+        advance(a, n);
+        most -= n;
     }
     return 0;
 }
@@ -401,14 +409,16 @@ static int leave(struct lgem_answer *a, int pushed)
     return pushed;
 }
 
-/* next(texts) -> value; value or text, true, and whether that is all there is until the exchange tells of more; nil where
- * more bytes are needed, nil, false where they do not come by themselves; nil, err */
+/* next(texts, most) -> value; value or text, true, and whether that is all there is until the exchange tells of more; nil
+ * where more bytes are needed, nil, false where they do not come by themselves, nil, true where `most` bytes of a body were
+ * taken and there are more; nil, err */
 static int answer_next(lua_State *L)
 {
     struct lgem_site at;
+    size_t most = lua_isnoneornil(L, 3) ? SIZE_MAX : (size_t)lgem_checkbytes(L, 3);
     struct lgem_answer *a = enter(L, &at);
     bool texts = lua_toboolean(L, 2);
-    int pushed = leave(a, a->events ? next_event(L, a, &at, texts) : next_of_body(L, a, &at));
+    int pushed = leave(a, a->events ? next_event(L, a, &at, texts) : next_of_body(L, a, &at, most));
     if (pushed > 0 || a->state == NULL || is_running(a))
         return pushed;
     lua_pushnil(L);
