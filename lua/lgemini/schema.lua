@@ -174,6 +174,7 @@ local SOURCE = {
 ---@param name string
 ---@return string
 function schema.camel(name)
+  if not name:find("_", 1, true) then return name end
   return (name:gsub("_([a-z0-9])", string.upper))
 end
 
@@ -187,15 +188,17 @@ end
 local JSON = { text = "string", upper = "string", boolean = "boolean", number = "number", integer = "number",
   int64 = "number" }
 
-local function parse_kind(text)
+-- Fields name their members when they are made, so that they have the places.
+local function parse_kind(text, field, wire)
   local first = text:sub(1, 1)
   if first == "[" or first == "{" then
-    return { kind = first == "[" and "list" or "map", of = parse_kind(text:sub(2, -2)) }
+    return { kind = first == "[" and "list" or "map", of = parse_kind(text:sub(2, -2)), field = field, wire = wire,
+      vertex = nil, gemini = nil }
   elseif first:find("^%u") then
-    return { kind = "object", name = text }
+    return { kind = "object", name = text, field = field, wire = wire, vertex = nil, gemini = nil }
   end
   local kind = (text == "" or text == "string") and "text" or text
-  return { kind = kind, json = JSON[kind] }
+  return { kind = kind, json = JSON[kind], field = field, wire = wire, vertex = nil, gemini = nil }
 end
 
 --- The wire names that were met so far as they stand in JSON, with the colon: for emit.lua.
@@ -206,11 +209,11 @@ local function parse(name, source)
   local as_is = source:find("^~") ~= nil
   local order, fields, wires = {}, {}, {}
   for only, snake, wire, kind in source:gmatch("([!^]?)([%w_]+)=?(%w*):?(%S*)") do
-    local field = parse_kind(kind)
-    field.field, field.vertex, field.gemini = snake, only == "!", only == "^" or nil
-    field.wire = wire ~= "" and wire or as_is and snake or schema.camel(snake)
-    schema.quoted[field.wire] = '"' .. field.wire .. '":'
-    order[#order + 1], fields[snake], wires[field.wire] = field, field, field
+    wire = wire ~= "" and wire or as_is and snake or schema.camel(snake)
+    local field = parse_kind(kind, snake, wire)
+    field.vertex, field.gemini = only == "!", only == "^" or nil
+    schema.quoted[wire] = '"' .. wire .. '":'
+    order[#order + 1], fields[snake], wires[wire] = field, field, field
   end
   return { name = name, as_is = as_is, order = order, fields = fields, wires = wires }
 end
