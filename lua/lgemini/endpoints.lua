@@ -1,6 +1,6 @@
 --- The methods of the API as rows: what is sent where, and what the answer becomes.
 --
--- A path holds `{argument:rule}`; the rules for names are below. They let nothing through that could
+-- A path holds `{argument:rule}`; the rules for names are below, and in names.lua. They let nothing through that could
 -- change the path, so a path needs no escaping.
 
 local errors = require "lgemini.errors"
@@ -80,13 +80,8 @@ end
 
 -- Names ----------------------------------------------------------------------------------------
 
-local function printable(name)
-  return (name:sub(1, 100):gsub("[%c\127-\255]", "?"))
-end
-
 local function bad_name(what, name, hint)
-  return nil, errors.new { kind = "invalid", hint = hint,
-    message = name == "" and ("%s is empty"):format(what) or ("%s is not valid: %s"):format(what, printable(name)) }
+  return require("lgemini.names").bad(what, name, hint)
 end
 
 -- Segments of letters, digits and a few signs that mean nothing in a URL.
@@ -95,7 +90,8 @@ local function is_path(name)
     or name:find("^[/:%.]") or name:find("[/:]$"))
 end
 
-local rules = {}
+-- What makes full names; the rules of other things load with the first of them.
+local rules = setmetatable({}, { __index = function(_, rule) return require("lgemini.names").rules[rule] end })
 
 function rules.models(name, vertex)
   if not is_path(name) or name == "" or name == "models/" then
@@ -109,70 +105,6 @@ function rules.models(name, vertex)
   return name:find("^models/") and name or name:find("^tunedModels/") and name or "models/" .. name
 end
 
--- `x`, `files/x`, or the URI of a file or of its download.
-function rules.files(name)
-  local id = name
-  if name:find("^https?://") then
-    id = name:match("^https?://[^?#]*/files/([^?:/]*)") or ""
-  elseif name:find("^files/") then
-    id = name:sub(#"files/" + 1)
-  end
-  if id == "" or id:find("[^%w%-_]") then
-    return bad_name("file name", name, "names look like files/abc-123")
-  end
-  return "files/" .. id
-end
-
--- A rule for names `collection/id`; `short` lets the id alone stand for it.
-local function collection(prefix, what, short)
-  return function(name)
-    local id = name:sub(1, #prefix + 1) == prefix .. "/" and name:sub(#prefix + 2) or short and name or ""
-    if id == "" or id:find("[^%w%-_%.]") or id:find("^%.") then
-      return bad_name(what, name, ("names look like %s/abc-123"):format(prefix))
-    end
-    return prefix .. "/" .. id
-  end
-end
-
-local caches = collection("cachedContents", "cache name", true)
-
-function rules.caches(name, vertex)
-  if vertex and name:find("^projects/[%w%-:%.]+/locations/[%w%-]+/cachedContents/[%w%-_]+$") then return name end
-  return caches(name)
-end
-
-local batches = collection("batches", "batch name", false)
-local vertex_batches = collection("batchPredictionJobs", "batch name", true)
-
-function rules.batches(name, vertex)
-  if not vertex then return batches(name) end
-  if name:find("^projects/[%w%-:%.]+/locations/[%w%-]+/batchPredictionJobs/[%w%-_]+$") then return name end
-  return vertex_batches(name)
-end
-
-rules.tunings = collection("tunedModels", "name of a tuned model", true)
-rules.stores = collection("fileSearchStores", "name of a file search store", true)
-
--- The id alone, as the service gave it.
-function rules.interactions(id)
-  if id == "" or id:find("[^%w%-_%.]") or id:find("^%.") then
-    return bad_name("interaction id", id, "ids look like v1_abc123")
-  end
-  return id
-end
-
--- A rule for what lies in a file search store; its name is whole.
-local function in_store(folder, what)
-  local pattern = ("^fileSearchStores/[%%w%%-_]+/%s/[%%w%%-_][%%w%%-_%%.]*$"):format(folder)
-  return function(name)
-    if name:find(pattern) then return name end
-    return bad_name(what, name, ("names look like fileSearchStores/x/%s/y"):format(folder))
-  end
-end
-
-rules.documents = in_store("documents", "document name")
-rules.media = in_store("media", "media name")
-
 -- Whole, as the service gave it: it begins with what the operation works on.
 function rules.operations(name)
   if not is_path(name) or name:find("[:@~]") or not name:find("/", 1, true) then
@@ -183,7 +115,7 @@ end
 
 --- The full name of a thing as it stands in a path: `gemini-x` -> `models/gemini-x`. Objects of the API
 --- may stand for their names, videos for the files that hold them.
----@param rule string  "models", "files", ...: see the rules above
+---@param rule string  "models", "files", ...: see the rules above, and names.lua
 ---@param value any
 ---@param argument string  what messages call it
 ---@param vertex any  true where it is a name of Vertex AI
@@ -257,8 +189,9 @@ end
 function endpoints.query(row, config)
   local pairs_of = {}
   for name, value in pairs(row.query or {}) do pairs_of[#pairs_of + 1] = name .. "=" .. escape(value) end
-  local type = schema.type(row.config or "Empty")
-  for name, value in pairs((row.verb == "GET" or row.verb == "DELETE") and config or {}) do
+  local added = (row.verb == "GET" or row.verb == "DELETE") and config or nil
+  local type = added and schema.type(row.config or "Empty")
+  for name, value in pairs(added or {}) do
     local field = type.fields[name]
     if not field and name ~= "http_options" then unknown(name, type) end
     if field and name ~= "query_base" then -- which picks the row

@@ -32,6 +32,7 @@ function http_options.base_url(client, url)
 end
 
 local function check_text(value, name)
+  name = "http_options." .. name
   options.string(value, name)
   if value and value:find "%c" then
     return invalid("%s has a control character in it", name)
@@ -92,11 +93,7 @@ local CHECKS = {
   headers = check_headers,
   timeout = check_timeout,
   retry_options = function(value) return require("lgemini.retry").options(value) end,
-  proxy = function(value) return check_text(value, "http_options.proxy") end,
-  ca_file = function(value) return check_text(value, "http_options.ca_file") end,
-  ca_path = function(value) return check_text(value, "http_options.ca_path") end,
-  cert_file = function(value) return check_text(value, "http_options.cert_file") end,
-  key_file = function(value) return check_text(value, "http_options.key_file") end,
+  proxy = check_text, ca_file = check_text, ca_path = check_text, cert_file = check_text, key_file = check_text,
   extra_body = function(value) return options.table(value, "http_options.extra_body") end,
 }
 
@@ -116,7 +113,7 @@ function http_options.merge(client, base, given)
     if name == "base_url" then
       value, err = http_options.base_url(client, options.string(value, "http_options.base_url"))
     else
-      value, err = CHECKS[name](value)
+      value, err = CHECKS[name](value, name)
     end
     if err then
       return nil, err

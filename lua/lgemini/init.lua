@@ -18,7 +18,11 @@ gemini.null = json.null
 gemini.array = json.array
 
 --- Keeps the order of names in a schema: gemini.ordered{ {"name", ...}, {"age", ...} }.
-gemini.ordered = require("lgemini.ordered").new
+---@param list table[]
+---@return table
+function gemini.ordered(list)
+  return require("lgemini.ordered").new(list)
+end
 
 --- A function of the program that the model may call, for config.tools; see tools.lua.
 ---@param given table  name, description, parameters, call; parameters_json_schema, response, response_json_schema,

@@ -3,7 +3,6 @@
 local answer = require "lgemini.answer"
 local endpoints = require "lgemini.endpoints"
 local options = require "lgemini.options"
-local parts = require "lgemini.parts"
 local plans = require "lgemini.plan"
 local schema = require "lgemini.schema"
 
@@ -207,7 +206,7 @@ end
 function Models:generate_content(args)
   options.check_self(self, Models, "models.generate_content")
   args = options.arguments(args, nil, known_question(), "generate_content")
-  local response, err = models.ask(self, args, parts.contents)
+  local response, err = models.ask(self, args, plans.contents)
   if not response then
     return nil, err
   end
@@ -221,7 +220,7 @@ end
 function Models:generate_content_stream(args)
   options.check_self(self, Models, "models.generate_content_stream")
   args = options.arguments(args, nil, known_question(), "generate_content_stream")
-  local made = models.open(self, args, parts.contents)
+  local made = models.open(self, args, plans.contents)
   return made, nil, nil, made -- as :each() gives it
 end
 
@@ -233,7 +232,7 @@ function Models:count_tokens(args)
   options.check_self(self, Models, "models.count_tokens")
   local row = rows.count_tokens
   args = options.arguments(args, nil, known_for(row), "count_tokens")
-  return count_or_embed(self, row, args, parts.contents)
+  return count_or_embed(self, row, args, plans.contents)
 end
 
 -- Newer models at Vertex AI take one content, with media in it, and others any number of texts.
@@ -251,7 +250,8 @@ function Models:embed_content(args)
   local row = rows.embed_content
   args = options.arguments(args, nil, known_for(row), "embed_content")
   local alone = embeds_one(self.client, args.model)
-  local value, err = count_or_embed(self, alone and rows.embed_content_alone or row, args, parts.each)
+  local coerce = require("lgemini.parts").each
+  local value, err = count_or_embed(self, alone and rows.embed_content_alone or row, args, coerce)
   if value and alone then
     return { embeddings = { value.embedding }, usage_metadata = value.usage_metadata }
   elseif value and self.client.vertex then

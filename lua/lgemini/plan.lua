@@ -5,7 +5,6 @@ local endpoints = require "lgemini.endpoints"
 local errors = require "lgemini.errors"
 local http = require "lgemini.http"
 local options = require "lgemini.options"
-local parts = require "lgemini.parts"
 local question = require "lgemini.question"
 
 local plans = {}
@@ -111,10 +110,18 @@ end
 
 local NONE = {}
 
+--- parts.contents, which a text by itself does without.
+---@param value any
+---@return table[]? turns
+---@return lgemini.parts.Found|lgemini.Error
+function plans.contents(value)
+  return require("lgemini.parts").contents(value)
+end
+
 -- The body of what most programs ask: a text by itself. Nothing is to be uploaded for it, and its turns are not asked
 -- for, as those of chats are, and of questions with functions. nil for all others.
 local function plain_body(client, call, row, args, coerce)
-  local text = coerce == parts.contents and has_only_contents(call, row, args) and question.text(args.contents)
+  local text = coerce == plans.contents and has_only_contents(call, row, args) and question.text(args.contents)
   return text and #text <= client.inline_limit and client.core.body.of(text) or nil
 end
 

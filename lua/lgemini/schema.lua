@@ -18,7 +18,6 @@
 -- Types are parsed when they are first asked for.
 
 local errors = require "lgemini.errors"
-local ordered = require "lgemini.ordered"
 
 local schema = {}
 
@@ -338,7 +337,7 @@ function schema.copy(object)
   local copy = {}
   for key, value in pairs(object) do copy[key] = value end
   echoes[copy], files[copy] = echoes[object], files[object]
-  ordered.keep(copy, object)
+  require("lgemini.ordered").keep(copy, object)
   return setmetatable(copy, getmetatable(object))
 end
 

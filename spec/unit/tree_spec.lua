@@ -68,7 +68,7 @@ local LUA_ARROWS = {
   refusal = "", schema_more = "", schema = "schema_more",
   emit = "", walk = "", values = "emit walk", question = "",
   wire = "core question structured tools values walk", bodies = "wire", request = "bodies emit wire",
-  rows = "", endpoints = "rows", poll = "", headers = "", watch = "headers",
+  rows = "", names = "", endpoints = "names rows", poll = "", headers = "", watch = "headers",
   http = "answer headers media_to", http_options = "", tape = "",
   record = "headers tape", replay = "headers tape",
   timers = "", pace = "", map = "", inside = "", task = "inside", steps = "inside task", loop = "inside steps task",
