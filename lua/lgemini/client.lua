@@ -197,11 +197,12 @@ end
 ---@return string|nil
 ---@return lgemini.Error|nil err
 function methods.key(self, call)
-  if call and self:takes_token() then
-    return require("lgemini.vertex").key(self.vertex, call)
-  end
   local given = self.api_key
-  if given == false then
+  if given and given == self.checked and not self.vertex then -- the usual case
+    return self.checked_key
+  elseif call and self:takes_token() then
+    return require("lgemini.vertex").key(self.vertex, call)
+  elseif given == false then
     return nil
   elseif type(given) == "function" then
     local ok, key, why = pcall(given)

@@ -56,18 +56,19 @@ local function known_question()
   return question
 end
 
-local NO_CONFIG = {}
-
 local JSON = "application/json"
 
 local function facts_of(args)
-  local config = args.config or NO_CONFIG
+  local config = args.config
+  if not config then
+    return { uploads = nil, json = false, enum = false, turns = nil, transport = nil, calls = nil } -- later
+  end
   local mime_type = config.response_mime_type
   if not mime_type and (config.response_schema ~= nil or config.response_json_schema ~= nil) then
     mime_type = JSON
   end
   return { uploads = nil, json = mime_type == JSON, enum = mime_type == "text/x.enum",
-    turns = nil, transport = nil, calls = nil } -- later
+    turns = nil, transport = nil, calls = nil }
 end
 
 local function count_or_embed(self, row, args, coerce)
@@ -96,9 +97,11 @@ local function runner_of(self, call, args)
 end
 
 local function check_arguments(args)
-  options.callback(args.on_progress, "on_progress")
-  options.callback(args.approve, "approve")
-  options.boolean(args.reuse, "reuse")
+  if args.on_progress ~= nil or args.approve ~= nil or args.reuse ~= nil then
+    options.callback(args.on_progress, "on_progress")
+    options.callback(args.approve, "approve")
+    options.boolean(args.reuse, "reuse")
+  end
   if args.config and args.config.media_to ~= nil then
     require("lgemini.media_to").check(args.config.media_to)
   end
@@ -173,13 +176,14 @@ end
 function models.open(self, args, coerce, done)
   check_arguments(args)
   stream = stream or require "lgemini.stream"
-  local client, row, facts, plan, sent = self.client, rows.generate_content_stream, facts_of(args), nil, nil
+  local client, row, facts, plan = self.client, rows.generate_content_stream, facts_of(args), nil
   local call, err = client:call(args.config, false)
-  if call then
+  local sent = call and plans.question(client, call, row, args, coerce)
+  if call and not sent then
     plan, err = plans.make(client, call, row, args, coerce)
   end
   if not plan then
-    return stream.new(call, nil, err, nil, facts)
+    return stream.new(call, sent, err, nil, facts)
   elseif not plan.due then
     sent, err = plans.request(client, call, row, plan)
   end

@@ -14,7 +14,7 @@ local JSON = { ["Content-Type"] = "application/json" }
 ---@class lgemini.Plan  a request with contents, before it is sent
 ---@field model string
 ---@field address lgemini.plans.Address
----@field turns table[]|nil  nil for a question of one text: nobody asks for them
+---@field turns table[]
 ---@field found lgemini.parts.Found
 ---@field items lgemini.attach.Item[]
 ---@field instance table  in place of turns, where media is made
@@ -118,13 +118,6 @@ function plans.contents(value)
   return require("lgemini.parts").contents(value)
 end
 
--- The body of what most programs ask: a text by itself. Nothing is to be uploaded for it, and its turns are not asked
--- for, as those of chats are, and of questions with functions. nil for all others.
-local function plain_body(client, call, row, args, coerce)
-  local text = coerce == plans.contents and has_only_contents(call, row, args) and question.text(args.contents)
-  return text and #text <= client.inline_limit and client.core.body.of(text) or nil
-end
-
 -- Tables that get members later name them when they are made, so that they have the places.
 
 --- Everything that can be known before anything is sent.
@@ -136,16 +129,13 @@ end
 ---@return lgemini.Plan|nil
 ---@return lgemini.Error|nil err
 function plans.make(client, call, row, args, coerce)
-  local where, err = address(client, call, row, args.model)
-  if not where then
+  local plan, err = { items = NONE, address = nil, model = nil, turns = nil, found = nil, body = nil, due = nil,
+    media_to = args.config and args.config.media_to }
+  plan.address, err = address(client, call, row, args.model)
+  if not plan.address then
     return nil, err
   end
-  local body = plain_body(client, call, row, args, coerce)
-  if body then
-    return { items = NONE, address = where, model = where.model, body = body }
-  end
-  local plan = { items = NONE, address = where, model = where.model, turns = nil, found = nil, body = nil, due = nil,
-    media_to = args.config and args.config.media_to }
+  plan.model = plan.address.model
   plan.turns, plan.found = coerce(args.contents)
   if not plan.turns then
     return nil, plan.found
@@ -199,15 +189,7 @@ function plans.of_instance(client, call, row, args, plan)
   return plans.request(client, call, row, plan)
 end
 
---- A plan as a request.
----@param client lgemini.Client
----@param call lgemini.Call
----@param row lgemini.endpoints.Row
----@param plan lgemini.Plan
----@return lgemini.Request|nil
----@return lgemini.Error|nil err
-function plans.request(client, call, row, plan)
-  local found = plan.address
+local function request_of(client, call, row, found, body, media_to)
   if not found.url then
     local url, err = url_of(client, call, row, found)
     if not url then
@@ -218,14 +200,40 @@ function plans.request(client, call, row, plan)
     verb = row.verb,
     url = found.url,
     headers = JSON,
-    body = plan.body,
+    body = body,
     raw = row.stream,
     starts = row.starts,
     about = found.about,
     attempts = nil,
     sent = nil,
-    media_to = plan.media_to,
+    media_to = media_to,
   }
+end
+
+--- A plan as a request.
+---@param client lgemini.Client
+---@param call lgemini.Call
+---@param row lgemini.endpoints.Row
+---@param plan lgemini.Plan
+---@return lgemini.Request|nil
+---@return lgemini.Error|nil err
+function plans.request(client, call, row, plan)
+  return request_of(client, call, row, plan.address, plan.body, plan.media_to)
+end
+
+--- What most programs ask, a text by itself, as a request without a plan: nothing is to be uploaded for it, and nobody
+--- asks for its turns, as chats do, and questions with functions. nil for all others, and where something is wrong.
+---@param client lgemini.Client
+---@param call lgemini.Call
+---@param row lgemini.endpoints.Row
+---@param args table
+---@param coerce function
+---@return lgemini.Request|nil
+function plans.question(client, call, row, args, coerce)
+  local text = coerce == plans.contents and has_only_contents(call, row, args) and question.text(args.contents)
+  local found = text and #text <= client.inline_limit and address(client, call, row, args.model)
+  local body = found and client.core.body.of(text)
+  return body and request_of(client, call, row, found, body) or nil
 end
 
 --- Uploads what has to be uploaded, then makes the request.
@@ -320,6 +328,11 @@ end
 ---@return table|nil
 ---@return lgemini.Error|nil err
 function plans.ask(client, call, row, args, coerce, facts)
+  local type_name = client.vertex and row.vertex_answer or row.answer
+  local asked = plans.question(client, call, row, args, coerce)
+  if asked then
+    return plans.send(call, asked, type_name, facts)
+  end
   local plan, err = plans.make(client, call, row, args, coerce)
   if not plan then
     return nil, err
@@ -336,7 +349,6 @@ function plans.ask(client, call, row, args, coerce, facts)
   if plan.due and not call.options.timeout.total then
     call.deadline = client.tasks.now() + options.TOTAL
   end
-  local type_name = client.vertex and row.vertex_answer or row.answer
   local value
   value, err = plans.send(call, sent, type_name, facts)
   if not value then

@@ -24,8 +24,8 @@ end
 
 -- Sends at once. Nobody has the stream yet: an error that is thrown meanwhile (Ctrl-C) ends it.
 local function begin(self)
-  local tasks = self.call.client.tasks
-  local ok, problem = pcall(tasks.begin, tasks)
+  local loop = self.tasks.loop
+  local ok, problem = pcall(loop.begin, loop)
   if not ok then
     self.exchange:close()
     error(problem, 0)
@@ -45,6 +45,9 @@ function GENERATE.finished(chunk)
   local feedback = chunk.prompt_feedback
   return feedback ~= nil and feedback.block_reason ~= nil
 end
+
+-- What a decoder gives to which nothing more comes.
+local END = { nil, false }
 
 -- Of a stream with nothing to be done before, after, or in place of its request.
 local NO_WAYS = {}
@@ -406,7 +409,7 @@ local function at_hand(self, texts)
     if alike == true then
       return value
     elseif value ~= nil or alike ~= nil then
-      self.pending = { value, alike }
+      self.pending = value == nil and alike == false and END or { value, alike }
       return nil
     elseif not tasks:rest(self.exchange) then
       return nil

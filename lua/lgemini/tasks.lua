@@ -46,11 +46,6 @@ function tasks:add(exchange, lane)
   end
 end
 
---- Begins with what was added, unless a task asks: whoever steps the loop does it then.
-function tasks:begin()
-  self.loop:begin()
-end
-
 --- The stream ends with the task inside which it was opened.
 ---@param stream lgemini.Stream
 function tasks.adopt(_, stream)

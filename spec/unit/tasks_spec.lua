@@ -482,11 +482,11 @@ describe("tasks", function()
   end)
 
   it("begin what was added, but do not step the loop from within a task", function()
-    tasks:begin()
+    tasks.loop:begin()
     assert.equal(1, world.steps)
     local task = tasks:spawn(function()
       local before = world.steps
-      tasks:begin()
+      tasks.loop:begin()
       assert.equal(before, world.steps)
     end)
     task:wait()
