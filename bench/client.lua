@@ -144,7 +144,7 @@ function works.streams(base, n, events, ca_path)
   local model = ("ticks-%d-of-%d"):format(events, n)
   local function read()
     for text in client.models:generate_content_stream { model = model, contents = QUESTION }:texts() do
-      local tenths = math.floor(now() * 1e4 - tonumber(text:match "^%d+") / 100)
+      local tenths = math.floor(now() * 1e4 - tonumber(text:sub(1, 16)) / 100)
       tenths = math.max(0, math.min(tenths, 100000))
       delays[tenths] = (delays[tenths] or 0) + 1
       seen = seen + 1

@@ -12,7 +12,6 @@ enum { SLOT_SHAPES = 1, SLOT_STACK, SLOT_SOURCE, SLOT_SINK, SLOT_VALUES, SLOT_RE
 
 enum {
     HEAD_MAX = 512,    /* of an event: what messages say of it */
-    KEEP_CAP = 4096,   /* a larger block is given back when it is empty */
     PIECES = 4096      /* an event is decoded as it comes from this size on: of a smaller one it is worth more to see it whole */
 };
 
@@ -172,9 +171,7 @@ static bool has_bytes(lua_State *L, struct lgem_answer *a, const struct lgem_sit
         return true;
     if (x == NULL)
         return a->has_reader && read_more(L, a, at);
-    if (a->bytes.cap > KEEP_CAP)
-        gem_buf_free(&a->bytes);
-    gem_buf_clear(&a->bytes);
+    gem_buf_free(&a->bytes);
     if (x->ex.inbox.len == 0)
         return false;
     gem_exchange_take(&x->ex, &a->bytes);
@@ -325,13 +322,17 @@ static int take_event(lua_State *L, struct lgem_answer *a, const struct lgem_sit
     return pushed;
 }
 
-/* Nothing is left to be read until the exchange tells of more, but for the rest of a line's end. */
+/* Nothing is left to be read until the exchange tells of more, but for the rest of a line's end. The block that it was in
+ * is given back at once: of many streams the next one takes it out of the processor's cache. */
 static bool is_drained(struct lgem_answer *a)
 {
     size_t used;
     if (a->left == 1 && *a->at == '\n' && gem_sse_feed(&a->sse, a->at, 1, &used, &a->err) == GEM_SSE_MORE)
         advance(a, used);
-    return a->left == 0 && is_running(a) && a->exchange->ex.inbox.len == 0;
+    if (a->left > 0)
+        return false;
+    gem_buf_free(&a->bytes);
+    return is_running(a) && a->exchange->ex.inbox.len == 0;
 }
 
 static int next_event(lua_State *L, struct lgem_answer *a, const struct lgem_site *at, bool texts)

@@ -5,6 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 enum expect {
     EXPECT_VALUE,
     EXPECT_VALUE_OR_CLOSE, /* after '[' */
@@ -169,9 +173,30 @@ static uint64_t has_zero(uint64_t word)
     return (word - ONES) & ~word & HIGHS;
 }
 
+#if defined(__SSE2__)
+
+/* A bit for each special byte of the next 16. */
+static unsigned specials(const char *p)
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+    __m128i quotes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
+    __m128i escapes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
+    __m128i zeroes = _mm_cmpeq_epi8(bytes, _mm_setzero_si128());
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quotes, escapes), zeroes));
+}
+
+#endif
+
 const char *gem_json_special(const char *p, const char *end)
 {
     uint64_t word;
+#if defined(__SSE2__)
+    for (; end - p >= 16; p += 16) {
+        unsigned found = specials(p);
+        if (found != 0)
+            return p + __builtin_ctz(found);
+    }
+#endif
     while ((size_t)(end - p) >= sizeof word) {
         memcpy(&word, p, sizeof word);
         if ((has_zero(word) | has_zero(word ^ ONES * '"') | has_zero(word ^ ONES * '\\')) != 0)

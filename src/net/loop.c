@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#define BATCH 256
+#define BATCH 32 /* sockets that are read before the program looks: what came is still in the processor's cache */
 #define SHARED 10L /* connections to a host, of some 100 streams each; libcurl would open one for each that waits */
 #define PUT_OFF 0.05 /* seconds for which a handshake waits for a step that has time for it */
 #define TURNS 0.05   /* seconds after which a step that waits returns, though nobody is to be told: for signals */
