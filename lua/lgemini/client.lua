@@ -481,7 +481,7 @@ function client.new(given)
     problem = false, -- what is wrong with what was given
     checked = false, -- the key that was looked at last, and what it is without blanks around it
     checked_key = false,
-    last_route = false, -- see http.lua
+    last_route = false, -- see routes.lua
   }, Client)
   if given.on_request ~= nil or given.on_response ~= nil or given.on_retry ~= nil or given.log ~= nil then
     self.watch = require("lgemini.watch").new(given, core.now)

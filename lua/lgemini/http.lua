@@ -1,4 +1,4 @@
---- Requests and their answers: the only user of the core's exchanges.
+--- Requests and their answers: the only user of the core's exchanges, which routes.lua makes.
 --
 -- A call is what the user called: its options, its deadline and what it has waited between tries, shared by all the
 -- requests it takes, some of them at once. Only this file sends a request again.
@@ -6,6 +6,7 @@
 local errors = require "lgemini.errors"
 local sent_headers = require "lgemini.headers"
 local limits = require "lgemini.limits"
+local routes = require "lgemini.routes"
 
 local http = {}
 
@@ -84,6 +85,9 @@ local function failed(call, request, err)
   }
 end
 
+--- Lets go of what was kept for the client's next request.
+http.forget_route = routes.forget
+
 --- What of a URL that gives rights must stay out of errors: servers like to say which path they did not find.
 http.secret_of = sent_headers.secret_of
 
@@ -110,94 +114,12 @@ local function take_key(call, request)
   return call.key
 end
 
--- What an exchange gets by the options, the URL and the kind of request: all but its body and its deadline.
-local function route_fields(call, request, key, bulk)
-  local client, options = call.client, call.options
-  local ceilings = client.limits
-  return {
-    url = request.url,
-    method = request.verb,
-    headers = sent_headers.lines(call, request, key),
-    proxy = options.proxy or (client:is_loopback(request.url) and "" or nil),
-    ca_file = options.ca_file,
-    ca_path = options.ca_path,
-    cert_file = not request.foreign and options.cert_file or nil,
-    key_file = not request.foreign and options.key_file or nil,
-    compressed = not request.raw,
-    http1 = bulk,
-    tell_data = request.raw or request.decodes,
-    connect = options.timeout.connect,
-    first_byte = options.timeout.first_byte,
-    idle = options.timeout.idle,
-    max_head = ceilings.max_head,
-    max_answer = ceilings.max_answer,
-    max_error = ceilings.max_error,
-    room = request.raw and (bulk and ceilings.max_unread or ceilings.unread_stream) or nil,
-  }
-end
-
--- The same with what is of this request alone.
-local function all_fields(call, request, key, bulk)
-  local fields = route_fields(call, request, key, bulk)
-  fields.body, fields.offset, fields.length = request.body, request.offset, request.length
-  fields.hash, fields.hash_offset = request.hash, request.hash_offset
-  fields.deadline = call.deadline
-  return fields
-end
-
--- Most requests of a program differ in their bodies only: the last route serves the next one. It is the client's, which
--- closes it.
-local function route_for(call, request, key, bulk)
-  local client = call.client
-  local last = client.last_route
-  if last and last.options == call.options and last.url == request.url and last.verb == request.verb
-    and last.headers == request.headers and last.key == key and last.has_body == (request.body ~= nil)
-    and last.raw == request.raw and last.decodes == request.decodes and last.bulk == bulk
-    and last.foreign == request.foreign then
-    return last.route
-  end
-  local route = client.core.exchange.route(route_fields(call, request, key, bulk))
-  if last then
-    last.route:close()
-  end
-  client.last_route = { route = route, options = call.options, url = request.url, verb = request.verb,
-    headers = request.headers, key = key, has_body = request.body ~= nil, raw = request.raw,
-    decodes = request.decodes, bulk = bulk, foreign = request.foreign }
-  return route
-end
-
---- Lets go of what was kept for the client's next request.
----@param client lgemini.Client
-function http.forget_route(client)
-  if client.last_route then
-    client.last_route.route:close()
-    client.last_route = false
-  end
-end
-
-local function too_late()
-  return nil, errors.new { kind = "timeout", clock = "total", hint = HINTS.timeout,
-    message = "total: the time for the whole call would be used up before its turn comes (rate)" }
-end
-
--- Of what holds up the request: nothing where there is no rate. Only calls of models are counted.
-local function pace_of(call, request)
-  return request.about and request.about.model and call.client.pace
-end
-
---- Takes the request's turn in the client's rate, without waiting for it.
+--- Takes the request's turn in the client's rate, if it has one, without waiting for it.
 ---@param call lgemini.Call
 ---@param request lgemini.Request
 ---@return boolean  whether it may begin now
 function http.take_turn(call, request)
-  local pace, now = pace_of(call, request), call.client.tasks.now
-  if not pace then
-    return true
-  end
-  now = now()
-  local due = pace:reserve(now) -- nil where nothing is to be sent, too: who waits is told
-  request.due = due ~= now and due or nil
-  return due == now
+  return not call.client.pace or require("lgemini.rate").take_turn(call, request)
 end
 
 --- Waits until the client's rate lets the request begin.
@@ -206,28 +128,15 @@ end
 ---@return true|nil
 ---@return lgemini.Error|nil err
 function http.await_turn(call, request)
-  local pace, tasks = pace_of(call, request), call.client.tasks
-  if not pace then
+  if not call.client.pace then
     return true
   end
-  repeat
-    local due, err = request.due, nil
-    if not due then
-      due, err = pace:reserve(tasks.now())
-    end
-    request.due = nil
-    if not due then
-      return nil, err
-    elseif call.deadline and due >= call.deadline then
-      return too_late()
-    elseif due > tasks.now() then
-      local ok, problem = tasks:sleep(due - tasks.now())
-      if not ok then
-        return nil, problem
-      end
-    end
-  until pace:may_begin(tasks.now())
-  return true
+  local ok, err = require("lgemini.rate").await_turn(call, request)
+  if ok or err then
+    return ok, err
+  end
+  return nil, errors.new { kind = "timeout", clock = "total", hint = HINTS.timeout,
+    message = "total: the time for the whole call would be used up before its turn comes (rate)" }
 end
 
 --- Seconds since 1970: where answers are replayed, when they were recorded.
@@ -235,28 +144,6 @@ end
 ---@return integer
 function http.time(client)
   return client.tape and client.tape:time() or os.time()
-end
-
--- The places where exchanges come from: a recording, or the core. A recording and who watches want to know the fields;
--- a secret URL is not kept.
-local function new_exchange(call, request, key, bulk)
-  local client = call.client
-  local tape, watch, new = client.tape, client.watch, client.core.exchange.new
-  if not (tape or watch or request.no_key) then
-    return new(route_for(call, request, key, bulk), request.body, call.deadline, request.offset, request.length,
-      request.hash, request.hash_offset)
-  end
-  local fields = all_fields(call, request, key, bulk)
-  if watch then
-    watch:request(call, request, fields)
-  end
-  local refusal = client.tasks:refusal() -- a hook may have closed the client
-  if refusal then
-    return nil, refusal
-  elseif tape then
-    return tape:exchange(call, request, fields, new)
-  end
-  return new(fields)
 end
 
 --- Starts one request; nothing is retried.
@@ -280,7 +167,7 @@ function http.start(call, request)
   if refusal then
     return nil, refusal
   end
-  local exchange, err = new_exchange(call, request, key, bulk)
+  local exchange, err = routes.exchange(call, request, key, bulk)
   if not exchange then
     return nil, errors.is(err) and err or failed(call, request, err)
   end
@@ -639,9 +526,8 @@ function http.ask(call, request, type_name)
   else
     value, err = meaning(call, request, answer, type_name, answer.value, answer.problem)
   end
-  local pace, usage = call.client.pace, type(value) == "table" and type_name and rawget(value, "usage_metadata")
-  if pace and type(usage) == "table" then
-    pace:spent(call.client.tasks.now(), usage.total_token_count or 0)
+  if call.client.pace and type_name then
+    require("lgemini.rate").count(call, value)
   end
   return value, err, answer
 end

@@ -69,7 +69,7 @@ local LUA_ARROWS = {
   emit = "", walk = "", values = "emit walk", question = "",
   wire = "core question structured tools values walk", bodies = "wire", request = "bodies emit wire",
   rows = "", names = "", endpoints = "names rows", poll = "", headers = "", watch = "headers",
-  http = "answer headers media_to", http_options = "", tape = "",
+  rate = "", routes = "headers", http = "answer headers media_to rate routes", http_options = "", tape = "",
   record = "headers tape", replay = "headers tape",
   timers = "", pace = "", map = "", inside = "", task = "inside", steps = "inside task", loop = "inside steps task",
   tasks = "inside loop", journal = "", reuse = "",
@@ -216,7 +216,7 @@ describe("Lua sources", function()
         if name == "exchange" or name == "loop" then users[#users + 1] = name .. " in " .. path:match "[^/]+$" end
       end
     end
-    assert.same({ "exchange in http.lua", "loop in loop.lua" }, users)
+    assert.same({ "loop in loop.lua", "exchange in routes.lua" }, users)
   end)
 
   it("write to no standard stream", function()
