@@ -252,12 +252,15 @@ function Answer:sink(fn) end
 
 --- The next event's value; of a body nil until it is finished.
 ---@param texts boolean|nil  an event that is like the one before but for its text and counts is that text
----@param most integer|nil   of a body: bytes that are taken at once
+---@param most integer|nil   in a step with a budget: bytes of a body that are taken at once; and a string of 256 KiB
+--- and more is made by a call of its own, the next
 ---@return any|nil value  nil: more bytes are needed
 ---@return boolean|lgemini.core.AnswerFailure|nil more  true: it says nothing but a text, is like the one before, and
---- its text was kept. With nil: true where `most` bytes of a body were taken and there are more; false where nothing
---- more comes by itself, since no exchange runs; or "protocol" (no JSON), "invalid" (no base64), "limit", "incomplete"
----@return boolean|nil drained  with true: nothing is left to be read until the exchange tells of more
+--- its text was kept. With nil: true where `most` bytes of a body were taken and there are more, or a large string
+--- comes next; false where nothing more comes by itself, since no exchange runs; or "protocol" (no JSON), "invalid" (no
+--- base64), "limit", "incomplete"
+---@return boolean|nil drained  with a value and true: nothing is left to be read until the exchange tells of more; with
+--- nil and true: a large string comes next
 function Answer:next(texts, most) end
 
 --- After the last byte, until nothing comes: what is left.
@@ -523,6 +526,11 @@ function Loop:add(exchange, lane, share) end
 ---@return integer|nil count  how much was done; 0: nothing is left to do now
 ---@return lgemini.core.Failure|nil err  "io", "limit": the system's poller failed
 function Loop:step(budget, max_wait, late) end
+
+--- Lets Lua's collector hear of a piece of the large strings that Answer:next made apart, and of more for that long.
+---@param seconds number|nil  until it knows all, when left out
+---@return boolean  whether there is more
+function Loop:collect(seconds) end
 
 --- The next exchange that wants to be looked at: it ended, its reader is wanted or, with tell_data, bytes came.
 ---@return lgemini.core.Exchange|nil

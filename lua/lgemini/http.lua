@@ -319,13 +319,14 @@ local function decode(call, request, exchange)
   local bounds, tasks = call.client.limits, call.client.tasks
   local decoder = require("lgemini.answer").decoder(request.answers, bounds.max_answer, bounds.max_depth)
   decoder:attach(exchange)
-  local done, why, _, problem
+  local done, why, _, problem, large
   repeat
     done, why = exchange:done()
-    _, problem = decoder:next(false, tasks.loop.finish and SLICE or nil)
+    _, problem, large = decoder:next(false, tasks.loop.finish and SLICE or nil)
     if problem == true and done ~= false then -- there is more at hand
       done = nil
-      tasks:breathe()
+      tasks:breathe(large and "eager")
+      why = tasks.closed and http.cancelled() or nil
     elseif done == false or problem then
       request.sent = exchange:sent() >= length_of(request)
       why = failed(call, request, problem ~= true and problem or why)

@@ -34,6 +34,8 @@ function loop.new(core)
     alive = 0,       -- tasks that have not ended
     problems = { first = 1, last = 0 }, -- errors that nobody took, to be raised
     turns = 0,
+    eager = false,   -- one of `later` has a large string to make, and the step is to begin with that
+    owing = false,   -- the collector is to hear of such strings
     woken = setmetatable({}, { __mode = "k" }), -- waiters outside of tasks that have not seen it yet
     lone = false,    -- a waiter outside of tasks whose wait is over and of which nobody else knows: for the next one
     closing = false, -- no client is left, perhaps
@@ -340,16 +342,19 @@ function loop:wake_sleepers(user)
   end
 end
 
---- In a task whose step has used up its time, or with `always`: goes on in the next step. Nothing outside of tasks.
----@param always boolean|nil
+--- In a task whose step has used up its time, or with `always`: goes on in the next step, or with "eager" as the first
+--- that it does. Nothing outside of tasks.
+---@param always boolean|"eager"|nil
 function loop:breathe(always)
   local finish = self.finish
   if not finish and not always then
     return
   end
+  self.owing = self.owing or always == "eager"
   local task = inside.task()
   if task and task.loop == self and (always or (finish and self.now() >= finish)) and inside.can_yield() then
     forget(self, task)
+    self.eager = self.eager or always == "eager"
     push(self.later, task)
     inside.yield()
   end
@@ -435,9 +440,17 @@ local function longest_wait(self, max_wait)
   return max_wait
 end
 
--- Those whose turn was to come in the next step, which is this one.
-local function begin_step(self)
+-- The part of a step's time that the collector has for what it is owed.
+local COLLECTING = 0.25
+
+-- Those whose turn was to come in the next step, which is this one. Two things that take long never share one.
+local function begin_step(self, seconds)
   local later, ready = self.later, self.ready
+  if self.eager then
+    self.eager, self.turns = false, 1 -- tasks come first in the second turn
+  elseif self.owing then
+    self.owing = self.driver and self.driver:collect(seconds and seconds * COLLECTING) or false
+  end
   while later.first <= later.last do
     push(ready, pop(later))
   end

@@ -180,7 +180,7 @@ function Loop:step(budget)
   local seconds = budget or LONGEST_STEP
   local begin = self.now()
   local finish, latest = begin + seconds, begin + math.max(seconds, SHORTEST) * EARLY
-  begin_step(self)
+  begin_step(self, seconds)
   repeat
     local count = turn(self, finish, 0, latest)
   until count == 0 or self.now() >= finish

@@ -243,6 +243,18 @@ local function await(self)
   return false
 end
 
+-- What the decoder has left when nothing more comes: as next_value.
+local function at_end(self)
+  local decoder = self.decoder
+  local value, more, what = decoder:finish()
+  if self.decoder ~= decoder then
+    return nil, closed(self)
+  elseif value == nil and more then
+    return nil, unreadable(self, more, what)
+  end
+  return value, more
+end
+
 -- What comes next: a value, and true where the decoder has kept what is new in it; nil at the end; nil, err.
 local function next_value(self, texts)
   local decoder, tasks = self.decoder, self.call.client.tasks
@@ -259,27 +271,26 @@ local function next_value(self, texts)
     if pending then
       value, more, pending = pending[1], pending[2], false
     else
-      value, more = decoder:next(texts)
+      value, more = decoder:next(texts, tasks.loop.finish and 0 or nil)
     end
     if self.decoder ~= decoder then -- it was closed by the function of media_to
       return nil, closed(self)
     elseif value ~= nil then
       return value, more
+    elseif more == true then -- a large string comes: first thing in a step, since it takes as long as many steps have
+      tasks:breathe "eager"
+      if self.closed then
+        return nil, closed(self)
+      end
     elseif more then
       return nil, unreadable(self, more)
-    end
-    local going, err = await(self)
-    if err then
-      return nil, err
-    elseif not going then
-      local what
-      value, more, what = decoder:finish()
-      if self.decoder ~= decoder then
-        return nil, closed(self)
-      elseif value == nil and more then
-        return nil, unreadable(self, more, what)
+    else
+      local going, err = await(self)
+      if err then
+        return nil, err
+      elseif not going then
+        return at_end(self)
       end
-      return value, more
     end
   end
 end

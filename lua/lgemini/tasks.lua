@@ -66,9 +66,10 @@ function tasks:refusal()
   return err
 end
 
---- Where the step has used up its time, a task goes on in the next one.
-function tasks:breathe()
-  self.loop:breathe()
+--- Where the step has used up its time, a task goes on in the next one; with "eager" always, and as its first.
+---@param always "eager"|nil
+function tasks:breathe(always)
+  self.loop:breathe(always)
 end
 
 --- Waits until the exchange wants to be looked at, or until the instant, and says nothing of what has become of it.

@@ -9,6 +9,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h> /* LUA_FILEHANDLE, in 5.1 */
+#include <stdbool.h>
 
 #if LUA_VERSION_NUM < 504
 
@@ -91,6 +92,19 @@ static inline void *lgem_testudata(lua_State *L, int index, const char *name)
 #else
 #define lgem_isyieldable(L) lua_isyieldable(L)
 #endif
+
+/* As if so many KiB had been allocated, or given back where there are less than none: the collector does what it would
+ * do then, or has so much less to do next. Only where it is not stopped. In 5.1 and LuaJIT, which never do more than a
+ * little at a time, nothing; false then. [-0,+0,e] */
+static inline bool lgem_collect(lua_State *L, int kib)
+{
+#if LUA_VERSION_NUM > 501
+    return lua_gc(L, LUA_GCISRUNNING, 0) == 1 && lua_gc(L, LUA_GCSTEP, kib) >= 0;
+#else
+    (void)L, (void)kib;
+    return false;
+#endif
+}
 
 #if LUA_VERSION_NUM < 503
 #define lgem_isinteger(L, i) 0

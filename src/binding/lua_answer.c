@@ -33,6 +33,8 @@ struct lgem_answer {
     bool busy;                /* in the middle of a call: left so by an error that Lua raised */
     bool closing;
     bool began, failed;       /* the event at hand: some of it was handed out in pieces; it is broken */
+    enum gem_sse_result found; /* what the parser found last, and in how many bytes */
+    size_t used;
     struct gem_err err;       /* why */
     struct gem_buf head;      /* how an event began that came in pieces, or cannot be read */
 };
@@ -217,7 +219,8 @@ static void take(lua_State *L, struct lgem_answer *a, const struct lgem_site *at
     if (!a->began)
         start_afresh(a);
     a->began = true;
-    note_head(a, bytes, n);
+    if (!a->builder.later)
+        note_head(a, bytes, n);
     if (a->failed)
         return;
     lgem_resume(L, &a->builder, at);
@@ -234,12 +237,18 @@ static bool says_nothing(const char *event, size_t n)
     return n == 0 || (n == 6 && memcmp(event, "[DONE]", 6) == 0);
 }
 
-/* The rest of a text, which may be all of it. Pushes what next returns; 0 where the text says nothing. */
+/* The rest of a text, which may be all of it. Pushes what next returns; 0 where the text says nothing, or some of it is
+ * put off. */
 static int take_last(lua_State *L, struct lgem_answer *a, const struct lgem_site *at, const char *bytes, size_t n)
 {
     if (!a->failed && (n > 0 || a->began)) {
         lgem_resume(L, &a->builder, at);
-        a->failed = lgem_build(L, &a->builder, at, bytes, n, &a->err) == LGEM_BUILD_BROKEN ||
+        enum lgem_built built = lgem_build(L, &a->builder, at, bytes, n, &a->err);
+        if (built == LGEM_BUILD_LATER) {
+            lgem_suspend(L, &a->builder, at);
+            return 0;
+        }
+        a->failed = built == LGEM_BUILD_BROKEN ||
                     lgem_buildend(L, &a->builder, at, &a->err) == LGEM_BUILD_BROKEN;
         if (!a->failed)
             return 1;
@@ -310,12 +319,14 @@ static int take_event(lua_State *L, struct lgem_answer *a, const struct lgem_sit
 {
     const char *event = a->sse.event;
     size_t n = a->sse.event_len;
-    bool is_whole = !a->began;
-    if (is_whole && (texts || a->cast.tables) && gem_mold_match(&a->cast.mold, &a->builder.json, event, n))
+    bool is_whole = !a->began, is_new = is_whole && !a->builder.later;
+    if (is_new && (texts || a->cast.tables) && gem_mold_match(&a->cast.mold, &a->builder.json, event, n))
         return take_alike(L, a, at, texts);
-    if (is_whole)
+    if (is_new)
         start_afresh(a);
     int pushed = take_last(L, a, at, event, n);
+    if (a->builder.later)
+        return 0;
     a->began = false;
     if (is_whole && pushed == 1)
         learn(L, a, at, event, n, texts);
@@ -335,23 +346,34 @@ static bool is_drained(struct lgem_answer *a)
     return is_running(a) && a->exchange->ex.inbox.len == 0;
 }
 
+/* What next returns where a large string was put off. */
+static int say_large(lua_State *L)
+{
+    lua_pushnil(L);
+    lua_pushboolean(L, 1);
+    lua_pushboolean(L, 1);
+    return 3;
+}
+
 static int next_event(lua_State *L, struct lgem_answer *a, const struct lgem_site *at, bool texts)
 {
     struct gem_err err;
     while (has_bytes(L, a, at)) {
-        size_t used;
-        enum gem_sse_result result = gem_sse_feed(&a->sse, a->at, a->left, &used, &err);
         int pushed = 0;
-        if (result == GEM_SSE_BROKEN) {
+        if (!a->builder.later)
+            a->found = gem_sse_feed(&a->sse, a->at, a->left, &a->used, &err);
+        if (a->found == GEM_SSE_BROKEN) {
             gem_buf_clear(&a->head);
             return fail(L, a, &err);
         }
-        if (result == GEM_SSE_PIECE) {
+        if (a->found == GEM_SSE_PIECE) {
             take(L, a, at, a->sse.event, a->sse.event_len);
-        } else if (result == GEM_SSE_EVENT) {
+        } else if (a->found == GEM_SSE_EVENT) {
             pushed = take_event(L, a, at, texts);
         }
-        advance(a, used);
+        if (a->builder.later)
+            return say_large(L);
+        advance(a, a->used);
         if (pushed == 2 && lua_isboolean(L, -1)) {
             lua_pushboolean(L, is_drained(a));
             return 3;
@@ -366,21 +388,25 @@ static int next_event(lua_State *L, struct lgem_answer *a, const struct lgem_sit
 static int next_of_body(lua_State *L, struct lgem_answer *a, const struct lgem_site *at, size_t most)
 {
     while (has_bytes(L, a, at)) {
-        size_t n = a->left < most ? a->left : most;
-        if (n == 0) {
+        if (!a->builder.later) {
+            a->used = a->left < most ? a->left : most;
+            a->taken += a->used;
+        }
+        if (a->used == 0) {
             lua_pushnil(L);
             lua_pushboolean(L, 1);
             return 2;
         }
-        a->taken += n;
         if (a->taken > a->most) {
             gem_err_set(&a->err, GEM_LIMIT, 0, "the answer has more than %llu bytes (max_answer)",
                         (unsigned long long)a->most);
             return fail(L, a, &a->err);
         }
-        take(L, a, at, a->at, n);
-        advance(a, n);
-        most -= n;
+        take(L, a, at, a->at, a->used);
+        if (a->builder.later)
+            return say_large(L);
+        advance(a, a->used);
+        most -= a->used < most ? a->used : most;
     }
     return 0;
 }
@@ -398,6 +424,7 @@ static struct lgem_answer *enter(lua_State *L, struct lgem_site *at)
     at->base = 4;
     at->slot = SLOT_STACK;
     at->sink = a->has_sink ? SLOT_SINK : 0;
+    at->apart = NULL;
     a->busy = true;
     return a;
 }
@@ -411,14 +438,15 @@ static int leave(struct lgem_answer *a, int pushed)
 }
 
 /* next(texts, most) -> value; value or text, true, and whether that is all there is until the exchange tells of more; nil
- * where more bytes are needed, nil, false where they do not come by themselves, nil, true where `most` bytes of a body were
- * taken and there are more; nil, err */
+ * where more bytes are needed, nil, false where they do not come by themselves; with `most`, nil, true where so many bytes
+ * of a body were taken and there are more, and nil, true, true where a large string is made by the next call; nil, err */
 static int answer_next(lua_State *L)
 {
     struct lgem_site at;
-    size_t most = lua_isnoneornil(L, 3) ? SIZE_MAX : (size_t)lgem_checkbytes(L, 3);
+    bool texts = lua_toboolean(L, 2), all = lua_isnoneornil(L, 3);
+    size_t most = all ? SIZE_MAX : (size_t)lgem_checkbytes(L, 3);
     struct lgem_answer *a = enter(L, &at);
-    bool texts = lua_toboolean(L, 2);
+    at.apart = all ? NULL : a->state;
     int pushed = leave(a, a->events ? next_event(L, a, &at, texts) : next_of_body(L, a, &at, most));
     if (pushed > 0 || a->state == NULL || is_running(a))
         return pushed;

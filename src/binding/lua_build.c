@@ -19,7 +19,8 @@ enum {
     KEEP_CAP = 16384,     /* a block larger than this is given back with the value it was for */
     MEMBERS_MAX = 32,     /* a table is made for no more members than these: they are the peer's promise */
     FRAMES_MIN = 16,
-    SINK_BLOCK = 65536    /* bytes for which it is worth to call Lua */
+    SINK_BLOCK = 65536,   /* bytes for which it is worth to call Lua */
+    LARGE = 262144        /* a string that takes as long to make as many steps have: fresh memory, and a copy */
 };
 
 void lgem_initbuilder(struct lgem_builder *b, const struct gem_mem *mem, size_t max_text, unsigned max_depth)
@@ -42,7 +43,7 @@ void lgem_resetbuilder(struct lgem_builder *b)
 {
     gem_json_reset(&b->json);
     b->depth = b->saved = 0;
-    b->in_bytes = b->apart = false;
+    b->in_bytes = b->apart = b->later = false;
     memset(b->objects, 0, sizeof b->objects);
     b->after = 0;
 }
@@ -525,10 +526,25 @@ static bool is_bytes(const struct lgem_builder *b)
     return field != NULL && field->kind == LGEM_BYTES && !field->list;
 }
 
+/* Whether the string that ends here is so large that it is to be made in a call of its own, the next. */
+static bool put_off(lua_State *L, struct lgem_builder *b, const struct lgem_site *at)
+{
+    bool bytes = is_bytes(b), begun = b->later;
+    size_t n = bytes && b->in_bytes ? b->bytes.len : b->json.len;
+    b->later = false;
+    if (at->apart == NULL || n < LARGE || (bytes && is_media(b, at)))
+        return false;
+    if (begun)
+        lgem_owe(L, at->apart, n);
+    else
+        b->later = true;
+    return b->later;
+}
+
 static enum lgem_built build(lua_State *L, struct lgem_builder *b, const struct lgem_site *at, struct gem_err *err)
 {
     for (;;) {
-        enum gem_json_token token = gem_json_next(&b->json, err);
+        enum gem_json_token token = b->later ? GEM_JSON_STRING : gem_json_next(&b->json, err);
         int result = 0;
         switch (token) {
         case GEM_JSON_BROKEN:
@@ -551,6 +567,8 @@ static enum lgem_built build(lua_State *L, struct lgem_builder *b, const struct 
             result = take_base64(L, b, at, err);
             break;
         case GEM_JSON_STRING:
+            if (put_off(L, b, at))
+                return LGEM_BUILD_LATER;
             if (is_bytes(b))
                 result = bytes_value(L, b, at, err);
             else
@@ -568,7 +586,8 @@ static enum lgem_built build(lua_State *L, struct lgem_builder *b, const struct 
 enum lgem_built lgem_build(lua_State *L, struct lgem_builder *b, const struct lgem_site *at, const char *bytes, size_t n,
                            struct gem_err *err)
 {
-    gem_json_feed(&b->json, bytes, n);
+    if (!b->later)
+        gem_json_feed(&b->json, bytes, n);
     return build(L, b, at, err);
 }
 

@@ -17,6 +17,7 @@ struct lgem_frame;
 enum lgem_built {
     LGEM_BUILD_BROKEN = -1,
     LGEM_BUILD_MORE,
+    LGEM_BUILD_LATER, /* a large string comes next, in the next call, whose bytes are the same */
     LGEM_BUILD_WHOLE /* the value is at base + 1 */
 };
 
@@ -29,6 +30,7 @@ struct lgem_builder {
     int saved;                 /* stack slots in the user value */
     bool in_bytes;             /* a string of base64 has begun */
     bool sinking;              /* the bytes at hand go to the sink */
+    bool later;                /* a large string was put off */
     struct gem_base64_decoder base64;
     struct gem_buf bytes;
     /* Of the answer as far as it came: for lgem_is_text. */
@@ -41,6 +43,7 @@ struct lgem_builder {
 struct lgem_site {
     int owner, pool, base; /* indices; slot: the owner's user value for what is on the stack */
     int slot, sink;        /* the user value with the function that takes the bytes of media, or 0 */
+    struct lgem_state *apart; /* where time is short, and large strings are put off to a call of their own: the state */
 };
 
 /* max_text: bytes of one string; max_depth: levels. mem must outlive the builder. */
@@ -56,7 +59,7 @@ void lgem_resume(lua_State *L, struct lgem_builder *b, const struct lgem_site *a
 /* Clears the stack down to base. [-n,+0,m] */
 void lgem_suspend(lua_State *L, struct lgem_builder *b, const struct lgem_site *at);
 
-/* Takes more bytes: all of them, unless it is broken. Between resume and suspend. [-0,+n,v] */
+/* Takes more bytes: all of them, unless it is broken or puts some off. Between resume and suspend. [-0,+n,v] */
 enum lgem_built lgem_build(lua_State *L, struct lgem_builder *b, const struct lgem_site *at, const char *bytes, size_t n,
                            struct gem_err *err);
 

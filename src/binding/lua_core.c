@@ -250,6 +250,31 @@ int lgem_checkfile(lua_State *L, int arg)
     return gem_file_number(*stream);
 }
 
+/* ---- what the collector is owed ---- */
+
+/* KiB: what Lua 5.4 lets a program allocate between two steps of its collector; the most that is owed at a time */
+enum { PIECE = 8, OWED_MAX = 65536 };
+
+void lgem_owe(lua_State *L, struct lgem_state *state, size_t n)
+{
+    if (n >> 10 >= OWED_MAX)
+        return;
+    int kib = (int)(n >> 10) + 1;
+    if (state->owed + kib <= OWED_MAX && lgem_collect(L, -kib))
+        state->owed += kib;
+}
+
+void lgem_repay(lua_State *L, struct lgem_state *state, double end)
+{
+    while (state->owed > 0) {
+        int kib = state->owed < PIECE ? state->owed : PIECE;
+        state->owed -= kib;
+        lgem_collect(L, kib);
+        if (gem_now() >= end)
+            return;
+    }
+}
+
 /* ---- the module's own functions ---- */
 
 static int core_now(lua_State *L)

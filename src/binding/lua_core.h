@@ -23,6 +23,7 @@ struct lgem_state {
     struct gem_mem host_mem;
     bool curl_ready;             /* libcurl is set up: by the host, or for this state */
     int alive[LGEM_KINDS];       /* open objects, for leak checks */
+    int owed;                    /* KiB that the collector does not know of yet */
 };
 
 /* NULL where there is none yet. [-0,+0,m] */
@@ -84,6 +85,13 @@ void lgem_pushbytes(lua_State *L, int64_t n);
 /* The descriptor of an open io library handle; still the handle's. What the program wrote to it is in the file then.
  * [-0,+0,v] */
 int lgem_checkfile(lua_State *L, int arg);
+
+/* Before a string of n bytes is made in a step that has little time: the collector, which would go round at once for it,
+ * hears of it piece by piece from lgem_repay. Where very much is owed already it hears of it at once. [-0,+0,e] */
+void lgem_owe(lua_State *L, struct lgem_state *state, size_t n);
+
+/* Lets the collector work off a piece of what is owed at least, and more until the instant. [-0,+0,e] */
+void lgem_repay(lua_State *L, struct lgem_state *state, double end);
 
 /* One function for each file: pushes what lgemini.core has under the module's name. [-0,+1,m] */
 void lgem_open_base64(lua_State *L);

@@ -106,6 +106,16 @@ static int loop_step(lua_State *L)
     return 1;
 }
 
+/* collect(seconds or nil) -> whether the collector is owed more: it works off a piece at least, and more for that long */
+static int loop_collect(lua_State *L)
+{
+    struct lgem_state *state = check_open(L)->state;
+    double seconds = lua_isnoneornil(L, 2) ? HUGE_VAL : lgem_checkseconds(L, 2);
+    lgem_repay(L, state, gem_now() + seconds);
+    lua_pushboolean(L, state->owed > 0);
+    return 1;
+}
+
 /* The next exchange that wants to be looked at, or nil. */
 static int loop_next(lua_State *L)
 {
@@ -158,7 +168,7 @@ void lgem_open_loop(lua_State *L)
     static const luaL_Reg methods[] = {
         {"add", loop_add},         {"step", loop_step}, {"next", loop_next},
         {"timeout", loop_timeout}, {"fd", loop_fd},     {"alarm", loop_alarm},
-        {NULL, NULL},
+        {"collect", loop_collect}, {NULL, NULL},
     };
     static const luaL_Reg functions[] = {{"new", loop_new}, {"share", loop_share}, {NULL, NULL}};
     lgem_type(L, LGEM_LOOP, methods, loop_close);
