@@ -266,7 +266,8 @@ end
 ---@param response table  of type GenerateImagesResponse
 ---@return table
 function answer.images(response)
-  for _, made in ipairs(response.generated_images or {}) do
+  response.generated_images = response.generated_images or {}
+  for _, made in ipairs(response.generated_images) do
     made.image = setmetatable({ image_bytes = made.image_bytes, mime_type = made.mime_type, gcs_uri = made.gcs_uri },
       metatables.Image)
     made.image_bytes, made.mime_type, made.gcs_uri = nil, nil, nil

@@ -38,10 +38,15 @@ local function offset_of(response, index)
   return offset
 end
 
+-- An index as the service should send it: a whole number that is an offset; 0 in place of any other.
+local function whole(index)
+  return index and index >= 0 and index < 2 ^ 53 and index % 1 == 0 and index or 0
+end
+
 -- The place of a segment in the text. Streams have their texts joined, so that a part may be another than the service
 -- meant: the segment's own text decides.
 local function place(response, text, segment)
-  local first, last = (segment.start_index or 0) + 1, segment.end_index or 0
+  local first, last = whole(segment.start_index) + 1, whole(segment.end_index)
   for _, offset in ipairs { offset_of(response, segment.part_index or 0), 0 } do
     local found = text:sub(first + offset, last + offset)
     if found ~= "" and (found == segment.text or not segment.text) then return first + offset, last + offset end

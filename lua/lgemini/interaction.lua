@@ -16,6 +16,19 @@ local OPAQUE = { arguments = true, result = true }
 -- Content within content cannot go deeper than this; json.decode has a limit of its own.
 local MAX_DEPTH = 100
 
+-- What came of the service with `data` or `file` in it, and whether the data was decoded. It goes back as it came: its
+-- `file` is no path of this machine.
+local came = setmetatable({}, { __mode = "k" })
+
+local function copy(value)
+  local out = {}
+  for name, item in pairs(value) do
+    out[name] = item
+  end
+  came[out] = came[value]
+  return out
+end
+
 -- What is sent ---------------------------------------------------------------------------------
 
 local function kind_of(mime_type)
@@ -25,10 +38,7 @@ end
 
 -- Local media as the API has it: { type =, mime_type =, data = }.
 local function local_media(value, embed, place)
-  local content = {}
-  for name, item in pairs(value) do
-    content[name] = item
-  end
+  local content = copy(value)
   local embedded, err = embed({ file = value.file, data = value.data, mime_type = value.mime_type }, "data", place)
   if not embedded then
     return nil, err
@@ -40,7 +50,7 @@ local function local_media(value, embed, place)
 end
 
 local function has_media(value)
-  return (value.data ~= nil or value.file ~= nil) and (value.type == nil or MEDIA[value.type])
+  return (value.data ~= nil or value.file ~= nil) and (value.type == nil or MEDIA[value.type]) and not came[value]
 end
 
 local function prepared(value, embed, place, depth)
@@ -53,19 +63,21 @@ local function prepared(value, embed, place, depth)
   elseif has_media(value) then
     return local_media(value, embed, place)
   end
-  local copy = json.is_array(value) and json.array {} or {}
+  local out = json.is_array(value) and json.array {} or {}
   for key, item in pairs(value) do
     local err
-    if not OPAQUE[key] then
+    if key == "data" and came[value] == "decoded" and type(item) == "string" then
+      item = request.bytes(item)
+    elseif not OPAQUE[key] then
       local inner = type(key) == "number" and ("%s[%d]"):format(place, key) or ("%s.%s"):format(place, tostring(key))
       item, err = prepared(item, embed, inner, depth + 1)
       if item == nil then
         return nil, err
       end
     end
-    copy[key] = item
+    out[key] = item
   end
-  return copy
+  return out
 end
 
 --- The input of an interaction, its local media in the wire's form. Strings in a list are texts, file objects media.
@@ -131,7 +143,8 @@ function methods.save(self, path)
   save.path(path, "interaction:save")
   local parts = {}
   for i, content in ipairs(self.media) do
-    parts[i] = { inline_data = { mime_type = content.mime_type, data = content.data } }
+    local mime_type = type(content.mime_type) == "string" and content.mime_type or nil
+    parts[i] = { inline_data = { mime_type = mime_type, data = content.data } }
   end
   return save.parts(path, parts)
 end
@@ -169,7 +182,7 @@ end
 function get.media(self)
   local found = {}
   outputs(self, function(content)
-    if MEDIA[content.type] and content.data then
+    if MEDIA[content.type] and type(content.data) == "string" then
       found[#found + 1] = content
     end
   end)
@@ -205,6 +218,9 @@ local function decode_media(value)
       return nil, errors.new { kind = "protocol", message = "the server's answer makes no sense: " .. err.message }
     end
     value.data = bytes
+  end
+  if value.data ~= nil or value.file ~= nil then
+    came[value] = is_media and "decoded" or "verbatim"
   end
   return true
 end
@@ -258,20 +274,12 @@ Accumulator.__index = Accumulator
 -- Texts that follow each other: pieces, and the content that they began with.
 local Run = {}
 
-local function copy(value)
-  local out = {}
-  for name, item in pairs(value) do
-    out[name] = item
-  end
-  return out
-end
-
 -- A server may send anything: what is not as it should be stays in the fields as it came, and is not joined.
-local function new_step(came)
-  local step = { fields = copy(came), content = nil, summary = nil, arguments = nil }
+local function new_step(given)
+  local step = { fields = copy(given), content = nil, summary = nil, arguments = nil }
   for _, name in ipairs { "content", "summary" } do
-    if type(came[name]) == "table" then
-      step[name], step.fields[name] = copy(came[name]), nil
+    if type(given[name]) == "table" then
+      step[name], step.fields[name] = copy(given[name]), nil
     end
   end
   return step

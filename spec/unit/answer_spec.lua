@@ -202,7 +202,7 @@ describe("images", function()
       { image = { mime_type = "image/png" }, safety_attributes = { categories = { "a" }, scores = { 0.5 } } },
       { image = {}, rai_filtered_reason = "No." } } }, plain(found))
     assert.is_true(schema.is(found.generated_images[1].image, "Image"))
-    assert.same({}, plain(answer.images {}))
+    assert.same({ generated_images = {} }, plain(answer.images {}))
   end)
 end)
 
@@ -637,6 +637,17 @@ describe("an accumulator", function()
     local kept = 0
     for _ in pairs(acc.candidates[0].parts[1].pieces) do kept = kept + 1 end
     assert.truthy(kept <= 256, kept)
+  end)
+end)
+
+describe("places of sources in a text", function()
+  it("are found by the segment's words where the service's indices are none", function()
+    for _, odd in ipairs { "1.5", "1e300", "-1", '"x"', "{}", "null" } do
+      local response = generate(([[{"candidates":[{"content":{"parts":[{"text":"one two"}]},
+        "groundingMetadata":{"groundingSupports":[{"groundingChunkIndices":[%s],
+        "segment":{"startIndex":%s,"endIndex":%s,"partIndex":%s,"text":"two"}}]}}]}]]):format(odd, odd, odd, odd))
+      assert.same({ { first = 5, last = 7, text = "two", sources = {} } }, response.citations)
+    end
   end)
 end)
 

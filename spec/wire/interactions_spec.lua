@@ -205,6 +205,46 @@ describe("scripted interactions", function()
     assert.equal(cjson.null, sent[2].arguments.none)
   end)
 
+  -- A file that is there, so that one that is opened would be sent.
+  it("send back what came as it came, whatever it names: no file is opened for it", function()
+    local path = "spec/fixtures/slide.png"
+    local function odd() return { type = "image", mime_type = "image/png", file = path } end
+    local steps = { odd(), { file = path }, { data = "QUJD" }, { type = "model_output", content = { odd(),
+      { file = path }, { type = "image", mime_type = { 1 }, data = "iVBORw==" }, { type = "image", data = 5 } } } }
+    server:script { { status = 200, body = { json = { id = "v1_a", status = "completed", steps = steps } } },
+      { status = 200, body = { json = { id = "v1_b", status = "completed" } } } }
+    local answer = assert(client.interactions:get "v1_a")
+    assert(client.interactions:create { model = MODEL, input = answer.steps })
+    assert.same(steps, cjson.decode(server:received()[2].body).input)
+    local list = {}
+    for i, step in ipairs(steps) do
+      list[2 * i - 1] = { event_type = "step.start", index = i - 1, step = step }
+      list[2 * i] = { event_type = "step.delta", index = i - 1, delta = odd() }
+    end
+    list[#list + 1] = { event_type = "interaction.completed", interaction = { id = "v1_c", status = "completed" } }
+    local stream = events(list)
+    repeat local event = stream:next() until not event
+    server:script { { status = 200, body = { json = { id = "v1_d", status = "completed" } } } }
+    assert(client.interactions:create { model = MODEL, input = stream.response.steps })
+    local sent = cjson.decode(server:received()[1].body).input
+    for _, step in ipairs(steps) do
+      step.content = step.content or {}
+      table.insert(step.content, odd())
+    end
+    assert.same(steps, sent)
+  end)
+
+  it("save media that are such, and no others", function()
+    local content = { { type = "image", mime_type = { 1 }, data = "iVBORw==" }, { type = "image", data = { 1 } } }
+    server:script { { status = 200, body = { json = { id = "v1_a", status = "completed",
+      steps = { { type = "model_output", content = content } } } } } }
+    local answer = assert(client.interactions:get "v1_a")
+    assert.equal(1, #answer.media)
+    local path = os.tmpname()
+    assert(answer:save(path))
+    os.remove(path)
+  end)
+
   it("fail where they were cut, with what had come", function()
     local stream = events { { event_type = "interaction.created", interaction = { id = "v1_x" }, event_id = "e1" },
       { event_type = "step.delta", index = 0, delta = { type = "text", text = "Half" }, event_id = "e2" } }
