@@ -76,12 +76,14 @@ Accumulator.__index = Accumulator
 function Accumulator.new(facts, most)
   most = most or NO_LIMITS
   return setmetatable({ facts = facts, top = {}, candidates = {}, limits = most, left = most.max_kept,
-    room = most.max_answer, cut = false, decoder = false, whole = false, held = false }, Accumulator)
+    room = most.max_answer, cut = false, decoder = false, whole = false,
+    -- What was put off, in the order in which it came: a chunk, what the decoder had kept then, a chunk behind that.
+    held = false, kept = false, tail = false, put_off = 0 }, Accumulator)
 end
 
--- How much text the decoder may keep, beside so many bytes that are held.
-local function keep(self, held)
-  if self.decoder then self.decoder:keep(self.cut and 0 or math.min(self.left - (held or 0), 2 ^ 52)) end
+-- How much text the decoder may keep, beside what was put off.
+local function keep(self)
+  if self.decoder then self.decoder:keep(self.cut and 0 or math.min(self.left - self.put_off, 2 ^ 52)) end
 end
 
 local function cut_text(self)
@@ -135,43 +137,46 @@ local function add_all(self, chunk, text_taken)
   end
 end
 
-local function take_held(self)
-  local held = self.held
-  if held then
-    self.held = false
-    add_all(self, held)
-    keep(self)
-  end
+-- What the decoder has kept since it was asked last: the texts, the last event, whether there was no room for some.
+local function said(self)
+  if self.decoder then return self.decoder:said() end
 end
 
--- What the decoder has kept, which came after what is held.
-local function take_kept(self)
-  local texts, event, over = self.decoder:said()
-  if not texts then return end
-  take_held(self)
+local function take_texts(self, texts, event, over)
   if not self.cut then
     local run = run_of(self, self.candidates[0].parts)
     for _, text in ipairs(texts) do add_piece(self, run, text) end
   end
   if over then cut_text(self) end
-  keep(self)
   local last, err = answer.decode(event, "GenerateContentResponse")
   if not last then error(err.message, 0) end -- memory is short: it was decoded before
   add_all(self, last, true)
 end
 
+-- Takes in what was put off, and what the decoder said now.
+local function catch_up(self, texts, event, over)
+  local held, kept, tail = self.held, self.kept, self.tail
+  self.held, self.kept, self.tail, self.put_off = false, false, false, 0
+  if held then add_all(self, held) end
+  if kept then take_texts(self, kept.texts, kept.event) end
+  if tail then add_all(self, tail) end
+  if texts then take_texts(self, texts, event, over) end
+  keep(self)
+end
+
 --- From now on chunks come from that decoder; what the one before has kept is taken in before it is let go of.
 ---@param decoder lgemini.core.Answer|false
 function Accumulator:follow(decoder)
-  if self.decoder then take_kept(self) end
+  local texts, event, over = said(self)
+  if texts then catch_up(self, texts, event, over) end
   self.decoder = decoder
   keep(self)
 end
 
 --- Takes in what was put off.
 function Accumulator:fold()
-  if self.decoder then take_kept(self) end
-  take_held(self)
+  local texts, event, over = said(self)
+  if texts or self.held or self.tail then catch_up(self, texts, event, over) end
 end
 
 --- What to say where there was more than is kept. No more text is kept then.
@@ -199,15 +204,30 @@ local function only_text(chunk)
   return part and not part.thought and is_plain(part) and part.text or nil
 end
 
---- The same for a chunk that nobody else has: one with a text may be taken in with the next, or when somebody looks.
+local function length_of(texts)
+  local sum = 0
+  for _, text in ipairs(texts) do sum = sum + #text end
+  return sum
+end
+
+--- The same for a chunk that nobody else has. One with a text is put off, until more comes or somebody looks: the first
+--- of an answer, and the last, behind what the decoder has kept.
 ---@param chunk lgemini.GenerateContentResponse
 ---@return string|nil text  all that it says
 function Accumulator:hold(chunk)
   local text = only_text(chunk)
-  self:fold()
+  local texts, event, over = said(self)
+  local length = self.put_off + (texts and length_of(texts) or 0) + #(text or "")
+  local may = text and not (over or self.cut or self.tail) and length <= self.left
+  if may and texts then
+    self.kept, self.tail, self.put_off, self.whole = { texts = texts, event = event }, chunk, length, false
+    keep(self)
+    return text
+  end
+  catch_up(self, texts, event, over)
   if text and not self.cut and #text <= self.left then
-    self.held, self.whole = chunk, false
-    keep(self, #text)
+    self.held, self.put_off, self.whole = chunk, #text, false
+    keep(self)
   else
     add_all(self, chunk)
     keep(self)

@@ -606,6 +606,45 @@ describe("an accumulator", function()
     assert.equal("", acc:response().text)
   end)
 
+  it("is the same wherever somebody looks at it, whatever was put off", function()
+    local function event(text, count, more)
+      return ('{"candidates":[{"content":{"parts":[{"text":"%s"}]}%s}],"usageMetadata":{"totalTokenCount":%d}}')
+        :format(text, more or "", count)
+    end
+    local room, pending
+    local decoder = { keep = function(_, most) room = most end }
+    function decoder.said()
+      local texts, last = pending, pending and event("", 10 * #pending)
+      pending = nil
+      return texts, last, false
+    end
+    local steps = {
+      function() acc:hold(generate(event("a", 1))) end,
+      function() pending = { "b", "c" } end,
+      function() acc:hold(generate(event("d", 2, ',"finishReason":"STOP"'))) end,
+      function() pending = { "e" } end,
+      function() acc:hold(generate(event("f", 3))) end,
+      function() acc:hold(generate(event("g", 4, ',"finishReason":"MAX_TOKENS"'))) end,
+      function() pending = { "h", "i", "j" } end,
+      function() acc:follow(false) end,
+    }
+    for looks = 0, 2 ^ #steps - 1 do
+      acc = Accumulator.new(nil, { max_kept = 11, max_answer = 1000000 })
+      acc:follow(decoder)
+      for i, step in ipairs(steps) do
+        step()
+        if math.floor(looks / 2 ^ (i - 1)) % 2 == 1 then
+          assert.equal(("abcdefghij"):sub(1, ({ 1, 3, 4, 5, 6, 7, 10, 10 })[i]), acc:response().text)
+          assert.equal(i < #steps and 11 - #acc:response().text or room, room)
+        end
+      end
+      assert.equal("abcdefghij", acc:response().text)
+      assert.equal(30, acc:response().usage_metadata.total_token_count)
+      assert.equal("MAX_TOKENS", acc:response().finish_reason)
+      assert.is_false(acc:was_cut())
+    end
+  end)
+
   it("has the facts of its stream", function()
     local facts = { json = true }
     acc = Accumulator.new(facts)
