@@ -326,7 +326,7 @@ local function decode(call, request, exchange)
     if problem == true and done ~= false then -- there is more at hand
       done = nil
       tasks:breathe(large and "eager")
-      why = tasks.closed and http.cancelled() or nil
+      why = tasks:refusal() -- it may have come whole, but not be wanted any more
     elseif done == false or problem then
       request.sent = exchange:sent() >= length_of(request)
       why = failed(call, request, problem ~= true and problem or why)
