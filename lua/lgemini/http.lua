@@ -34,6 +34,7 @@ local http = {}
 ---@field secret string|nil    to be kept out of errors
 ---@field once boolean|nil     is not sent again
 ---@field starts boolean|nil   begins something that costs: is not sent again where that may have begun
+---@field thought number|nil   of rate.lua: the tokens that it counts for until its answer has come
 ---@field sent boolean|nil     all of it was sent in the last try, which failed
 ---@field watched table|nil    of watch.lua: what was told of it
 ---@field tick function|nil    called now and then while it runs, with the exchange; nil, err ends the request
@@ -137,6 +138,16 @@ function http.await_turn(call, request)
   end
   return nil, errors.new { kind = "timeout", clock = "total", hint = HINTS.timeout,
     message = "total: the time for the whole call would be used up before its turn comes (rate)" }
+end
+
+--- An answer has come, or as much of it as is wanted: what it cost counts in the rate, if there is one.
+---@param call lgemini.Call
+---@param request lgemini.Request
+---@param usage table|nil  usage_metadata
+function http.spent(call, request, usage)
+  if call.client.pace then
+    require("lgemini.rate").count(call, request, usage)
+  end
 end
 
 --- Seconds since 1970: where answers are replayed, when they were recorded.
@@ -246,7 +257,7 @@ local function refused(call, request, answer)
   }
   err.attempts = request.attempts
   if call.client.pace then
-    call.client.pace:refused(call.client.tasks.now(), err)
+    require("lgemini.rate").refused(call, request, err)
   end
   if answer.cut then
     local words = ("what it says was cut at max_error (%d bytes)"):format(call.client.limits.max_error)
@@ -527,8 +538,8 @@ function http.ask(call, request, type_name)
   else
     value, err = meaning(call, request, answer, type_name, answer.value, answer.problem)
   end
-  if call.client.pace and type_name then
-    require("lgemini.rate").count(call, value)
+  if value ~= nil then
+    http.spent(call, request, type(value) == "table" and type_name and rawget(value, "usage_metadata") or nil)
   end
   return value, err, answer
 end

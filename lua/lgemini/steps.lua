@@ -76,16 +76,22 @@ function Loop:await_end(task)
   end
 end
 
---- Waits until somebody signals the box.
+--- Waits until somebody signals the box, or until the instant.
 ---@param box table  `waiter` in it is ours
 ---@param what string  what it is, for who waits for it beside another
 ---@param hook function|nil
-function Loop:await_signal(box, what, hook)
+---@param instant number|nil
+---@param user table|nil  whose wait it is, where there is an instant
+function Loop:await_signal(box, what, hook, instant, user)
   if box.waiter and box.waiter.join == box then
     check_alone(self, box.waiter, what)
   end
   local waiter = waiter_for(self, hook)
   waiter.join, box.waiter = box, waiter
+  if instant then
+    waiter.user = user
+    self.timers:add(waiter, instant)
+  end
   suspend(self, waiter, hook)
   box.waiter = nil
 end

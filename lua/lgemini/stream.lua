@@ -113,6 +113,9 @@ local function let_go(self, err)
     end
   end
   if exchange then
+    if self.delivered and self.call.client.pace then
+      http.spent(self.call, self.sent, rawget(self.response, "usage_metadata"))
+    end
     http.close(self.call, self.sent, exchange, err)
   end
 end

@@ -125,6 +125,26 @@ function tasks:sleep(seconds)
   return not err or nil, err
 end
 
+--- Waits until the box is signalled, or until the instant.
+---@param box table
+---@param what string  what it is, for who waits for it beside another
+---@param instant number
+---@return true|nil
+---@return lgemini.Error|nil err  "cancelled", "closed"
+function tasks:await_signal(box, what, instant)
+  local task = inside.task()
+  if not self.closed and not (task and task.cancelled) then
+    self.loop:await_signal(box, what, self.hook, instant, self)
+  end
+  local err = self:refusal()
+  return not err or nil, err
+end
+
+---@param box table
+function tasks:signal(box)
+  self.loop:signal(box)
+end
+
 --- The library's own wait between tries and between looks; none where answers are replayed.
 ---@param seconds number
 ---@return true|nil

@@ -1,4 +1,5 @@
 -- Many at once: the queue, the pace, map, and a thousand streams.
+local cqueues = require "cqueues"
 local emulator = require "spec.support.emulator"
 local gemini = require "lgemini"
 local scripted = require "spec.support.scripted"
@@ -193,9 +194,10 @@ describe("many at once", function()
       repeat client:wait(0.01) until #em:requests() > 0
       client:wait(0.01)
       assert.equal(1, #em:requests())
-      assert(streams[3]:next()) -- its turn was taken when it was opened, after that of the second
-      assert.is_true(client.core.now() - from >= 0.3)
+      assert(streams[3]:next()) -- the turns of the others are those in which they are read
+      assert.is_true(client.core.now() - from >= 0.15)
       assert(streams[2]:next())
+      assert.is_true(client.core.now() - from >= 0.35)
       assert.equal(3, #em:requests())
       for _, stream in ipairs(streams) do stream:close() end
     end)
@@ -237,6 +239,99 @@ describe("many at once", function()
       assert.equal("day", select(2, ask()).quota)
       assert.equal(sent, #server:received())
       server:stop()
+    end)
+
+    -- Fifty tasks that ask, each with its number; begun[i] is the i-th that the emulator saw.
+    local function burst(count)
+      local tasks = {}
+      for i = 1, count do
+        tasks[i] = client:spawn(function()
+          return client.models:generate_content { model = MODEL, contents = ("number %d"):format(i) }
+        end)
+      end
+      return tasks
+    end
+
+    local function order()
+      local seen = {}
+      for _, request in ipairs(em:requests_to ":generateContent") do
+        local body = request.body -- not of one that was refused
+        seen[#seen + 1] = tonumber(body and body.contents[1].parts[1].text:match "number (%d+)" or 0)
+      end
+      return seen
+    end
+
+    it("keep their order, also after a 429, and no turn is lost to it", function()
+      new { rate = { requests_per_minute = 3000 }, http_options = { base_url = em.url, retry_options = false } }
+      em:fault { path = ":generateContent", status = 429, retry_delay = 0.5, quota = "PerMinute", times = 1 }
+      local from, tasks = client.core.now(), burst(50)
+      client:run()
+      assert.is_true(client.core.now() - from >= 0.5 + 48 * 0.02)
+      assert.equal("rate_limited", select(2, tasks[1]:result()).kind)
+      local seen = order()
+      assert.equal(50, #seen)
+      for i = 2, 50 do assert.is_true(seen[i] > seen[i - 1] - 3, i) end -- what is on its way at once may overtake
+      for i = 4, 50 do assert.truthy(tasks[i]:result()) end
+    end)
+
+    it("are all told when the quota of the day is used up", function()
+      new { rate = { requests_per_minute = 30 } }
+      em:fault { path = ":generateContent", status = 429, quota = "PerDay", always = true }
+      local from, tasks = client.core.now(), burst(50)
+      client:run()
+      assert.is_true(client.core.now() - from < 2) -- before the second would have had its turn
+      for i = 1, 50 do assert.equal("day", select(2, tasks[i]:result()).quota) end
+      assert.equal(1, #order())
+    end)
+
+    it("give their turns back: those that are cancelled, or have not the time to wait for theirs", function()
+      new { rate = { requests_per_minute = 120 } }
+      local tasks = burst(50)
+      client:step()
+      local _, err = client.models:generate_content { model = MODEL, contents = "x",
+        config = { http_options = { timeout = 5 } } }
+      assert.equal("total", err.clock)
+      for i = 2, 49 do tasks[i]:cancel() end
+      local from = client.core.now()
+      assert.truthy(tasks[50]:wait())
+      assert.is_true(client.core.now() - from < 5)
+      gemini.assert(ask())
+      assert.is_true(client.core.now() - from < 5)
+      assert.same({ 1, 50 }, { order()[1], order()[2] })
+      assert.equal(0, client.pace.count)
+    end)
+
+    it("count the tokens of streams, too, of those that are left in the middle as well", function()
+      new { rate = { tokens_per_minute = 1e5 } }
+      local stream = client.models:generate_content_stream { model = MODEL, contents = "[long]" }
+      for _ in stream:texts() do end
+      local usual = client.pace.usual
+      assert.equal(stream.response.usage_metadata.total_token_count, usual)
+      stream = client.models:generate_content_stream { model = MODEL, contents = "[long]" }
+      assert(stream:next())
+      stream:close()
+      assert.is_true(client.pace.usual < usual)
+    end)
+
+    it("pass by who was given up in front of them", function()
+      local function wait()
+        cqueues.sleep(0.002)
+        local runner, main = coroutine.running()
+        if runner and not main then coroutine.yield() end
+      end
+      new { rate = { requests_per_minute = 60 }, wait = wait }
+      local function asker(text)
+        return coroutine.create(function() return client.models:generate_content { model = MODEL, contents = text } end)
+      end
+      gemini.assert(ask())
+      local lost, patient = asker "lost", asker "patient"
+      coroutine.resume(lost)
+      local ok, response
+      repeat
+        ok, response = coroutine.resume(patient)
+      until coroutine.status(patient) == "dead"
+      assert.is_true(ok, response)
+      assert.truthy(response)
     end)
 
     it("that cannot be kept within the time of a call are not waited for", function()
