@@ -3,6 +3,7 @@
 local bytes = require "spec.support.bytes"
 local cjson = require "cjson"
 local emulator = require "spec.support.emulator"
+local process = require "spec.support.process"
 local program = require "spec.support.program"
 
 local FIXTURES = "spec/fixtures/"
@@ -365,6 +366,45 @@ describe("examples #plain", function()
       local result = start("estimate", FIXTURES .. "broken.mp4"):finish()
       assert.equal(1, result.code)
       assert.matches("invalid: contents%[2%]: .*broken%.mp4 ends within its mdat box", result.err)
+    end)
+  end)
+
+  describe("caption_folder.lua", function()
+    local folder
+
+    before_each(function()
+      folder = process.temporary_directory()
+      for i = 1, 40 do
+        local extension = i % 4 == 0 and "txt" or i % 2 == 0 and "jpg" or "png"
+        local file = assert(io.open(("%s/%d.%s"):format(folder, i, extension), "wb"))
+        file:write(read_file(FIXTURES .. (i % 2 == 0 and "slide.jpg" or "slide.png")))
+        file:close()
+      end
+    end)
+    after_each(function() process.remove_directory(folder) end)
+
+    it("captions each picture of a folder, once", function()
+      local out, seen, count_of = run("caption_folder", folder, "1000000"), {}, 0
+      for name in out:gmatch "/(%d+%.%a+)\t[^\n]+\n" do
+        assert.is_nil(seen[name])
+        seen[name], count_of = true, count_of + 1
+      end
+      assert.equal(30, count_of)
+      assert.is_nil(seen["4.txt"])
+      local requests = em:requests_to ":generateContent"
+      assert.equal(30, #requests)
+      for _, request in ipairs(requests) do
+        local name = request.parts[2].mime_type == "image/png" and "slide.png" or "slide.jpg"
+        assert_parts({ { "text" }, { "inline", FIXTURES .. name, request.parts[2].mime_type } }, request)
+      end
+    end)
+
+    it_fails("ends with the first that fails", function()
+      em:fault { path = ":generateContent", status = 400, message = "No such luck.", nth = 3 }
+      local result = start("caption_folder", folder, "1000000"):finish()
+      assert.equal(1, result.code)
+      assert.matches("No such luck", result.err)
+      assert.is_true(#em:requests_to ":generateContent" < 30)
     end)
   end)
 

@@ -43,6 +43,21 @@ local response = assert(client.models:generate_content { model = "gemini-3.5-fla
 assert(#response.media[1].inline_data.data == size)
 ]]
 
+-- The example, over a folder.
+local CAPTIONS = [[
+local gemini, url = require "lgemini", arg[1]
+local Client = gemini.Client
+function gemini.Client(given)
+  given.api_key, given.http_options = "k", { base_url = url }
+  return Client(given)
+end
+arg[1], arg[2] = arg[2], "10000000"
+local say = print
+function print() end
+dofile "examples/caption_folder.lua"
+print = say
+]]
+
 describe("memory #plain", function()
   local em, directory
 
@@ -94,6 +109,19 @@ describe("memory #plain", function()
       return peak.of(ANSWER, server.url, tostring(size))
     end
     assert.is_true(peak_of(12000000) - peak_of(3000) < 36000000)
+  end)
+
+  it("does not grow with a folder: captions of 800 pictures take at most 2 MiB more than of 40", function()
+    local function peak_of(count)
+      local folder = ("%s/%d pictures"):format(directory, count)
+      local link = 'ln -s "$(pwd)/spec/fixtures/slide.png" "%s/$i.png"'
+      assert(os.execute(('mkdir "%s" && for i in $(seq %d); do ' .. link .. '; done'):format(folder, count, folder)))
+      em:clear()
+      local most = peak.of(CAPTIONS, em.url, folder)
+      assert.equal(count, #em:requests_to ":generateContent")
+      return most
+    end
+    assert.is_true(peak_of(800) - peak_of(40) < 2 * MIB)
   end)
 
   it("does not grow with a batch: 4000 requests, 5 MB of them, take at most 4 MiB more than 40", function()
