@@ -64,7 +64,7 @@ local Client = { __name = "lgemini.Client" }
 
 -- What else loads on first use, and would hold up a frame for milliseconds.
 local FIRST_USE = { "models", "chats", "files", "stream", "attach", "part", "media", "tools", "structured", "reuse",
-  "map", "steps", "retry", "values", "json_reader" }
+  "map", "steps", "retry", "values", "json_reader", "plan" }
 
 local SERVICES = { chats = "lgemini.chats", models = "lgemini.models", files = "lgemini.files",
   operations = "lgemini.operations", caches = "lgemini.caches", batches = "lgemini.batches",

@@ -1,6 +1,7 @@
 --- What client.models makes of texts, images and videos by models for that alone: loaded on first use.
 
 local answer = require "lgemini.answer"
+local direct = require "lgemini.direct"
 local endpoints = require "lgemini.endpoints"
 local errors = require "lgemini.errors"
 local options = require "lgemini.options"
@@ -31,7 +32,7 @@ function making.images(client, args)
     return nil, err
   end
   local value
-  value, err = plans.send(call, sent, row.answer, {})
+  value, err = direct.send(call, sent, row.answer, {})
   if not value then
     return nil, err
   end

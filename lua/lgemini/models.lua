@@ -1,9 +1,9 @@
 --- client.models: questions to models, and what models there are (reference sections 2 and 4).
 
 local answer = require "lgemini.answer"
+local direct = require "lgemini.direct"
 local endpoints = require "lgemini.endpoints"
 local options = require "lgemini.options"
-local plans = require "lgemini.plan"
 local schema = require "lgemini.schema"
 
 ---@class lgemini.Models
@@ -21,7 +21,7 @@ local rows = endpoints.models
 
 local stream -- stream.lua, once it was needed
 
--- What not every program needs loads on first use: catalog, making, stream, tools.
+-- What not every program needs loads on first use: catalog, making, plan, stream, tools.
 
 -- The names that a call with contents knows; those of its config with the first that has one.
 local function known_for(row, add)
@@ -76,7 +76,7 @@ local function count_or_embed(self, row, args, coerce)
   if not call then
     return nil, err
   end
-  return plans.ask(self.client, call, row, args, coerce, {})
+  return direct.ask(self.client, call, row, args, coerce, {})
 end
 
 -- Questions ------------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ function models.ask(self, args, coerce)
   local runner = runner_of(self, call, args)
   while true do
     local facts = facts_of(args)
-    local response, problem = plans.ask(self.client, call, rows.generate_content, args, coerce, facts)
+    local response, problem = direct.ask(self.client, call, rows.generate_content, args, coerce, facts)
     if not response then
       return nil, problem
     end
@@ -144,6 +144,7 @@ end
 
 -- What the stream goes on with when an answer has come: request, facts; nil, err; nil alone at the end.
 local function follower(self, call, row, args, plan, facts, runner, done)
+  local plans = require "lgemini.plan"
   return function(response)
     local turns, cancelled
     if runner then
@@ -176,14 +177,17 @@ end
 function models.open(self, args, coerce, done)
   check_arguments(args)
   stream = stream or require "lgemini.stream"
-  local client, row, facts, plan = self.client, rows.generate_content_stream, facts_of(args), nil
+  local client, row, facts = self.client, rows.generate_content_stream, facts_of(args)
   local call, err = client:call(args.config, false)
-  local sent = call and plans.question(client, call, row, args, coerce)
-  if call and not sent then
-    plan, err = plans.make(client, call, row, args, coerce)
-  end
-  if not plan then
+  local sent = call and direct.question(client, call, row, args, coerce)
+  if sent or not call then
     return stream.new(call, sent, err, nil, facts)
+  end
+  local plans = require "lgemini.plan"
+  local plan
+  plan, err = plans.make(client, call, row, args, coerce)
+  if not plan then
+    return stream.new(call, nil, err, nil, facts)
   elseif not plan.due then
     sent, err = plans.request(client, call, row, plan)
   end
@@ -210,7 +214,7 @@ end
 function Models:generate_content(args)
   options.check_self(self, Models, "models.generate_content")
   args = options.arguments(args, nil, known_question(), "generate_content")
-  local response, err = models.ask(self, args, plans.contents)
+  local response, err = models.ask(self, args, direct.contents)
   if not response then
     return nil, err
   end
@@ -224,7 +228,7 @@ end
 function Models:generate_content_stream(args)
   options.check_self(self, Models, "models.generate_content_stream")
   args = options.arguments(args, nil, known_question(), "generate_content_stream")
-  local made = models.open(self, args, plans.contents)
+  local made = models.open(self, args, direct.contents)
   return made, nil, nil, made -- as :each() gives it
 end
 
@@ -236,7 +240,7 @@ function Models:count_tokens(args)
   options.check_self(self, Models, "models.count_tokens")
   local row = rows.count_tokens
   args = options.arguments(args, nil, known_for(row), "count_tokens")
-  return count_or_embed(self, row, args, plans.contents)
+  return count_or_embed(self, row, args, direct.contents)
 end
 
 -- Newer models at Vertex AI take one content, with media in it, and others any number of texts.

@@ -1,19 +1,18 @@
---- Requests with contents: what is sent for them, and what has to be uploaded before. What loads on first use: attach,
---- and request, which most questions do without.
+--- Requests with contents: what is sent for them, and what has to be uploaded before. A text by itself takes no plan:
+--- see direct.lua. What loads on first use: attach and request.
 
-local endpoints = require "lgemini.endpoints"
+local direct = require "lgemini.direct"
 local errors = require "lgemini.errors"
-local http = require "lgemini.http"
 local options = require "lgemini.options"
 local question = require "lgemini.question"
 
 local plans = {}
 
-local JSON = { ["Content-Type"] = "application/json" }
+local address, send = direct.address, direct.send
 
 ---@class lgemini.Plan  a request with contents, before it is sent
 ---@field model string
----@field address lgemini.plans.Address
+---@field address lgemini.direct.Address
 ---@field turns table[]
 ---@field found lgemini.parts.Found
 ---@field items lgemini.attach.Item[]
@@ -22,49 +21,6 @@ local JSON = { ["Content-Type"] = "application/json" }
 ---@field embed function|nil  for local media in it
 ---@field body table
 ---@field due boolean|nil  something has to be uploaded before
-
----@class lgemini.plans.Address  where a call goes
----@field given any  the model as the caller named it
----@field options table  of the call
----@field model string  its full name
----@field url string|nil  once it was asked for
----@field about table  for hints of errors
-
--- Most calls of a program differ in their contents only: the last address of each row is kept.
-local function address(client, call, row, given)
-  local last = client.addresses[row]
-  if last and last.given == given and last.options == call.options then
-    return last
-  end
-  local model, err = endpoints.name("models", given, "model", client.vertex)
-  if not model then
-    return nil, err
-  end
-  local made = { given = given, options = call.options, model = model,
-    about = { model = model:gsub("^models/", ""), takes_media = true } }
-  if type(given) == "string" then -- a table may be another one tomorrow
-    client.addresses[row] = made
-  end
-  return made
-end
-
-local function url_of(client, call, row, found)
-  local path, err = endpoints.path(row, { model = found.model }, client.vertex)
-  if not path then
-    return nil, err
-  end
-  local query
-  query, err = endpoints.query(row)
-  if not query then
-    return nil, err
-  end
-  found.url = client:url(call.options, row, path, query)
-  return found.url
-end
-
-local function has_only_contents(call, row, args)
-  return row.body == "generate" and args.config == nil and call.options.extra_body == nil
-end
 
 -- Fails as `request.emit` does.
 local function write_body(client, call, row, args, plan, body)
@@ -86,7 +42,7 @@ local function write_body(client, call, row, args, plan, body)
 end
 
 local function make_body(client, call, row, args, plan)
-  local body, text = client.core.body.new(), has_only_contents(call, row, args) and question.body(plan.turns)
+  local body, text = client.core.body.new(), direct.has_only_contents(call, row, args) and question.body(plan.turns)
   local ok, err
   if text then
     ok, err = body:add(text)
@@ -109,14 +65,6 @@ local function fit(client, plan)
 end
 
 local NONE = {}
-
---- parts.contents, which a text by itself does without.
----@param value any
----@return table[]? turns
----@return lgemini.parts.Found|lgemini.Error
-function plans.contents(value)
-  return require("lgemini.parts").contents(value)
-end
 
 -- Tables that get members later name them when they are made, so that they have the places.
 
@@ -189,27 +137,6 @@ function plans.of_instance(client, call, row, args, plan)
   return plans.request(client, call, row, plan)
 end
 
-local function request_of(client, call, row, found, body, media_to)
-  if not found.url then
-    local url, err = url_of(client, call, row, found)
-    if not url then
-      return nil, err
-    end
-  end
-  return {
-    verb = row.verb,
-    url = found.url,
-    headers = JSON,
-    body = body,
-    raw = row.stream,
-    starts = row.starts,
-    about = found.about,
-    attempts = nil,
-    sent = nil,
-    media_to = media_to,
-  }
-end
-
 --- A plan as a request.
 ---@param client lgemini.Client
 ---@param call lgemini.Call
@@ -218,22 +145,7 @@ end
 ---@return lgemini.Request|nil
 ---@return lgemini.Error|nil err
 function plans.request(client, call, row, plan)
-  return request_of(client, call, row, plan.address, plan.body, plan.media_to)
-end
-
---- What most programs ask, a text by itself, as a request without a plan: nothing is to be uploaded for it, and nobody
---- asks for its turns, as chats do, and questions with functions. nil for all others, and where something is wrong.
----@param client lgemini.Client
----@param call lgemini.Call
----@param row lgemini.endpoints.Row
----@param args table
----@param coerce function
----@return lgemini.Request|nil
-function plans.question(client, call, row, args, coerce)
-  local text = coerce == plans.contents and has_only_contents(call, row, args) and question.text(args.contents)
-  local found = text and #text <= client.inline_limit and address(client, call, row, args.model)
-  local body = found and client.core.body.of(text)
-  return body and request_of(client, call, row, found, body) or nil
+  return direct.request(client, call, row, plan.address, plan.body, plan.media_to)
 end
 
 --- Uploads what has to be uploaded, then makes the request.
@@ -302,22 +214,6 @@ function plans.healer(client, call, row, args, plan, facts, coerce)
   end
 end
 
---- The answer to a request that is not a stream.
----@param call lgemini.Call
----@param sent lgemini.Request
----@param type_name string
----@param facts table  gets `transport`
----@return table|nil
----@return lgemini.Error|nil err
-function plans.send(call, sent, type_name, facts)
-  local value, err, got = http.ask(call, sent, type_name)
-  if not value then
-    return nil, err
-  end
-  facts.transport = got.transport
-  return value
-end
-
 --- A whole call, up to its answer.
 ---@param client lgemini.Client
 ---@param call lgemini.Call
@@ -329,10 +225,6 @@ end
 ---@return lgemini.Error|nil err
 function plans.ask(client, call, row, args, coerce, facts)
   local type_name = client.vertex and row.vertex_answer or row.answer
-  local asked = plans.question(client, call, row, args, coerce)
-  if asked then
-    return plans.send(call, asked, type_name, facts)
-  end
   local plan, err = plans.make(client, call, row, args, coerce)
   if not plan then
     return nil, err
@@ -350,14 +242,14 @@ function plans.ask(client, call, row, args, coerce, facts)
     call.deadline = client.tasks.now() + options.TOTAL
   end
   local value
-  value, err = plans.send(call, sent, type_name, facts)
+  value, err = send(call, sent, type_name, facts)
   if not value then
     local again, problem = plans.healer(client, call, row, args, plan, facts, coerce)(err)
     facts.turns = plan.turns
     if not again then
       return nil, problem or err
     end
-    return plans.send(call, again, type_name, facts)
+    return send(call, again, type_name, facts)
   end
   return value
 end

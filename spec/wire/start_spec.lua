@@ -44,7 +44,8 @@ describe("a new process #plain", function()
     local steps = {}
     for line in result.out:gmatch "[^\n]+" do steps[#steps + 1] = line end
     assert.equal("compat errors json", steps[1])
-    assert.equal(words [[client core headers http http_options inside limits loop options tasks timers]], steps[2])
-    assert.equal(words [[answer endpoints models plan question schema]], steps[3])
+    assert.equal(words [[client core headers http http_options inside limits loop options routes tasks
+      timers]], steps[2])
+    assert.equal(words [[answer direct endpoints models question schema]], steps[3])
   end)
 end)
