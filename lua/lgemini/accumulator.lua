@@ -3,6 +3,8 @@
 -- Of chunks that say nothing but a text, as most do, the decoder keeps the texts itself, and the last one whole: what
 -- else that says counts for all of them. They are folded in when something else comes, or somebody looks.
 
+require("lgemini.compat").goes_over_tables()
+
 local answer = require "lgemini.answer"
 local limits = require "lgemini.limits"
 local schema = require "lgemini.schema"

@@ -6,6 +6,8 @@
 -- same. A member or item of another JSON type than the API gives is not shown: callers never meet a number where
 -- a table is promised.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
 local limits = require "lgemini.limits"

@@ -3,6 +3,8 @@
 -- Inline bytes and files are named in the body and read while it is sent; nothing is held. How long the
 -- body will be is known before anything is sent.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local media = require "lgemini.media"
 local options = require "lgemini.options"

@@ -1,5 +1,7 @@
 --- client.auth_tokens: tokens that live for minutes, for programs that must not have the key (reference section 7.9).
 
+require("lgemini.compat").goes_over_tables()
+
 local endpoints = require "lgemini.endpoints"
 local json = require "lgemini.json"
 local options = require "lgemini.options"

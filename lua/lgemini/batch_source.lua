@@ -1,6 +1,8 @@
 --- What a batch is made of: a list of requests, a file of them at the service, or an iterator whose requests are
 --- written to a file as JSON lines, one after the other, and uploaded (reference section 7.2).
 
+require("lgemini.compat").goes_over_tables()
+
 local attach = require "lgemini.attach"
 local endpoints = require "lgemini.endpoints"
 local errors = require "lgemini.errors"

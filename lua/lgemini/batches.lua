@@ -1,5 +1,7 @@
 --- client.batches: many requests at half the price, answered within a day (reference section 7.2).
 
+require("lgemini.compat").goes_over_tables()
+
 local answer = require "lgemini.answer"
 local batch_source = require "lgemini.batch_source"
 local endpoints = require "lgemini.endpoints"

@@ -1,5 +1,7 @@
 --- The bodies of calls that not every program makes, as trees: see request.tree, which loads this file on first use.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
 local schema = require "lgemini.schema"

@@ -1,5 +1,7 @@
 --- client.caches: contents that are sent once and asked about often (reference section 7.1).
 
+require("lgemini.compat").goes_over_tables()
+
 local endpoints = require "lgemini.endpoints"
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"

@@ -4,6 +4,8 @@
 -- There are two histories. One holds all that was said; the curated one, which is sent, only the turns that went well:
 -- not those whose answer was blocked, cut, or empty. What failed or was left in the middle is in neither.
 
+require("lgemini.compat").goes_over_tables()
+
 local answer = require "lgemini.answer"
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"

@@ -1,5 +1,7 @@
 --- The client: configuration, credentials and defaults. It owns the tasks and hands out the services.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local http = require "lgemini.http"
 local limits = require "lgemini.limits"

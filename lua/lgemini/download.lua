@@ -1,5 +1,7 @@
 --- Downloads: bytes as they come, into memory or into a file that takes its name when it is whole.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local http = require "lgemini.http"
 local limits = require "lgemini.limits"

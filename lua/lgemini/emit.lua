@@ -3,6 +3,8 @@
 -- A tree is in the wire's layout: objects are plain tables, arrays carry json.array's mark, leaves are finished JSON
 -- text or binary: bytes, or the path of a file, that become base64 while they are sent.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
 local ordered = require "lgemini.ordered"

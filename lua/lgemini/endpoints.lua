@@ -3,6 +3,8 @@
 -- A path holds `{argument:rule}`; the rules for names are below, and in names.lua. They let nothing through that could
 -- change the path, so a path needs no escaping.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
 local options = require "lgemini.options"

@@ -1,6 +1,8 @@
 --- The error value: one table for everything that can go wrong outside the program. Programs match on `kind`, people
 -- read `message` and `hint`. Made by `errors.new`; refusal.lua makes one of whatever a server answered.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = {}
 
 ---@class lgemini.Error

@@ -3,6 +3,8 @@
 -- How large or long the media are says media_facts.lua, what that counts tokens.lua, and what it costs prices.lua. What
 -- cannot be told is an error. `client.models:count_tokens` is the truth.
 
+require("lgemini.compat").goes_over_tables()
+
 local binary = require "lgemini.binary"
 local endpoints = require "lgemini.endpoints"
 local errors = require "lgemini.errors"

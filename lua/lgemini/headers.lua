@@ -1,5 +1,7 @@
 --- The header lines of a request, and what in and around them is a secret.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 
 local headers = {}

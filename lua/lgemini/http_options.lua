@@ -1,6 +1,8 @@
 --- http_options, of a client and of one call: their checks, and how they are laid over those in force. It loads with
 --- the first that are given.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local options = require "lgemini.options"
 

@@ -1,6 +1,8 @@
 --- Interactions as the caller has them: media in what is sent, what came as one answer, and the events of a stream
 --- (reference section 7.11). Names are those of the wire; only the bytes of media are encoded and decoded.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
 local limits = require "lgemini.limits"

@@ -1,6 +1,8 @@
 --- client.interactions: conversations that the service keeps, with steps, agents and work in the background (reference
 --- section 7.11). Names are those of the wire, in requests and answers.
 
+require("lgemini.compat").goes_over_tables()
+
 local attach = require "lgemini.attach"
 local endpoints = require "lgemini.endpoints"
 local errors = require "lgemini.errors"

@@ -3,6 +3,8 @@
 -- It is replaced as a whole, so a crash at any byte leaves the old one or the new one. It holds no key; the upload URL
 -- in it is a secret, and so the file is its owner's alone (mode 0600).
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
 

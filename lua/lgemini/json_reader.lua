@@ -1,6 +1,8 @@
 --- Reads JSON for json.lua, with a decoder of lua-cjson's: what cjson leaves open about arrays, numbers and errors is
 -- settled here.
 
+require("lgemini.compat").goes_over_tables()
+
 local compat = require "lgemini.compat"
 
 local byte, find, format, gsub, sub = string.byte, string.find, string.format, string.gsub, string.sub

@@ -2,6 +2,8 @@
 -- hours. While the file is still here and the same, it is uploaded again when the service says that it is gone; so are
 -- bytes that the program gave.
 
+require("lgemini.compat").goes_over_tables()
+
 local attach = require "lgemini.attach"
 local upload = require "lgemini.upload"
 

@@ -1,6 +1,8 @@
 --- What a server may make the program hold, follow or walk through: the ceilings, their defaults and their words, all
 -- in one place. They are set with Client{ limits = { ... } }.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local options = require "lgemini.options"
 

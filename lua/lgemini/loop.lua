@@ -8,6 +8,8 @@
 -- waits for: an exchange, an instant (see timers.lua), the end of other tasks (`join`); `owned` are tasks that are of
 -- no use without it. A task stays the waiter of its last exchange while it runs: most go on waiting for the same one.
 
+require("lgemini.compat").goes_over_tables()
+
 local compat = require "lgemini.compat"
 local errors = require "lgemini.errors"
 local inside = require "lgemini.inside"

@@ -1,5 +1,7 @@
 --- What client.models makes of texts, images and videos by models for that alone: loaded on first use.
 
+require("lgemini.compat").goes_over_tables()
+
 local answer = require "lgemini.answer"
 local direct = require "lgemini.direct"
 local endpoints = require "lgemini.endpoints"

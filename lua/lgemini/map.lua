@@ -1,6 +1,8 @@
 --- Many at once: a function applied to each item of a list or an iterator, so many at a time, each call in a task of
 --- its own.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local options = require "lgemini.options"
 

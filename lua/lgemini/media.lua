@@ -2,6 +2,8 @@
 -- are known and do not fit the extension are an error; contents that are not known are taken at their name's word.
 -- Whether the service takes a type is the service's business: gif and audio/webm are sent, too.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 
 local byte, find, sub = string.byte, string.find, string.sub

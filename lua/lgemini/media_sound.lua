@@ -2,6 +2,8 @@
 -- page. MP3 often says it in its first frame; without that, as with AAC always, each frame is counted, in windows of
 -- some kilobytes.
 
+require("lgemini.compat").goes_over_tables()
+
 local binary = require "lgemini.binary"
 local media = require "lgemini.media"
 

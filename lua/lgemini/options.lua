@@ -1,6 +1,8 @@
 --- The check of what a caller gave: option names with suggestions for wrong ones, and the plain types of values.
 -- A wrong name or type is misuse and raises; a value that cannot be right is `nil, err`.
 
+require("lgemini.compat").goes_over_tables()
+
 local compat = require "lgemini.compat"
 local errors = require "lgemini.errors"
 

@@ -1,5 +1,7 @@
 --- Tables with named members that remember an order: for schemas, whose order a model follows.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 
 local ordered = {}

@@ -5,6 +5,8 @@
 -- answer has come; until then a request counts as much as those before it. A 429 makes all wait, and one for the quota
 -- of the day stops all for an hour, after which one is tried again.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local options = require "lgemini.options"
 

@@ -1,5 +1,7 @@
 --- Lists: an iterator over the items of all pages, fetched one by one when they are needed.
 
+require("lgemini.compat").goes_over_tables()
+
 local endpoints = require "lgemini.endpoints"
 local errors = require "lgemini.errors"
 local http = require "lgemini.http"

@@ -1,6 +1,8 @@
 --- What a program may write for one part of a turn, but plain texts: parts of the API, local media, file objects. It
 --- loads with the first of these.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local options = require "lgemini.options"
 local schema = require "lgemini.schema"

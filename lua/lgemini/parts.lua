@@ -3,6 +3,8 @@
 -- The caller's tables are never written to: what has to change is copied. Parts that came from the wire
 -- are passed on as they are; `file`, `data` and `via` are read only in tables that a program wrote.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local schema = require "lgemini.schema"
 local shape_of = require "lgemini.shape"

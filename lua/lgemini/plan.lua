@@ -1,6 +1,8 @@
 --- Requests with contents: what is sent for them, and what has to be uploaded before. A text by itself takes no plan:
 --- see direct.lua. What loads on first use: attach and request.
 
+require("lgemini.compat").goes_over_tables()
+
 local direct = require "lgemini.direct"
 local errors = require "lgemini.errors"
 local options = require "lgemini.options"

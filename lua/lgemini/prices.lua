@@ -5,6 +5,8 @@
 -- replaces the table (gemini.prices) or a row of it. How usage is made up is in reference sections 4.5 (thoughts) and
 -- 5.4; that a batch is half price, in 7.2.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local options = require "lgemini.options"
 

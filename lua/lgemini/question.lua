@@ -1,6 +1,8 @@
 --- A question of one text, the most of all requests, in JSON. What has more to it takes the request encoder, which is
 -- ten times as long and loads then.
 
+require("lgemini.compat").goes_over_tables()
+
 local compat = require "lgemini.compat"
 local json = require "lgemini.json"
 

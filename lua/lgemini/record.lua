@@ -1,6 +1,8 @@
 --- Records exchanges: each is an exchange of the core's in a wrapper, which notes what is read of it and writes a file
 -- where it is closed (see tape.lua).
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local headers = require "lgemini.headers"
 local json = require "lgemini.json"

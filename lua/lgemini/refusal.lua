@@ -1,5 +1,7 @@
 --- The error that a server's answer means: its kind, its words, and what to do about it. It loads with the first.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
 

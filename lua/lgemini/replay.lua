@@ -2,6 +2,8 @@
 -- the core's. It moves a step with each turn of the loop, so that tasks and streams take turns as they do elsewhere,
 -- and nothing waits. A request that was not recorded is an error that names the recording that is nearest to it.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local headers = require "lgemini.headers"
 local tape = require "lgemini.tape"

@@ -3,6 +3,8 @@
 -- Two steps. wire.lua walks a table by its type and gives a tree in the wire's layout; emit.lua writes the tree, names
 -- sorted, into a body. Between the two, `request.merge` lays an extra_body over the tree.
 
+require("lgemini.compat").goes_over_tables()
+
 local emit = require "lgemini.emit"
 local schema = require "lgemini.schema"
 local wire = require "lgemini.wire"

@@ -1,6 +1,8 @@
 --- Whether and when to try again: a pure function of the options, of what this call has done so far, and of how the
 -- last try failed. Time and chance are arguments; nobody waits here.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local options = require "lgemini.options"
 

@@ -4,6 +4,8 @@
 -- size, in memory or in a directory: one small file for each size, replaced as a whole, so that several programs
 -- may use it at once; where two write in the same moment one entry is lost, which costs an upload and no more.
 
+require("lgemini.compat").goes_over_tables()
+
 local json = require "lgemini.json"
 
 local reuse = {}

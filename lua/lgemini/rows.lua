@@ -1,5 +1,7 @@
 --- The methods of the API as rows, but those of client.models: see endpoints.lua.
 
+require("lgemini.compat").goes_over_tables()
+
 local rows = {}
 
 ---@type table<string, lgemini.endpoints.Row>

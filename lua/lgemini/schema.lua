@@ -17,6 +17,8 @@
 --
 -- Types are parsed when they are first asked for.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 
 local schema = {}

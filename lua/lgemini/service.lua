@@ -1,6 +1,8 @@
 --- What services share: the call of a row of endpoints.lua, from its arguments to what came. Local media in it is sent
 --- inline or uploaded first, as in generate_content.
 
+require("lgemini.compat").goes_over_tables()
+
 local attach = require "lgemini.attach"
 local endpoints = require "lgemini.endpoints"
 local errors = require "lgemini.errors"

@@ -1,5 +1,7 @@
 --- What a table of the caller's is: a list or an object.
 
+require("lgemini.compat").goes_over_tables()
+
 local function is_index(key)
   return type(key) == "number" and key >= 1 and key % 1 == 0
 end

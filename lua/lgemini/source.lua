@@ -1,5 +1,7 @@
 --- Where the bytes of an upload come from: a file, bytes in memory, or a function that reads.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local media = require "lgemini.media"
 local options = require "lgemini.options"

@@ -1,5 +1,7 @@
 --- What a program asks of a loop beside waiting: tasks, steps, the descriptor. It loads with the first of these.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local inside = require "lgemini.inside"
 local tasks = require "lgemini.task"

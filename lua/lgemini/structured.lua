@@ -1,6 +1,8 @@
 --- What a schema may look like: the two notations that a model's answer, or the arguments of a function, are described
 -- in (reference section 4.4). A mistake is found here, with its place, before anything is sent.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
 local ordered = require "lgemini.ordered"

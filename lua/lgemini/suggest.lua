@@ -1,5 +1,7 @@
 --- Which name was probably meant: for the messages about unknown ones, with the first of which it loads.
 
+require("lgemini.compat").goes_over_tables()
+
 local options = require "lgemini.options"
 
 local suggest = {}

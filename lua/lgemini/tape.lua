@@ -5,6 +5,8 @@
 -- ran at the same time. No file holds a key, a token, or a URL that gives rights: such URLs get a path of the
 -- recording's own.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
 

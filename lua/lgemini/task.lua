@@ -1,6 +1,8 @@
 --- The life of a task: a function that runs in a coroutine of its own, moved by the loop (loop.lua, which knows what
 --- each one waits for).
 
+require("lgemini.compat").goes_over_tables()
+
 local compat = require "lgemini.compat"
 local errors = require "lgemini.errors"
 local inside = require "lgemini.inside"

@@ -1,6 +1,8 @@
 --- What one client has of the loop: its exchanges, its waits and its tasks. The client's end is the end of these, and
 -- of nobody else's.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local inside = require "lgemini.inside"
 local loops = require "lgemini.loop"

@@ -3,6 +3,8 @@
 -- The model asks for calls, their results go back to it, until it answers in words. What goes wrong in a call is told
 -- to the model, which often finds another way; it never ends the conversation.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
 local options = require "lgemini.options"

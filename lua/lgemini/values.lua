@@ -1,6 +1,8 @@
 --- Values that are neither a text, a list nor an object of the caller's, for the request encoder (wire.lua): numbers,
 --- bytes, user data, and objects that came from the wire. It loads with the first of these.
 
+require("lgemini.compat").goes_over_tables()
+
 local emit = require "lgemini.emit"
 local json = require "lgemini.json"
 local ordered = require "lgemini.ordered"

@@ -1,5 +1,7 @@
 --- Why an answer is not what was asked for: it loads when somebody asks.
 
+require("lgemini.compat").goes_over_tables()
+
 local verdict = {}
 
 -- Finish reasons that mean a filter; the others, but STOP, mean that something went wrong.

@@ -4,6 +4,8 @@
 -- A hook that raises ends the call that it was called for, as an error of the program's own; in a task that is an error
 -- of the task. Where no call waits (a stream that is closed) it is for who steps the loop.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local headers = require "lgemini.headers"
 local options = require "lgemini.options"

@@ -1,6 +1,8 @@
 --- The first step of the request encoder: a table of the caller's, by its type -> a tree in the wire's layout (see
 --- emit.lua). All checks happen here, with the place of what is wrong.
 
+require("lgemini.compat").goes_over_tables()
+
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
 local options = require "lgemini.options"

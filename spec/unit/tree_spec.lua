@@ -209,6 +209,16 @@ describe("Lua sources", function()
     end
   end)
 
+  -- compat.lua says why. A file that does not is none the worse for LuaJIT's compiler.
+  it("say that they go over tables where they do", function()
+    for _, path in ipairs(lua_files) do
+      local code = without_lua_comments(read(path))
+      local does = code:find "%f[%w.]pairs[ (]" or code:find "%f[%w.:]next%(" or code:find "%f[%w]in next%f[%W]"
+      local says = code:find('("lgemini.compat").goes_over_tables()', 1, true)
+      assert.equal(does ~= nil, says ~= nil or path:find "/compat%.lua$" ~= nil, path)
+    end
+  end)
+
   it("have one user of exchanges and one of loops", function()
     local users = {}
     for _, path in ipairs(lua_files) do
