@@ -32,6 +32,12 @@ local function events(form)
   end
 end
 
+-- Streams at once, few enough for each event to come alone.
+local TOGETHER = 5
+local function together(count)
+  return ours("streams", "$plain", TOGETHER, count)
+end
+
 -- The least of some runs: where the system puts what is loaded may cost a page or twenty.
 local function peak(...)
   local least = math.huge
@@ -52,6 +58,7 @@ local measures = {
   function() return calls(200) - calls(100) end,
   function() return each(events "chunks", 400, 1200) end,
   function() return each(events "texts", 400, 1200) end,
+  function() return each(together, 50, 250) / TOGETHER end,
   function() return each(function(n) return ours("warm", "$plain", n) end, 50, 150) end,
   function() return instructions { program = "start", "$plain" } end,
   function() return instructions(ours "require") - instructions { program = "lua" } end,
