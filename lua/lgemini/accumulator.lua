@@ -79,7 +79,7 @@ function Accumulator.new(facts, most)
   most = most or NO_LIMITS
   return setmetatable({ facts = facts, top = {}, candidates = {}, limits = most, left = most.max_kept,
     room = most.max_answer, cut = false, decoder = false, whole = false,
-    -- What was put off, in the order in which it came: a chunk, what the decoder had kept then, a chunk behind that.
+    -- What was put off, in the order in which it came: a chunk, what the decoder kept then, a chunk behind that.
     held = false, kept = false, tail = false, put_off = 0 }, Accumulator)
 end
 
@@ -112,8 +112,8 @@ end
 local function add_content(self, candidate, content, text_taken)
   if not candidate.content and not put(self, candidate, "content", { fields = {}, notes = {} }) then return end
   take(self, candidate.content.fields, candidate.content.notes, content, "parts")
-  if not content.parts or text_taken then return end
-  if not candidate.parts and not put(self, candidate, "parts", {}) then return end
+  if not content.parts or not candidate.parts and not put(self, candidate, "parts", {}) then return end
+  if text_taken then return end
   for _, part in ipairs(content.parts) do
     if not is_plain(part) then
       put(self, candidate.parts, #candidate.parts + 1, part)
@@ -145,13 +145,18 @@ local function said(self)
 end
 
 local function take_texts(self, texts, event, over)
-  if not self.cut then
-    local run = run_of(self, self.candidates[0].parts)
+  local last, err = answer.decode(event, "GenerateContentResponse")
+  if not last then error(err.message, 0) end -- memory is short: it was decoded before, or one like it was
+  local candidate = self.candidates[0]
+  if not (candidate and candidate.parts) then -- the first of all texts was like those of another stream
+    add_all(self, last, true)
+    candidate = self.candidates[0]
+  end
+  if candidate and candidate.parts and not self.cut then
+    local run = run_of(self, candidate.parts)
     for _, text in ipairs(texts) do add_piece(self, run, text) end
   end
   if over then cut_text(self) end
-  local last, err = answer.decode(event, "GenerateContentResponse")
-  if not last then error(err.message, 0) end -- memory is short: it was decoded before
   add_all(self, last, true)
 end
 
@@ -160,17 +165,29 @@ local function catch_up(self, texts, event, over)
   local held, kept, tail = self.held, self.kept, self.tail
   self.held, self.kept, self.tail, self.put_off = false, false, false, 0
   if held then add_all(self, held) end
-  if kept then take_texts(self, kept.texts, kept.event) end
+  if kept then take_texts(self, kept.texts, kept.event, kept.over) end
   if tail then add_all(self, tail) end
   if texts then take_texts(self, texts, event, over) end
   keep(self)
 end
 
---- From now on chunks come from that decoder; what the one before has kept is taken in before it is let go of.
+local function length_of(texts)
+  local sum = 0
+  for _, text in ipairs(texts) do sum = sum + #text end
+  return sum
+end
+
+--- From now on chunks come from that decoder, or, false, no more. What the one before has kept is taken over before it
+--- is let go of.
 ---@param decoder lgemini.core.Answer|false
 function Accumulator:follow(decoder)
   local texts, event, over = said(self)
-  if texts then catch_up(self, texts, event, over) end
+  if texts and not decoder and not self.kept then -- perhaps nobody looks
+    self.kept, self.whole = { texts = texts, event = event, over = over }, false
+    self.put_off = self.put_off + length_of(texts)
+  elseif texts then
+    catch_up(self, texts, event, over)
+  end
   self.decoder = decoder
   keep(self)
 end
@@ -178,7 +195,7 @@ end
 --- Takes in what was put off.
 function Accumulator:fold()
   local texts, event, over = said(self)
-  if texts or self.held or self.tail then catch_up(self, texts, event, over) end
+  if texts or self.held or self.kept then catch_up(self, texts, event, over) end
 end
 
 --- What to say where there was more than is kept. No more text is kept then.
@@ -206,12 +223,6 @@ local function only_text(chunk)
   return part and not part.thought and is_plain(part) and part.text or nil
 end
 
-local function length_of(texts)
-  local sum = 0
-  for _, text in ipairs(texts) do sum = sum + #text end
-  return sum
-end
-
 --- The same for a chunk that nobody else has. One with a text is put off, until more comes or somebody looks: the first
 --- of an answer, and the last, behind what the decoder has kept.
 ---@param chunk lgemini.GenerateContentResponse
@@ -220,7 +231,7 @@ function Accumulator:hold(chunk)
   local text = only_text(chunk)
   local texts, event, over = said(self)
   local length = self.put_off + (texts and length_of(texts) or 0) + #(text or "")
-  local may = text and not (over or self.cut or self.tail) and length <= self.left
+  local may = text and not (over or self.cut or self.kept) and length <= self.left
   if may and texts then
     self.kept, self.tail, self.put_off, self.whole = { texts = texts, event = event }, chunk, length, false
     keep(self)

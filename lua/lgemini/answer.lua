@@ -38,10 +38,10 @@ end
 local ECHOED = { Content = true, Part = true, Image = true, Video = true }
 
 -- What tells a chunk of a stream that says nothing but a text from any other: its members of these types, of which
--- those that are named say more.
+-- those that are named first say more, and those that are named then that it is the last.
 local ROLES = {
   GenerateContentResponse = { "response", { prompt_feedback = true } },
-  Candidate = { "candidate", { finish_reason = true } },
+  Candidate = { "candidate", {}, { finish_reason = true } },
   Content = { "content", {} },
   Part = { "part", setmetatable({ text = false }, { __index = function() return true end }) },
 }
@@ -56,7 +56,8 @@ local function shape_of(name)
   for i, field in ipairs(type.order) do
     local kind = field.kind == "list" and field.of or field
     shape[i] = { wire = field.wire, field = field.field, list = field.kind == "list", type = kind.name,
-      kind = KINDS[kind.kind] or kind.kind, apart = role[2] and role[2][field.field] }
+      kind = KINDS[kind.kind] or kind.kind, apart = role[2] and role[2][field.field],
+      ends = role[3] and role[3][field.field] }
     if name == "CitationMetadata" then -- Vertex AI has another name for it
       shape[#type.order + 1] = { wire = field.field, field = field.field, list = true, kind = kind.kind,
         type = kind.name }

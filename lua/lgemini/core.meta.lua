@@ -251,7 +251,8 @@ function Answer:sink(fn) end
 ---@field head string  how the text began, at most 512 bytes
 
 --- The next event's value; of a body nil until it is finished.
----@param texts boolean|nil  an event that is like the one before but for its text and counts is that text
+---@param texts boolean|nil  an event that is like the one before (the first: like what the last decoder of texts knew)
+--- but for its text and counts is that text
 ---@param most integer|nil   in a step with a budget: bytes of a body that are taken at once; and a string of 256 KiB
 --- and more is made by a call of its own, the next
 ---@return any|nil value  nil: more bytes are needed
@@ -261,6 +262,7 @@ function Answer:sink(fn) end
 --- base64), "limit", "incomplete"
 ---@return boolean|nil drained  with a value and true: nothing is left to be read until the exchange tells of more; with
 --- nil and true: a large string comes next
+---@return boolean|nil ends  with a value and true: it says that it is the last
 function Answer:next(texts, most) end
 
 --- After the last byte, until nothing comes: what is left.

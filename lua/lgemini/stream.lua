@@ -258,7 +258,8 @@ local function at_end(self)
   return value, more
 end
 
--- What comes next: a value, and true where the decoder has kept what is new in it; nil at the end; nil, err.
+-- What comes next: a value, and true where the decoder has kept what is new in it, and whether that is the last; nil at
+-- the end; nil, err.
 local function next_value(self, texts)
   local decoder, tasks = self.decoder, self.call.client.tasks
   if tasks.loop.finish then
@@ -270,16 +271,16 @@ local function next_value(self, texts)
   local pending = self.pending
   self.pending, self.drained = false, false
   while true do
-    local value, more
+    local value, more, ends, _
     if pending then
       value, more, pending = pending[1], pending[2], false
     else
-      value, more = decoder:next(texts, tasks.loop.finish and 0 or nil)
+      value, more, _, ends = decoder:next(texts, tasks.loop.finish and 0 or nil)
     end
     if self.decoder ~= decoder then -- it was closed by the function of media_to
       return nil, closed(self)
     elseif value ~= nil then
-      return value, more
+      return value, more, ends
     elseif more == true then -- a large string comes: first thing in a step, since it takes as long as many steps have
       tasks:breathe "eager"
       if self.closed then
@@ -345,7 +346,7 @@ local function read(self, texts)
       return nil, err
     end
   end
-  local value, more = next_value(self, texts)
+  local value, more, ends = next_value(self, texts)
   if value == nil then
     if not more then
       value, more = finish(self)
@@ -354,7 +355,9 @@ local function read(self, texts)
       return nil, more
     end
     return read(self, texts)
-  elseif more ~= true then
+  elseif more == true then
+    self.finished = ends or self.finished
+  else
     value, more = to_chunk(self, value)
     if not value then
       return nil, more
@@ -418,9 +421,10 @@ local function at_hand(self, texts)
     return nil
   end
   while self.decoder == decoder and not tasks.closed and not tasks.loop.finish do -- it may be closed while it waits
-    local value, alike, drained = decoder:next(texts)
+    local value, alike, drained, ends = decoder:next(texts)
     self.drained = drained
     if alike == true then
+      self.finished = ends or self.finished
       return value
     elseif value ~= nil or alike ~= nil then
       self.pending = value == nil and alike == false and END or { value, alike }

@@ -267,8 +267,87 @@ describe("a decoder of answers", function()
         assert.equal(alike[i], type(value) == "string")
       end
       assert.same({ 'fünf "a"', 'fünf "b\n"', 'fünf ""', "-", 'fünf "c"' }, texts)
+      alike[1] = false -- it may be like one of a stream before
       assert.same({ false, true, true, false, true }, alike)
     end
+  end)
+
+  describe("of texts begins with what the last one has learned", function()
+    local LAST = 'data: {"candidates":[{"content":{"parts":[{"text":"%s"}]},"finishReason":"%s","index":0}],'
+      .. '"createTime":"t"}\n\n'
+    local last = function(text, reason) return LAST:format(text, reason or "STOP") end
+
+    -- All of a stream: texts, or "-" where it was a table, and whether one said that it was the last.
+    local function texts_of(stream, bounds, chunks)
+      local decoder = answer.decoder(TYPE, bounds and bounds[1] or 5000, bounds and bounds[2] or 50, true)
+      decoder:keep(1000)
+      decoder:feed(stream)
+      local texts, ended = {}, false
+      repeat
+        local value, alike, _, ends = decoder:next(not chunks)
+        if value ~= nil then texts[#texts + 1] = alike and value or "-" end
+        ended = ended or ends or false
+      until value == nil
+      local said, kept = said_by(decoder)
+      decoder:close()
+      return table.concat(texts, " "), ended, said, kept
+    end
+
+    -- Something else is known then.
+    local function forget() texts_of('data: {"candidates":[{"content":{"parts":[{"text":"x"}]}}]}\n\n') end
+
+    it("where it was like its events", function()
+      forget()
+      assert.equal('- fünf "B"', (texts_of(event("A", 1) .. event("B", 1))))
+      local texts, ended, said, kept = texts_of(event("C", 7))
+      assert.equal('fünf "C"', texts)
+      assert.is_false(ended)
+      assert.equal('fünf "C"', said)
+      assert.equal(CHUNK:format("C", 7), kept)
+    end)
+
+    it("also where that was the only one, and ended it", function()
+      forget()
+      assert.equal("-", (texts_of(last "a", { 5001, 50 })))
+      local texts, ended, said, kept = texts_of(last("b", "MAX_TOKENS"), { 5001, 50 })
+      assert.equal("b", texts)
+      assert.is_true(ended)
+      assert.equal("b", said)
+      assert.equal("MAX_TOKENS", answer.decode(kept, TYPE).candidates[1].finish_reason)
+    end)
+
+    it("but not within other bounds, for other forms, or as tables", function()
+      texts_of(last "a", { 5002, 50 })
+      assert.equal("b", (texts_of(last "b", { 5002, 50 })))
+      assert.equal("-", (texts_of(last "c", { 5003, 50 })))
+      texts_of(last "a", { 5002, 50 })
+      texts_of(last "a", { 5002, 50 })
+      assert.equal("-", (texts_of(last "c", { 5002, 51 })))
+      texts_of(last "a", { 5002, 50 })
+      texts_of(last "a", { 5002, 50 })
+      assert.equal("-", (texts_of(last "c", { 5002, 50 }, true)))
+      for from, to in pairs {
+        ['"index":0'] = '"index":1', ['"text":"a"'] = '"text":"a","thought":true', ['"t"'] = '"t","promptFeedback":{}',
+        ['"createTime"'] = '"error"', ['"STOP"'] = "null", [',"finishReason":"STOP"'] = "", ['"finish'] = '"not',
+      } do
+        texts_of(last "a", { 5002, 50 })
+        texts_of(last "a", { 5002, 50 })
+        local texts, ended = texts_of((last("a"):gsub(from, to)), { 5002, 50 })
+        assert.equal("-", texts)
+        assert.is_false(ended)
+      end
+    end)
+
+    it("and of more than one event knows the one that comes again", function()
+      local stream = event("a", 1) .. event("b", 2) .. last "c"
+      texts_of(stream, { 5004, 50 })
+      for _ = 1, 2 do
+        local texts, ended, said = texts_of(stream, { 5004, 50 })
+        assert.equal('fünf "a" fünf "b" -', texts)
+        assert.is_false(ended) -- the table says it
+        assert.equal('fünf "a"fünf "b"', said)
+      end
+    end)
   end)
 
   it("keeps the last event of those that were like the one before, until somebody takes it", function()

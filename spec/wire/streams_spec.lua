@@ -36,6 +36,53 @@ describe("a stream", function()
     stream:close()
   end)
 
+  it("of texts is the same answer as one of chunks, though the last stream has shown what to expect", function()
+    local function chunk(text, more)
+      return ('data: {"candidates":[{"content":{"parts":[{"text":"%s"}],"role":"model"}%s,"index":0}],"usageMetadata":'
+        .. '{"totalTokenCount":%d},"responseId":"%s"}\n\n'):format(text, more or "", #text, text:rep(2))
+    end
+    local function finish(reason) return (',"finishReason":"%s"'):format(reason) end
+    local streams = {
+      { chunk("one", finish "STOP") }, { chunk("other", finish "MAX_TOKENS") }, { chunk("cut") },
+      { chunk "a", chunk "b", chunk("c", finish "STOP") }, { chunk("h", finish "STOP"), chunk "i" },
+      { 'data: {"candidates":[{"index":0}]}\n\n', chunk "j", chunk("k", finish "STOP") },
+    }
+    local server = scripted.start()
+    local mine = gemini.Client { api_key = "k", http_options = { base_url = server.url, retry_options = false } }
+    local function ask(events, read)
+      server:script { { status = 200, headers = { ["content-type"] = "text/event-stream" }, framing = "chunked",
+        body = { chunks = events } } }
+      local stream = mine.models:generate_content_stream { model = "m", contents = "x" }
+      local said, err = read(stream)
+      return { said, err and err.kind, stream.response.text, stream.response.finish_reason, stream.response.response_id,
+        stream.response.usage_metadata.total_token_count, #stream.response.candidates,
+        (stream.response:check()) ~= nil }
+    end
+    local function texts(stream)
+      local all = ""
+      local ok, err = pcall(function() for text in stream:texts() do all = all .. text end end)
+      return all, not ok and err or nil
+    end
+    local function chunks(stream)
+      local all = ""
+      local piece, err = stream:next()
+      while piece do
+        all = all .. piece.text
+        piece, err = stream:next()
+      end
+      return all, err
+    end
+    for _, first in ipairs(streams) do
+      for _, second in ipairs(streams) do
+        ask(first, texts)
+        local found = ask(second, texts)
+        assert.same(ask(second, chunks), found)
+      end
+    end
+    mine:close()
+    server:stop()
+  end)
+
   it("is sent at once, before a chunk is asked for", function()
     local stream = open()
     assert.equal(1, #em:requests_to ":streamGenerateContent")

@@ -29,6 +29,7 @@ struct lgem_answer {
     size_t left;
     uint64_t most, taken;     /* of a body */
     bool events;
+    bool is_said;             /* they are chunks of an answer that is made of texts */
     bool has_sink, has_reader;
     bool busy;                /* in the middle of a call: left so by an error that Lua raised */
     bool closing;
@@ -71,6 +72,9 @@ static int answer_new(lua_State *L)
     gem_sse_init(&a->sse, mem, most);
     a->sse.pieces = PIECES;
     lgem_initcast(&a->cast, mem);
+    a->is_said = a->events && top != NULL && top->role == LGEM_RESPONSE;
+    if (a->is_said)
+        lgem_borrow(&a->cast, shapes, &a->builder, most);
     gem_rope_init(&a->said, mem);
     gem_buf_init(&a->bytes, mem, SIZE_MAX / 2);
     gem_buf_init(&a->head, mem, HEAD_MAX);
@@ -79,6 +83,8 @@ static int answer_new(lua_State *L)
 
 static void free_answer(struct lgem_answer *a)
 {
+    if (a->is_said)
+        lgem_bequeath(&a->cast, a->builder.shapes, &a->builder, (size_t)a->most);
     lgem_freebuilder(&a->builder);
     gem_sse_free(&a->sse);
     lgem_freecast(&a->cast);
@@ -288,15 +294,20 @@ static int take_alike(lua_State *L, struct lgem_answer *a, const struct lgem_sit
     return 2;
 }
 
-/* The whole event was understood: the next one may be like it. But the last one of those that were like the one before is
+/* The whole event was understood: the next one may be like it, or, of one that ends the answer, that of the next stream,
+ * where nothing else was learned. But the last one of those that were like the one before is
  * kept until the caller has taken it. */
 static void learn(lua_State *L, struct lgem_answer *a, const struct lgem_site *at, const char *event, size_t n, bool texts)
 {
+    bool ends = a->builder.ends;
     if (!lgem_is_text(&a->builder))
+        return;
+    if (ends && (!texts || (a->cast.mold.ready && !a->cast.ends)))
         return;
     a->cast.mold.ready = false;
     if (a->alike)
         return;
+    a->cast.ends = ends;
     int values = 0;
     if (!texts) {
         values = at->base + 2;
@@ -376,7 +387,8 @@ static int next_event(lua_State *L, struct lgem_answer *a, const struct lgem_sit
         advance(a, a->used);
         if (pushed == 2 && lua_isboolean(L, -1)) {
             lua_pushboolean(L, is_drained(a));
-            return 3;
+            lua_pushboolean(L, a->cast.ends);
+            return 4;
         }
         if (pushed > 0)
             return pushed;
@@ -437,9 +449,10 @@ static int leave(struct lgem_answer *a, int pushed)
     return pushed;
 }
 
-/* next(texts, most) -> value; value or text, true, and whether that is all there is until the exchange tells of more; nil
- * where more bytes are needed, nil, false where they do not come by themselves; with `most`, nil, true where so many bytes
- * of a body were taken and there are more, and nil, true, true where a large string is made by the next call; nil, err */
+/* next(texts, most) -> value; value or text, true, whether that is all there is until the exchange tells of more, and
+ * whether the event says that it is the last; nil where more bytes are needed, nil, false where they do not come by
+ * themselves; with `most`, nil, true where so many bytes of a body were taken and there are more, and nil, true, true where
+ * a large string is made by the next call; nil, err */
 static int answer_next(lua_State *L)
 {
     struct lgem_site at;

@@ -43,7 +43,7 @@ void lgem_resetbuilder(struct lgem_builder *b)
 {
     gem_json_reset(&b->json);
     b->depth = b->saved = 0;
-    b->in_bytes = b->apart = b->later = false;
+    b->in_bytes = b->apart = b->ends = b->later = false;
     memset(b->objects, 0, sizeof b->objects);
     b->after = 0;
 }
@@ -454,6 +454,7 @@ static void close_object(lua_State *L, struct lgem_builder *b, const struct lgem
     if (shape->role != LGEM_NO_ROLE) {
         b->objects[shape->role]++;
         b->apart = b->apart || (frame->seen & shape->apart) != 0;
+        b->ends = b->ends || (frame->seen & shape->ends) != 0;
     }
 }
 

@@ -35,7 +35,7 @@ struct lgem_builder {
     struct gem_buf bytes;
     /* Of the answer as far as it came: for lgem_is_text. */
     int objects[LGEM_ROLES];
-    bool apart;
+    bool apart, ends;
     size_t after; /* the end of the text of a part, in the bytes fed last; 0: none came */
 };
 
@@ -66,7 +66,8 @@ enum lgem_built lgem_build(lua_State *L, struct lgem_builder *b, const struct lg
 /* No more will come of this value: WHOLE or BROKEN. */
 enum lgem_built lgem_buildend(lua_State *L, struct lgem_builder *b, const struct lgem_site *at, struct gem_err *err);
 
-/* Whether a whole answer says nothing but one text: it has no other parts, no finish reason, no odd members, ... */
+/* Whether a whole answer says nothing but one text, and perhaps (`ends`) that it is the last: it has no other parts, no odd
+ * members, ... */
 bool lgem_is_text(const struct lgem_builder *b);
 
 #endif

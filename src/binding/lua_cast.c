@@ -34,6 +34,27 @@ void lgem_freecast(struct lgem_cast *c)
     gem_buf_free(&c->steps);
 }
 
+void lgem_borrow(struct lgem_cast *c, struct lgem_shapes *shapes, const struct lgem_builder *b, size_t most)
+{
+    if (!shapes->kept.ready || shapes->kept_most != most || shapes->kept_depth != b->json.max_depth)
+        return;
+    c->mold = shapes->kept;
+    c->ends = shapes->kept_ends;
+    gem_mold_init(&shapes->kept, shapes->state->mem);
+}
+
+void lgem_bequeath(struct lgem_cast *c, struct lgem_shapes *shapes, const struct lgem_builder *b, size_t most)
+{
+    if (!c->mold.ready || shapes->state == NULL)
+        return;
+    gem_mold_free(&shapes->kept);
+    shapes->kept = c->mold;
+    shapes->kept_ends = c->ends;
+    shapes->kept_most = most;
+    shapes->kept_depth = b->json.max_depth;
+    gem_mold_init(&c->mold, shapes->state->mem);
+}
+
 /* ---- learning: a walk over the event's tokens, by the shapes ---- */
 
 struct level {

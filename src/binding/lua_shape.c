@@ -103,6 +103,8 @@ static void read_fields(lua_State *L, struct lgem_shapes *shapes, int pool, stru
         read_field(L, shapes, pool, &shape->fields[i]);
         if (lgem_flagfield(L, lua_gettop(L), "apart"))
             shape->apart |= UINT32_C(1) << i % 32;
+        if (lgem_flagfield(L, lua_gettop(L), "ends"))
+            shape->ends |= UINT32_C(1) << i % 32;
         if (shape->role == LGEM_CANDIDATE && strcmp(shape->fields[i].wire, "index") == 0)
             shape->index = (int)i;
         enter(shape, i);
@@ -186,6 +188,7 @@ int lgem_newshapes(lua_State *L)
     lua_setiuservalue(L, -2, SLOT_POOL);
     shapes->pooled = LGEM_POOL_FIXED;
     shapes->state = lgem_state(L);
+    gem_mold_init(&shapes->kept, shapes->state->mem);
     return 1;
 }
 
@@ -199,6 +202,7 @@ static int shapes_close(lua_State *L)
         shapes->first = shape->next;
         gem_mem_free(shapes->state->mem, shape, shape->size);
     }
+    gem_mold_free(&shapes->kept);
     shapes->state = NULL;
     return 0;
 }

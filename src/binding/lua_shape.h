@@ -3,6 +3,7 @@
 #ifndef GEM_BINDING_LUA_SHAPE_H
 #define GEM_BINDING_LUA_SHAPE_H
 
+#include "../core/mold.h"
 #include "lua_core.h"
 
 enum lgem_value {
@@ -38,6 +39,7 @@ struct lgem_shape {
     bool echoed;              /* what it cannot show as it came is noted, here and below */
     enum lgem_role role;
     uint32_t apart;           /* members, a bit each, with which a chunk says more than its text */
+    uint32_t ends;            /* the same of those with which it says that the answer is whole */
     int index;                /* the member that must be 0, or -1 */
     int members;              /* of the last object, to size the next table */
     unsigned count, slots;    /* fields; slots of the hash, a power of 2 */
@@ -53,6 +55,10 @@ struct lgem_shapes {
     struct lgem_state *state; /* NULL: closed */
     struct lgem_shape *first;
     int pooled;
+    struct gem_mold kept;     /* of the last stream of texts that has ended, for the next one: see lua_cast.h */
+    bool kept_ends;
+    size_t kept_most;
+    unsigned kept_depth;
 };
 
 /* The open shapes at arg. [-0,+0,v] */
