@@ -390,7 +390,8 @@ end
 ---@return true|nil
 ---@return lgemini.Error|nil err
 function http.again(call, request, err, delivered)
-  if err.code == 401 and not request.renewed and call.client:forget_token(request) then -- taken back before its time
+  -- A token that was taken back before its time.
+  if err.code == 401 and not (delivered or request.renewed) and call.client:forget_token(request) then
     request.renewed = true
     if call.client.watch then
       call.client.watch:retry(call, request, err, 0)

@@ -430,6 +430,19 @@ describe("Vertex AI", function()
       assert.is_nil(tostring(err):find("token-number-3", 1, true))
     end)
 
+    it("that are taken back in the middle of a stream end it: what came is not asked for again", function()
+      connect { project = "p-1", access_token = function() return "token-number-1", 3600 end }
+      answer({ status = 200, headers = { ["content-type"] = "text/event-stream" }, body = { bytes =
+        'data: {"candidates":[{"content":{"parts":[{"text":"Hel"}]}}]}\n\n'
+        .. 'data: {"error":{"code":401,"message":"it has ended","status":"UNAUTHENTICATED"}}\n\n' } }, ANSWER)
+      local stream = client.models:generate_content_stream { model = "g", contents = "x" }
+      assert.equal("Hel", stream:next().text)
+      local err = refused("incomplete", "has ended", stream:next())
+      assert.equal(401, err.code)
+      assert.equal("Hel", err.partial.text)
+      assert.equal(1, #server:received())
+    end)
+
     it("that end within the minute, or of which nobody says when, are asked for each time", function()
       for _, seconds in ipairs { 30, false } do
         local times = 0
