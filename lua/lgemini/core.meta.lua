@@ -518,6 +518,8 @@ function core.loop.share(max) end
 ---@param exchange lgemini.core.Exchange
 ---@param lane "calls"|"bulk"
 ---@param share lgemini.core.Share|nil  while it has no free place the exchange waits, in order, its deadline holding
+---@return true|nil
+---@return lgemini.core.Failure|nil err  "closed": this is another process
 function Loop:add(exchange, lane, share) end
 
 --- Works; may wait for work first.
@@ -526,7 +528,7 @@ function Loop:add(exchange, lane, share) end
 ---  until an exchange wants to be looked at, for 50 ms at most
 ---@param late boolean|nil     some of the time is used up: handshakes, the longest work there is, wait for another step
 ---@return integer|nil count  how much was done; 0: nothing is left to do now
----@return lgemini.core.Failure|nil err  "io", "limit": the system's poller failed
+---@return lgemini.core.Failure|nil err  "io", "limit": the system's poller failed; "closed": this is another process
 function Loop:step(budget, max_wait, late) end
 
 --- Lets Lua's collector hear of a piece of the large strings that Answer:next made apart, and of more for that long.
@@ -541,6 +543,10 @@ function Loop:next() end
 --- How long a foreign loop may wait before it steps, if the descriptor is not readable.
 ---@return number|nil seconds  0: not at all; nil: for ever
 function Loop:timeout() end
+
+--- Whether this is the process that made it: in the child of a fork it is not, and takes no exchange and no step.
+---@return boolean
+function Loop:is_ours() end
 
 --- The descriptor to wait on: readable when a socket is ready, and at the alarm.
 ---@return integer|nil fd  nil where the system has none

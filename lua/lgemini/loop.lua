@@ -52,8 +52,12 @@ local shared = setmetatable({}, { __mode = "kv" }) -- core -> the loop of this L
 ---@param core table
 ---@return lgemini.Loop
 function loop.shared(core)
-  shared[core] = shared[core] or loop.new(core)
-  return shared[core]
+  local self = shared[core]
+  if not self or self.driver and not self.driver:is_ours() then -- a fork's child begins anew
+    self = loop.new(core)
+    shared[core] = self
+  end
+  return self
 end
 
 -- The descriptor is readable when there is something to do again.
@@ -86,6 +90,8 @@ function loop:attach(user)
     end
     self.driver = driver
     set_alarm(self)
+  elseif not self.driver:is_ours() then
+    errors.misuse "this loop is of the process that made it: after a fork, make another one"
   end
   self.users[user] = true
   return true
@@ -427,6 +433,9 @@ local function move(self, budget, max_wait, late)
   end
   local count, err = self.driver:step(budget, max_wait, late)
   if not count then
+    if err.kind == "closed" then -- a fork's child
+      errors.misuse(err.message)
+    end
     error(errors.new(err), 0)
   end
   return count
@@ -530,7 +539,10 @@ end
 ---@param lane "calls"|"bulk"
 ---@param share table|nil  of core.loop
 function loop:add(exchange, lane, share)
-  self.driver:add(exchange, lane, share)
+  local ok, err = self.driver:add(exchange, lane, share)
+  if not ok then -- a fork's child
+    errors.misuse(err.message)
+  end
 end
 
 -- What a program asks for beside waiting is in steps.lua, which loads with the first of these.

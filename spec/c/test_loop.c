@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <math.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "../../src/net/loop.h"
 
@@ -34,6 +35,7 @@ static int counting_wait(struct gem_poller *poller, double seconds, struct gem_r
 #define gem_poller_wait counting_wait
 #define gem_loop_open tested_open
 #define gem_loop_close tested_close
+#define gem_loop_is_ours tested_is_ours
 #define gem_loop_add tested_add
 #define gem_loop_remove tested_remove
 #define gem_loop_step tested_step
@@ -42,6 +44,7 @@ static int counting_wait(struct gem_poller *poller, double seconds, struct gem_r
 #define gem_loop_fd tested_fd
 int gem_loop_open(struct gem_loop *loop, const struct gem_mem *mem, struct gem_err *err);
 void gem_loop_close(struct gem_loop *loop);
+bool gem_loop_is_ours(const struct gem_loop *loop);
 void gem_loop_add(struct gem_loop *loop, struct gem_exchange *ex, enum gem_lane_name lane, struct gem_share *share);
 void gem_loop_remove(struct gem_exchange *ex);
 int gem_loop_step(struct gem_loop *loop, double budget, double max_wait, struct gem_err *err);
@@ -245,11 +248,70 @@ static void test_an_exchange_let_go_of_outlives_the_loop(void)
     close(listener);
 }
 
+/* The child of a fork lets go of all that it has of its parent's loop. */
+static void close_in_a_child(struct gem_loop *loop, struct gem_exchange *ex)
+{
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0) {
+        check_failures = 0;
+        CHECK(!gem_loop_is_ours(loop));
+        gem_loop_remove(ex);
+        gem_exchange_close(ex);
+        gem_loop_close(loop);
+        _exit(check_failures > 0);
+    }
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+    CHECK(gem_loop_is_ours(loop));
+}
+
+/* Steps until the exchange is done, if it ever is. */
+static void finish(struct gem_loop *loop, struct gem_exchange *ex)
+{
+    struct gem_err err;
+    for (int i = 0; i < 500 && ex->phase != GEM_PHASE_DONE; i++)
+        CHECK(gem_loop_step(loop, HUGE_VAL, 0.01, &err) >= 0);
+    CHECK(ex->phase == GEM_PHASE_DONE && ex->err.kind == GEM_OK);
+}
+
+/* What is in flight comes to its end, and the connection is used again. */
+static void test_a_child_leaves_its_parents_connections(void)
+{
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    char url[100], taken[1000];
+    int listener = listen_on(url, sizeof url), server = -1;
+    struct gem_loop loop;
+    struct gem_exchange ex;
+    struct gem_err err;
+    memset(&loop, 0, sizeof loop);
+    if (!CHECK(gem_loop_open(&loop, gem_mem_default(), &err) == 0))
+        return;
+    for (int i = 0; i < 2; i++) {
+        open_exchange(&ex, url, NULL);
+        gem_loop_add(&loop, &ex, GEM_LANE_CALLS, NULL);
+        for (int k = 0; k < 500 && ex.phase != GEM_PHASE_WAITING; k++)
+            CHECK(gem_loop_step(&loop, HUGE_VAL, 0.01, &err) >= 0);
+        if (server < 0)
+            server = accept(listener, NULL, NULL);
+        CHECK(read(server, taken, sizeof taken) > 0);
+        close_in_a_child(&loop, &ex);
+        CHECK(write(server, answer, sizeof answer - 1) == sizeof answer - 1);
+        finish(&loop, &ex);
+        gem_loop_remove(&ex);
+        gem_exchange_close(&ex);
+        close_in_a_child(&loop, &ex);
+    }
+    gem_loop_close(&loop);
+    close(server);
+    close(listener);
+}
+
 int main(void)
 {
     RUN(test_a_step_that_waits_goes_on);
     RUN(test_bytes_that_leave_wind_the_clock);
     RUN(test_a_socket_that_cannot_be_watched);
     RUN(test_an_exchange_let_go_of_outlives_the_loop);
+    RUN(test_a_child_leaves_its_parents_connections);
     return check_done();
 }

@@ -13,12 +13,14 @@
 /* poller.c once more, with poll, under names of this file's own: all tests run with both. */
 #define GEM_USE_POLL
 #define gem_now polled_now
+#define gem_process polled_process
 #define gem_poller_open polled_open
 #define gem_poller_close polled_close
 #define gem_poller_set polled_set
 #define gem_poller_wait polled_wait
 #define gem_poller_alarm polled_alarm
 double gem_now(void);
+long gem_process(void);
 int gem_poller_open(struct gem_poller *poller, const struct gem_mem *mem, struct gem_err *err);
 void gem_poller_close(struct gem_poller *poller);
 int gem_poller_set(struct gem_poller *poller, int fd, int events, int tag, struct gem_err *err);
@@ -26,6 +28,7 @@ int gem_poller_wait(struct gem_poller *poller, double seconds, struct gem_ready 
 int gem_poller_alarm(struct gem_poller *poller, double seconds, struct gem_err *err);
 #include "../../src/net/poller.c"
 #undef gem_now
+#undef gem_process
 #undef gem_poller_alarm
 #undef gem_poller_open
 #undef gem_poller_close

@@ -5,7 +5,7 @@ local tasks_module = require "lgemini.tasks"
 
 -- A world with a core: instants at which exchanges become ready are set by `at`; `now` is its clock.
 local function new_world()
-  local world = { now = 100, due = {}, waits = {}, steps = 0 }
+  local world = { process = 1, now = 100, due = {}, waits = {}, steps = 0 }
 
   local Exchange = {}
   Exchange.__index = Exchange
@@ -38,6 +38,7 @@ local function new_world()
   local loop = {}
   function loop.step(self, _, max_wait)
     assert(not self.closed, "attempt to use a closed loop")
+    if not self:is_ours() then return nil, { kind = "closed", message = "of another process" } end
     world.steps = world.steps + 1
     table.insert(world.waits, max_wait)
     if world.failing then
@@ -65,11 +66,14 @@ local function new_world()
   function loop.fd() return "the descriptor" end
   function loop.alarm() return true end
   function loop:close() self.closed = true end
-  function loop.add() end
+  function loop:is_ours() return self.process == world.process end
+  function loop:add()
+    if not self:is_ours() then return nil, { kind = "closed", message = "of another process" } end
+    return true
+  end
 
   world.core = { now = function() return world.now end, loop = { new = function()
-    loop.closed = false
-    return loop
+    return setmetatable({ closed = false, process = world.process }, { __index = loop })
   end } }
   function world.core.yield(thread, value)
     if thread ~= coroutine.running() then return false end
@@ -104,6 +108,22 @@ describe("tasks", function()
       assert.is_true(task.done)
     end
   end
+
+  it("of a fork's child have a loop of their own; those of its parent are told apart", function()
+    tasks:spawn(function() note "moved" end)
+    world.process = 2
+    assert.error_matches(function() tasks.loop:step(1) end, "of another process")
+    assert.error_matches(function() tasks:sleep(1) end, "of another process")
+    assert.error_matches(function() tasks:add(world.exchange(), "calls") end, "of another process")
+    assert.error_matches(function() tasks_module.new(world.core, tasks.loop) end,
+      "this loop is of the process that made it")
+    local other = assert(tasks_module.new(world.core))
+    assert.are_not.equal(tasks.loop, other.loop)
+    assert.equal(other.loop, assert(tasks_module.new(world.core)).loop)
+    assert.is_true(other:sleep(1))
+    tasks:close()
+    assert.same({}, log)
+  end)
 
   it("say why there is no loop", function()
     local core = { loop = { new = function() return nil, { kind = "limit", message = "no descriptor" } end } }

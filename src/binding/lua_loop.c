@@ -22,6 +22,14 @@ static struct lgem_loop *check_open(lua_State *L)
     return l;
 }
 
+/* nil, err in the child of a fork: the loop is its parent's. [-0,+2,m] */
+static int refuse(lua_State *L)
+{
+    struct gem_err err;
+    gem_err_set(&err, GEM_CLOSED, 0, "this client is of the process that made it: after a fork, make another one");
+    return lgem_fail(L, &err);
+}
+
 static void push_weak_table(lua_State *L) /* [-0,+1,m] */
 {
     lua_newtable(L);
@@ -72,7 +80,7 @@ static int loop_share(lua_State *L)
     return 1;
 }
 
-/* add(exchange, "calls" or "bulk", share or nil) */
+/* add(exchange, "calls" or "bulk", share or nil) -> true, or nil, err in another process */
 static int loop_add(lua_State *L)
 {
     static const char *const lanes[] = {"calls", "bulk", NULL};
@@ -81,6 +89,8 @@ static int loop_add(lua_State *L)
     int lane = luaL_checkoption(L, 3, NULL, lanes);
     luaL_argcheck(L, x->ex.loop == NULL && x->ex.phase == GEM_PHASE_QUEUED, 2, "the exchange was added before");
     struct gem_share *share = lua_isnoneornil(L, 4) ? NULL : luaL_checkudata(L, 4, SHARE);
+    if (!gem_loop_is_ours(&l->loop))
+        return refuse(L);
     lua_settop(L, 4);
     lua_setiuservalue(L, 2, LGEM_SLOT_SHARE);
     lua_getiuservalue(L, 1, SLOT_EXCHANGES);
@@ -88,16 +98,20 @@ static int loop_add(lua_State *L)
     lua_pushvalue(L, 2);
     lua_rawset(L, -3);
     gem_loop_add(&l->loop, &x->ex, (enum gem_lane_name)lane, share);
-    return 0;
+    lua_pushboolean(L, 1);
+    return 1;
 }
 
-/* step(budget, max_wait, late) in seconds -> how much was done, or nil, err when the system's poller failed */
+/* step(budget, max_wait, late) in seconds -> how much was done, or nil, err when the system's poller failed, and in
+ * another process */
 static int loop_step(lua_State *L)
 {
     struct gem_err err;
     struct lgem_loop *l = check_open(L);
     double budget = lua_isnoneornil(L, 2) ? HUGE_VAL : lgem_checkseconds(L, 2);
     double max_wait = lua_isnoneornil(L, 3) ? 0 : lgem_checkseconds(L, 3);
+    if (!gem_loop_is_ours(&l->loop))
+        return refuse(L);
     l->loop.late = lua_toboolean(L, 4);
     int done = gem_loop_step(&l->loop, budget, max_wait, &err);
     if (done < 0)
@@ -141,6 +155,13 @@ static int loop_timeout(lua_State *L)
     return 1;
 }
 
+/* Whether this is the process that made it. */
+static int loop_is_ours(lua_State *L)
+{
+    lua_pushboolean(L, gem_loop_is_ours(&check_open(L)->loop));
+    return 1;
+}
+
 /* The descriptor to wait on in a foreign loop, or nil. */
 static int loop_fd(lua_State *L)
 {
@@ -168,7 +189,7 @@ void lgem_open_loop(lua_State *L)
     static const luaL_Reg methods[] = {
         {"add", loop_add},         {"step", loop_step}, {"next", loop_next},
         {"timeout", loop_timeout}, {"fd", loop_fd},     {"alarm", loop_alarm},
-        {"collect", loop_collect}, {NULL, NULL},
+        {"collect", loop_collect}, {"is_ours", loop_is_ours}, {NULL, NULL},
     };
     static const luaL_Reg functions[] = {{"new", loop_new}, {"share", loop_share}, {NULL, NULL}};
     lgem_type(L, LGEM_LOOP, methods, loop_close);

@@ -135,6 +135,7 @@ int gem_loop_open(struct gem_loop *loop, const struct gem_mem *mem, struct gem_e
 {
     loop->mem = mem;
     loop->check = loop->ready.end = HUGE_VAL;
+    loop->owner = gem_process();
     if (gem_poller_open(&loop->poller, mem, err) < 0)
         return -1;
     loop->open = true;
@@ -166,15 +167,22 @@ void gem_loop_close(struct gem_loop *loop)
         gem_loop_remove(ex);
         gem_exchange_fail(ex, &err);
     }
-    for (int i = 0; i < GEM_LANES; i++)
-        close_lane(&loop->lanes[i]);
-    curl_share_cleanup(loop->sessions); /* NULL is fine */
+    if (gem_loop_is_ours(loop)) {
+        for (int i = 0; i < GEM_LANES; i++)
+            close_lane(&loop->lanes[i]);
+        curl_share_cleanup(loop->sessions); /* NULL is fine */
+    }
     loop->sessions = NULL;
     gem_poller_close(&loop->poller);
     loop->open = false;
 }
 
 /* ---- in and out ---- */
+
+bool gem_loop_is_ours(const struct gem_loop *loop)
+{
+    return loop->owner == gem_process();
+}
 
 static double least(double a, double b)
 {
@@ -237,8 +245,12 @@ static void take_out(struct gem_loop *loop, struct gem_exchange *ex)
 {
     if (!with_libcurl(ex))
         return;
-    curl_multi_remove_handle(loop->lanes[ex->lane].multi, ex->easy);
-    curl_easy_setopt(ex->easy, CURLOPT_SHARE, NULL); /* the handle may outlive the loop */
+    if (gem_loop_is_ours(loop)) {
+        curl_multi_remove_handle(loop->lanes[ex->lane].multi, ex->easy);
+        curl_easy_setopt(ex->easy, CURLOPT_SHARE, NULL); /* the handle may outlive the loop */
+    } else {
+        ex->easy = NULL;
+    }
     discount(loop, ex);
     if (ex->share != NULL)
         ex->share->active--;

@@ -13,6 +13,10 @@
  * no certificate is looked at. libcurl takes one only for the same host, port, authorities and certificate of ours.
  * Before 8.4 it closes HTTP/2 without TLS's goodbye, after which OpenSSL resumes nothing from that connection.
  *
+ * A child that a fork makes shares the sockets and the kernel's queue with its parent. The loop stays the parent's: in the
+ * child it takes no exchange and no step, and closing it closes the child's descriptors of the queue and leaves the rest
+ * of libcurl's as it is, memory included, since libcurl would say goodbye on the parent's connections.
+ *
  * Who owns what: the loop owns its multi handles, the sessions and the poller, not the exchanges. Either may go first:
  * closing the loop detaches its exchanges (they end as cancelled), and an exchange is detached with gem_loop_remove. */
 #ifndef GEM_NET_LOOP_H
@@ -56,12 +60,16 @@ struct gem_loop {
     unsigned turn;                     /* which report comes first: a step may have time for one only */
     struct gem_host hosts[GEM_HOSTS];  /* origin 0: none */
     struct gem_err trouble;            /* of the poller, from inside a callback; it stays */
+    long owner;                        /* the process that opened it */
     bool open;
 };
 
 /* loop: zeroed. After gem_exchange_prepare. */
 int gem_loop_open(struct gem_loop *loop, const struct gem_mem *mem, struct gem_err *err);
 void gem_loop_close(struct gem_loop *loop);
+
+/* Whether this is the process that opened it; no other may add or step. */
+bool gem_loop_is_ours(const struct gem_loop *loop);
 
 /* Takes an opened exchange; nothing is sent before the next step. share: NULL, or what it takes one place of; while none
  * is free it waits, in order, with its clock for the whole call running. */

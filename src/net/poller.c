@@ -39,6 +39,11 @@ double gem_now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+long gem_process(void)
+{
+    return (long)getpid();
+}
+
 static int fail(const char *what, struct gem_err *err)
 {
     char why[128] = "unknown error";

@@ -35,6 +35,9 @@ struct gem_poller {
 /* Monotonic seconds; the zero is arbitrary. */
 double gem_now(void);
 
+/* The process this is: another one in the child of a fork. */
+long gem_process(void);
+
 int gem_poller_open(struct gem_poller *poller, const struct gem_mem *mem, struct gem_err *err);
 void gem_poller_close(struct gem_poller *poller);
 
