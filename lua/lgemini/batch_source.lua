@@ -277,7 +277,7 @@ function batch_source.of(client, args, model, kind)
   elseif src.file_name ~= nil then
     return of_file(src.file_name)
   end
-  local list = src.inlined_requests or src
+  local list = options.table(src.inlined_requests, "src.inlined_requests") or src
   if kind == "embed" and type(list) == "table" and list.contents ~= nil then
     list = each_text(list)
   end

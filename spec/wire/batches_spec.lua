@@ -221,6 +221,7 @@ describe("a batch", function()
       ["src%[1%]: a request expected"] = { "text" },
       ["src: a list of requests, a function, or a file expected, got nil"] = false,
       ["src%[1%]: unknown option content"] = { { content = "x" } },
+      ["src.inlined_requests: table expected, got userdata"] = { inlined_requests = gemini.null },
     } do
       assert.error_matches(function() client.batches:create { model = MODEL, src = src or nil } end, words)
     end
