@@ -108,8 +108,9 @@ function methods:wait(seconds, condition)
     self:check_alive()
     local left = deadline - cqueues.monotime()
     if left <= 0 then return end
-    local which = cqueues.poll(math.min(left, WATCH), condition)
-  until condition and which == condition
+    -- Both may have come; then the time is told first.
+    local first, second = cqueues.poll(math.min(left, WATCH), condition)
+  until condition and (first == condition or second == condition)
   self:check_alive()
 end
 

@@ -31,9 +31,6 @@ function pace:open()
   self.changed:signal()
 end
 
--- Seconds after which a stream that is held looks by itself: with some hundred of them a signal does not reach all.
-local LOOK = 0.5
-
 --- Waits for the turn of an event.
 ---@param ex table exchange
 ---@param first boolean the first of its stream, before which there is no pause
@@ -41,7 +38,7 @@ function pace:wait(ex, first)
   if self.held then
     self.waiting = self.waiting + 1
     local ok, err = pcall(function()
-      while self.held and self.released == 0 do ex:wait(LOOK, self.changed) end
+      while self.held and self.released == 0 do ex:wait(3600, self.changed) end
     end)
     self.waiting = self.waiting - 1
     if not ok then error(err, 0) end
