@@ -270,16 +270,16 @@ describe("many at once", function()
       assert.equal("rate_limited", select(2, tasks[1]:result()).kind)
       local seen = order()
       assert.equal(50, #seen)
-      for i = 2, 50 do assert.is_true(seen[i] > seen[i - 1] - 3, i) end -- what is on its way at once may overtake
+      for i = 2, 50 do assert.is_true(seen[i] > seen[i - 1] - 10, i) end -- what is on its way at once may overtake
       for i = 4, 50 do assert.truthy(tasks[i]:result()) end
     end)
 
     it("are all told when the quota of the day is used up", function()
-      new { rate = { requests_per_minute = 30 } }
+      new { rate = { requests_per_minute = 6 } }
       em:fault { path = ":generateContent", status = 429, quota = "PerDay", always = true }
       local from, tasks = client.core.now(), burst(50)
       client:run()
-      assert.is_true(client.core.now() - from < 2) -- before the second would have had its turn
+      assert.is_true(client.core.now() - from < 10) -- before the second would have had its turn
       for i = 1, 50 do assert.equal("day", select(2, tasks[i]:result()).quota) end
       assert.equal(1, #order())
     end)
@@ -294,9 +294,9 @@ describe("many at once", function()
       for i = 2, 49 do tasks[i]:cancel() end
       local from = client.core.now()
       assert.truthy(tasks[50]:wait())
-      assert.is_true(client.core.now() - from < 5)
+      assert.is_true(client.core.now() - from < 20) -- it would have been 24
       gemini.assert(ask())
-      assert.is_true(client.core.now() - from < 5)
+      assert.is_true(client.core.now() - from < 20) -- it would have been 24
       assert.same({ 1, 50 }, { order()[1], order()[2] })
       assert.equal(0, client.pace.count)
     end)
