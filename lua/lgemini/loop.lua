@@ -431,7 +431,7 @@ local function move(self, budget, max_wait, late)
   if not self.driver then
     return 0
   end
-  local count, err = self.driver:step(budget, max_wait, late)
+  local count, err = self.driver:step(budget, max_wait, late, budget and not has_ready(self))
   if not count then
     if err.kind == "closed" then -- a fork's child
       errors.misuse(err.message)

@@ -228,6 +228,24 @@ static void test_a_step_that_waits_goes_on(void)
     end_upload(&up);
 }
 
+static void test_a_step_alone_uses_its_budget(void)
+{
+    struct upload up;
+    struct gem_err err;
+    int steps = 0;
+    begin_upload(&up);
+    peer = up.server;
+    for (waits = 0; steps < 5; steps++)
+        CHECK(gem_loop_step(&up.loop, 1, 10, &err) >= 0);
+    CHECK(waits == steps && up.ex.uploaded < up.body.length);
+    up.loop.alone = true;
+    for (steps = waits = 0; up.ex.uploaded < up.body.length && up.ex.phase != GEM_PHASE_DONE; steps++)
+        CHECK(gem_loop_step(&up.loop, 1, 10, &err) >= 0);
+    CHECK(up.ex.uploaded == up.body.length && waits > steps);
+    peer = -1;
+    end_upload(&up);
+}
+
 /* It keeps nothing of the loop's, or that would leak. */
 static void test_an_exchange_let_go_of_outlives_the_loop(void)
 {
@@ -309,6 +327,7 @@ static void test_a_child_leaves_its_parents_connections(void)
 int main(void)
 {
     RUN(test_a_step_that_waits_goes_on);
+    RUN(test_a_step_alone_uses_its_budget);
     RUN(test_bytes_that_leave_wind_the_clock);
     RUN(test_a_socket_that_cannot_be_watched);
     RUN(test_an_exchange_let_go_of_outlives_the_loop);

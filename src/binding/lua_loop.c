@@ -102,7 +102,7 @@ static int loop_add(lua_State *L)
     return 1;
 }
 
-/* step(budget, max_wait, late) in seconds -> how much was done, or nil, err when the system's poller failed, and in
+/* step(budget, max_wait, late, alone) in seconds -> how much was done, or nil, err when the system's poller failed, and in
  * another process */
 static int loop_step(lua_State *L)
 {
@@ -113,6 +113,7 @@ static int loop_step(lua_State *L)
     if (!gem_loop_is_ours(&l->loop))
         return refuse(L);
     l->loop.late = lua_toboolean(L, 4);
+    l->loop.alone = budget < HUGE_VAL && lua_toboolean(L, 5);
     int done = gem_loop_step(&l->loop, budget, max_wait, &err);
     if (done < 0)
         return lgem_fail(L, &err);

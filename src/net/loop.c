@@ -7,6 +7,7 @@
 #define SHARED 10L /* connections to a host, of some 100 streams each; libcurl would open one for each that waits */
 #define PUT_OFF 0.05 /* seconds for which a handshake waits for a step that has time for it */
 #define TURNS 0.05   /* seconds after which a step that waits returns, though nobody is to be told: for signals */
+#define EARLY 0.1    /* of a budget: later than that a handshake does not go on */
 #define AWAY 1.0 /* seconds between two steps; longer ones count as this much on the clocks */
 
 /* ---- the list ---- */
@@ -544,10 +545,12 @@ static int turn(struct gem_loop *loop, double budget, double max_wait, struct ge
 
 int gem_loop_step(struct gem_loop *loop, double budget, double max_wait, struct gem_err *err)
 {
-    double end = gem_now() + least(max_wait, TURNS), left;
+    bool limited = budget < HUGE_VAL;
+    double end = gem_now() + (limited ? budget : least(max_wait, TURNS)), early = end - budget * (1 - EARLY), left;
     int n = turn(loop, budget, max_wait, err), sum = n;
-    while (n > 0 && budget == HUGE_VAL && loop->ready.first == NULL && (left = end - gem_now()) > 0) {
-        n = turn(loop, budget, left, err);
+    while (n > 0 && loop->alone == limited && loop->ready.first == NULL && (left = end - gem_now()) > 0) {
+        loop->late = loop->late || (limited && end - left > early);
+        n = turn(loop, limited ? left : budget, limited ? 0 : left, err);
         sum += n;
     }
     return n < 0 ? -1 : sum;

@@ -53,6 +53,7 @@ struct gem_loop {
     struct gem_exchange *unstarted;    /* none before it waits to be started */
     bool full;                         /* those that do are past their share */
     bool late;                         /* for the next step: a part of the time is used up, so no handshake goes on */
+    bool alone;                        /* for the next step: nobody else waits for the rest of its budget */
     double owed;                       /* since when a handshake was put off; 0: none is */
     struct gem_ready_list ready;
     double check;                      /* no clock of an exchange fires before this instant */
@@ -79,10 +80,10 @@ void gem_loop_add(struct gem_loop *loop, struct gem_exchange *ex, enum gem_lane_
 void gem_loop_remove(struct gem_exchange *ex);
 
 /* Works for about `budget` seconds (HUGE_VAL: until nothing is left to do now), after waiting at most max_wait for
- * something to happen when nothing is there to do. Without a budget it goes on, for that long but not for more than some
- * 50 ms, until an exchange wants to be looked at. Returns how many things it did, so that 0 says that nothing is left to
- * do now. -1: the poller failed; where it was while a socket was to be watched,
- * all exchanges fail with that, now and later: the loop can only be closed. */
+ * something to happen when nothing is there to do. Alone with its budget it goes on until an exchange wants to be looked
+ * at; so it does without a budget, for max_wait but not for more than some 50 ms. Returns how many things it did, so that
+ * 0 says that nothing is left to do now. -1: the poller failed; where it was while a socket was to be watched, all
+ * exchanges fail with that, now and later: the loop can only be closed. */
 int gem_loop_step(struct gem_loop *loop, double budget, double max_wait, struct gem_err *err);
 
 /* The next exchange that wants to be looked at, or NULL. */
