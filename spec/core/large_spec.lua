@@ -185,7 +185,7 @@ describe("the collector #plain", function()
     begin()
     local value = assert(decoder:next(false, MOST))
     assert.is_false(collected)
-    local steps, more = 0, nil
+    local steps, more = 0
     repeat
       more = loop:collect(1e-7)
       steps = steps + 1
