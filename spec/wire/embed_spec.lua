@@ -107,7 +107,7 @@ if process.build() == "build/lua5.4" then
       em = emulator.start()
       directory = process.temporary_directory()
       for _, block in ipairs(markdown.blocks(markdown.read_file "docs/embedding.md")) do
-        if block.language == "sh" then line = block.text:match "^(cc %-o host host%.c %-llgemini .*)\n$" end
+        line = line or block.language == "sh" and block.text:match "^(cc %-o host host%.c %-llgemini .*)\n$"
         if block.language == "c" then host = block.text end
       end
     end)
