@@ -122,6 +122,7 @@ describe("media_to", function()
   end)
 
   it("may be closed by the function, or with the task or client it is read in: nothing is left", function()
+    client:close() -- it makes others
     local reader, task
     local ends = {
       closed = function() reader:close() end,
