@@ -111,8 +111,8 @@ describe("one process #plain", function()
     end
   end
 
-  it("makes 10,000 requests, and holds as much after the last as after 2,000", function()
-    assert_flat("requests", 2000, 4, 2000)
+  it("makes 10,000 requests, and holds as much after the last as after 6,000", function()
+    assert_flat("requests", 6000, 4, 1000) -- until then the heap settles
     assert.equal(10000, server:call { op = "state" }.requests)
   end)
 
