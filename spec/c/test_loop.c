@@ -83,6 +83,14 @@ static void check_failed(const struct gem_exchange *ex)
     CHECK_STR(ex->err.text, "no memory in the kernel");
 }
 
+static void open_loop(struct gem_loop *loop)
+{
+    struct gem_err err;
+    memset(loop, 0, sizeof *loop);
+    if (!CHECK(gem_loop_open(loop, gem_mem_default(), &err) == 0))
+        abort();
+}
+
 /* libcurl gives a multi handle up for good then; so do we, and say why. */
 static void test_a_socket_that_cannot_be_watched(void)
 {
@@ -91,9 +99,7 @@ static void test_a_socket_that_cannot_be_watched(void)
     struct gem_loop loop;
     struct gem_exchange list[4];
     struct gem_err err;
-    memset(&loop, 0, sizeof loop);
-    if (!CHECK(gem_loop_open(&loop, gem_mem_default(), &err) == 0))
-        return;
+    open_loop(&loop);
     for (int i = 0; i < 4; i++)
         open_exchange(&list[i], url, NULL);
     gem_loop_add(&loop, &list[0], GEM_LANE_CALLS, NULL);
@@ -160,9 +166,9 @@ static void begin_upload(struct upload *up)
     up->file = mkstemp(up->path);
     gem_body_init(&up->body, gem_mem_default());
     if (!CHECK(up->file >= 0 && ftruncate(up->file, 1200000) == 0 &&
-               gem_body_add_file(&up->body, up->path, false, &err) == 0 &&
-               gem_loop_open(&up->loop, gem_mem_default(), &err) == 0))
+               gem_body_add_file(&up->body, up->path, false, &err) == 0))
         abort();
+    open_loop(&up->loop);
     open_exchange(&up->ex, url, &up->body);
     curl_easy_setopt(up->ex.easy, CURLOPT_SOCKOPTFUNCTION, small_buffer);
     gem_loop_add(&up->loop, &up->ex, GEM_LANE_BULK, NULL);
@@ -254,9 +260,7 @@ static void test_an_exchange_let_go_of_outlives_the_loop(void)
     struct gem_loop loop;
     struct gem_exchange ex;
     struct gem_err err;
-    memset(&loop, 0, sizeof loop);
-    if (!CHECK(gem_loop_open(&loop, gem_mem_default(), &err) == 0))
-        return;
+    open_loop(&loop);
     open_exchange(&ex, url, NULL);
     gem_loop_add(&loop, &ex, GEM_LANE_CALLS, NULL);
     CHECK(gem_loop_step(&loop, HUGE_VAL, 0, &err) >= 0);
@@ -301,9 +305,7 @@ static void test_a_child_leaves_its_parents_connections(void)
     struct gem_loop loop;
     struct gem_exchange ex;
     struct gem_err err;
-    memset(&loop, 0, sizeof loop);
-    if (!CHECK(gem_loop_open(&loop, gem_mem_default(), &err) == 0))
-        return;
+    open_loop(&loop);
     for (int i = 0; i < 2; i++) {
         open_exchange(&ex, url, NULL);
         gem_loop_add(&loop, &ex, GEM_LANE_CALLS, NULL);
