@@ -526,12 +526,12 @@ function Loop:add(exchange, lane, share) end
 ---@param budget number|nil    seconds to work, about; nil: until nothing is left to do now. 0 does one thing
 ---@param max_wait number|nil  seconds to wait while there is nothing to do; nil: none. Without a budget it goes on
 ---  until an exchange wants to be looked at, for 50 ms at most
----@param late boolean|nil     some of the time is used up: handshakes, the longest work there is, wait for another step
+---@param early number|nil     seconds after which handshakes, the longest work there is, wait for another step; nil: never
 ---@param alone boolean|nil    nobody else waits for the rest of the budget: all of it is used, unless an exchange wants
 --- to be looked at
 ---@return integer|nil count  how much was done; 0: nothing is left to do now
 ---@return lgemini.core.Failure|nil err  "io", "limit": the system's poller failed; "closed": this is another process
-function Loop:step(budget, max_wait, late, alone) end
+function Loop:step(budget, max_wait, early, alone) end
 
 --- Lets Lua's collector hear of a piece of the large strings that Answer:next made apart, and of more for that long.
 ---@param seconds number|nil  until it knows all, when left out

@@ -427,11 +427,11 @@ local function run_told(self)
 end
 
 -- Moves bytes, after waiting at most `max_wait` seconds for something to come. Returns how much there was.
-local function move(self, budget, max_wait, late)
+local function move(self, budget, max_wait, early)
   if not self.driver then
     return 0
   end
-  local count, err = self.driver:step(budget, max_wait, late, budget and not has_ready(self))
+  local count, err = self.driver:step(budget, max_wait, early, budget and not has_ready(self))
   if not count then
     if err.kind == "closed" then -- a fork's child
       errors.misuse(err.message)
@@ -484,7 +484,7 @@ local function work(self, finish, wait, latest)
     ran = run_ready(self, finish)
   end
   local now = self.now()
-  local moved = move(self, math.max(0, finish - now), wait, now > latest)
+  local moved = move(self, math.max(0, finish - now), wait, math.max(0, latest - now))
   tell_all(self)
   run_timers(self)
   if ran == 0 or self.now() < finish then

@@ -275,7 +275,7 @@ describe("a loop", function()
     local x = drive.start(loop, "GET", secure.url .. "/", { ca_file = secure.ca_file })
     for _, phase in ipairs { "queued", "connecting" } do
       local since = core.now()
-      repeat loop:step(0.001, 0.001, true) until x:phase() ~= phase
+      repeat loop:step(0.001, 0.001, 0) until x:phase() ~= phase
       assert.is_true(core.now() - since > 0.05)
     end
     assert.is_true(drive.finish(loop, x))
@@ -608,6 +608,7 @@ describe("a loop", function()
       for _, bad in ipairs { -1, 0 / 0, "soon", {} } do
         assert.error_matches(function() loop:step(bad, 0) end, "bad argument #1 to 'step'")
         assert.error_matches(function() loop:step(0, bad) end, "bad argument #2 to 'step'")
+        assert.error_matches(function() loop:step(0, 0, bad) end, "bad argument #3 to 'step'")
       end
     end)
 

@@ -102,17 +102,18 @@ static int loop_add(lua_State *L)
     return 1;
 }
 
-/* step(budget, max_wait, late, alone) in seconds -> how much was done, or nil, err when the system's poller failed, and in
- * another process */
+/* step(budget, max_wait, early, alone) in seconds -> how much was done, or nil, err when the system's poller failed, and
+ * in another process */
 static int loop_step(lua_State *L)
 {
     struct gem_err err;
     struct lgem_loop *l = check_open(L);
     double budget = lua_isnoneornil(L, 2) ? HUGE_VAL : lgem_checkseconds(L, 2);
     double max_wait = lua_isnoneornil(L, 3) ? 0 : lgem_checkseconds(L, 3);
+    double early = lua_isnoneornil(L, 4) ? HUGE_VAL : lgem_checkseconds(L, 4);
     if (!gem_loop_is_ours(&l->loop))
         return refuse(L);
-    l->loop.late = lua_toboolean(L, 4);
+    l->loop.early = early;
     l->loop.alone = budget < HUGE_VAL && lua_toboolean(L, 5);
     int done = gem_loop_step(&l->loop, budget, max_wait, &err);
     if (done < 0)

@@ -7,7 +7,6 @@
 #define SHARED 10L /* connections to a host, of some 100 streams each; libcurl would open one for each that waits */
 #define PUT_OFF 0.05 /* seconds for which a handshake waits for a step that has time for it */
 #define TURNS 0.05   /* seconds after which a step that waits returns, though nobody is to be told: for signals */
-#define EARLY 0.1    /* of a budget: later than that a handshake does not go on */
 #define AWAY 1.0 /* seconds between two steps; longer ones count as this much on the clocks */
 
 /* ---- the list ---- */
@@ -135,7 +134,7 @@ static int open_sessions(struct gem_loop *loop, struct gem_err *err)
 int gem_loop_open(struct gem_loop *loop, const struct gem_mem *mem, struct gem_err *err)
 {
     loop->mem = mem;
-    loop->check = loop->ready.end = HUGE_VAL;
+    loop->check = loop->ready.end = loop->early = HUGE_VAL;
     loop->owner = gem_process();
     if (gem_poller_open(&loop->poller, mem, err) < 0)
         return -1;
@@ -546,10 +545,11 @@ static int turn(struct gem_loop *loop, double budget, double max_wait, struct ge
 int gem_loop_step(struct gem_loop *loop, double budget, double max_wait, struct gem_err *err)
 {
     bool limited = budget < HUGE_VAL;
-    double end = gem_now() + (limited ? budget : least(max_wait, TURNS)), early = end - budget * (1 - EARLY), left;
+    double begin = gem_now(), end = begin + (limited ? budget : least(max_wait, TURNS)), left;
+    loop->late = loop->early <= 0;
     int n = turn(loop, budget, max_wait, err), sum = n;
     while (n > 0 && loop->alone == limited && loop->ready.first == NULL && (left = end - gem_now()) > 0) {
-        loop->late = loop->late || (limited && end - left > early);
+        loop->late = end - left >= begin + loop->early;
         n = turn(loop, limited ? left : budget, limited ? 0 : left, err);
         sum += n;
     }

@@ -52,7 +52,8 @@ struct gem_loop {
     struct gem_exchange *first, *last; /* all that are held, in the order in which they came */
     struct gem_exchange *unstarted;    /* none before it waits to be started */
     bool full;                         /* those that do are past their share */
-    bool late;                         /* for the next step: a part of the time is used up, so no handshake goes on */
+    double early;                      /* for the next step: seconds after which no handshake goes on */
+    bool late;                         /* they are over */
     bool alone;                        /* for the next step: nobody else waits for the rest of its budget */
     double owed;                       /* since when a handshake was put off; 0: none is */
     struct gem_ready_list ready;
