@@ -526,7 +526,7 @@ function Loop:add(exchange, lane, share) end
 ---@param budget number|nil    seconds to work, about; nil: until nothing is left to do now. 0 does one thing
 ---@param max_wait number|nil  seconds to wait while there is nothing to do; nil: none. Without a budget it goes on
 ---  until an exchange wants to be looked at, for 50 ms at most
----@param early number|nil     seconds after which handshakes, the longest work there is, wait for another step; nil: never
+---@param early number|nil     seconds after which handshakes, the longest work there is, wait for another step
 ---@param alone boolean|nil    nobody else waits for the rest of the budget: all of it is used, unless an exchange wants
 --- to be looked at
 ---@return integer|nil count  how much was done; 0: nothing is left to do now
