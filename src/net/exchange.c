@@ -60,7 +60,7 @@ static int on_connected(void *ud, char *a, char *b, int c, int d)
     ex->phase = ex->sent < ex->length ? GEM_PHASE_SENDING : GEM_PHASE_WAITING;
     ex->since = gem_now();
     ex->facts.connect = ex->since - ex->started;
-    curl_easy_getinfo(ex->easy, CURLINFO_NUM_CONNECTS, &connects);
+    curl_easy_getinfo(ex->handle.easy, CURLINFO_NUM_CONNECTS, &connects);
     ex->facts.reused = connects == 0;
     return CURL_PREREQFUNC_OK;
 }
@@ -169,7 +169,7 @@ static int version_of(CURL *easy)
 static void end_head(struct gem_exchange *ex)
 {
     long status = 0;
-    curl_easy_getinfo(ex->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(ex->handle.easy, CURLINFO_RESPONSE_CODE, &status);
     if (status < 200) {
         gem_buf_clear(&ex->head);
         return;
@@ -179,7 +179,7 @@ static void end_head(struct gem_exchange *ex)
     ex->phase = GEM_PHASE_RECEIVING;
     ex->since = gem_now();
     ex->facts.first_byte = ex->since - ex->started;
-    if (ex->shares && version_of(ex->easy) < 20 && ex->ready != NULL)
+    if (ex->shares && version_of(ex->handle.easy) < 20 && ex->ready != NULL)
         ex->apart = ex->ready->apart = true;
     if (status >= 300 && ex->held_out)
         want_resume(ex);
@@ -260,10 +260,10 @@ static long buffer_for(const struct gem_body *body)
 
 static int add_header(struct gem_exchange *ex, const char *line, struct gem_err *err)
 {
-    struct curl_slist *more = curl_slist_append(ex->headers, line);
+    struct curl_slist *more = curl_slist_append(ex->handle.headers, line);
     if (more == NULL)
         return gem_err_memory(err);
-    ex->headers = more;
+    ex->handle.headers = more;
     return 0;
 }
 
@@ -297,7 +297,7 @@ static CURLcode set_whole_body(struct gem_exchange *ex)
     if (bad == CURLE_OK && n > 0)
         gem_body_read_at(ex->body, &ex->cursor, ex->offset, bytes, n, &got, &err);
     if (bad == CURLE_OK && got == n)
-        bad = curl_easy_setopt(ex->easy, CURLOPT_COPYPOSTFIELDS, bytes);
+        bad = curl_easy_setopt(ex->handle.easy, CURLOPT_COPYPOSTFIELDS, bytes);
     gem_mem_free(ex->mem, bytes, n + 1);
     ex->whole = true;
     return got == n ? bad : CURLE_READ_ERROR;
@@ -305,7 +305,7 @@ static CURLcode set_whole_body(struct gem_exchange *ex)
 
 static CURLcode set_body(struct gem_exchange *ex, const struct gem_request *r)
 {
-    CURL *e = ex->easy;
+    CURL *e = ex->handle.easy;
     CURLcode bad = 0;
     if (strcmp(r->method, "GET") == 0)
         return curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
@@ -405,10 +405,10 @@ static uint64_t origin_of(const char *url)
 
 static CURLcode set_transport(struct gem_exchange *ex, const struct gem_request *r)
 {
-    CURL *e = ex->easy;
+    CURL *e = ex->handle.easy;
     CURLcode bad = 0;
     bad |= curl_easy_setopt(e, CURLOPT_URL, r->url);
-    bad |= curl_easy_setopt(e, CURLOPT_HTTPHEADER, ex->headers);
+    bad |= curl_easy_setopt(e, CURLOPT_HTTPHEADER, ex->handle.headers);
     bad |= curl_easy_setopt(e, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE); /* a proxy sees none of them */
     bad |= curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
     bad |= curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
@@ -430,13 +430,13 @@ static CURLcode set_transport(struct gem_exchange *ex, const struct gem_request 
 /* A handle for what all requests of its route have in common. */
 static int set_up(struct gem_exchange *ex, const struct gem_request *r, struct gem_err *err)
 {
-    ex->easy = curl_easy_init();
-    if (ex->easy == NULL || set_headers(ex, r, err) < 0)
+    ex->handle.easy = curl_easy_init();
+    if (ex->handle.easy == NULL || set_headers(ex, r, err) < 0)
         return -1;
     CURLcode bad = set_transport(ex, r);
-    bad |= set_trust(ex->easy, r);
-    bad |= set_certificate(ex->easy, r);
-    return bad == CURLE_OK && set_answer(ex->easy, r) == CURLE_OK ? 0 : -1;
+    bad |= set_trust(ex->handle.easy, r);
+    bad |= set_certificate(ex->handle.easy, r);
+    return bad == CURLE_OK && set_answer(ex->handle.easy, r) == CURLE_OK ? 0 : -1;
 }
 
 /* What the handle knows of this one exchange: where it is, or NULL, which takes all of that away. */
@@ -452,27 +452,23 @@ static CURLcode set_owner(CURL *e, struct gem_exchange *ex)
 
 /* libcurl takes a URL apart for each request, which is a fifth of all that it does: one that has served before is given
  * to it in parts. */
-static void keep_url(struct gem_exchange *ex, const char *url)
+static void keep_url(struct gem_handle *handle, const char *url)
 {
-    if (ex->url != NULL)
+    if (handle->url != NULL)
         return;
-    ex->url = curl_url();
-    if (ex->url != NULL && curl_url_set(ex->url, CURLUPART_URL, url, 0) == CURLUE_OK)
-        curl_easy_setopt(ex->easy, CURLOPT_CURLU, ex->url); /* where it fails, there is the text still */
+    handle->url = curl_url();
+    if (handle->url != NULL && curl_url_set(handle->url, CURLUPART_URL, url, 0) == CURLUE_OK)
+        curl_easy_setopt(handle->easy, CURLOPT_CURLU, handle->url); /* where it fails, there is the text still */
 }
 
 static bool take_spare(struct gem_exchange *ex, const char *url)
 {
     struct gem_spare *spare = ex->spare;
-    if (spare == NULL || spare->easy == NULL)
+    if (spare == NULL || spare->handle.easy == NULL)
         return false;
-    ex->easy = spare->easy;
-    ex->headers = spare->headers;
-    ex->url = spare->url;
-    spare->easy = NULL;
-    spare->headers = NULL;
-    spare->url = NULL;
-    keep_url(ex, url);
+    ex->handle = spare->handle;
+    spare->handle = (struct gem_handle){0};
+    keep_url(&ex->handle, url);
     return true;
 }
 
@@ -480,31 +476,25 @@ static bool take_spare(struct gem_exchange *ex, const char *url)
 static void leave_spare(struct gem_exchange *ex)
 {
     struct gem_spare *spare = ex->spare;
-    if (spare == NULL || spare->easy != NULL || spare->closed)
+    if (spare == NULL || spare->handle.easy != NULL || spare->closed)
         return;
-    set_owner(ex->easy, NULL);
-    curl_easy_setopt(ex->easy, CURLOPT_COPYPOSTFIELDS, NULL);
-    spare->easy = ex->easy;
-    spare->headers = ex->headers;
-    spare->url = ex->url;
-    ex->easy = NULL;
-    ex->headers = NULL;
-    ex->url = NULL;
+    set_owner(ex->handle.easy, NULL);
+    curl_easy_setopt(ex->handle.easy, CURLOPT_COPYPOSTFIELDS, NULL);
+    spare->handle = ex->handle;
+    ex->handle = (struct gem_handle){0};
 }
 
-static void free_handle(CURL *easy, struct curl_slist *headers, CURLU *url)
+static void free_handle(struct gem_handle *handle)
 {
-    curl_easy_cleanup(easy);
-    curl_slist_free_all(headers);
-    curl_url_cleanup(url);
+    curl_easy_cleanup(handle->easy);
+    curl_slist_free_all(handle->headers);
+    curl_url_cleanup(handle->url);
+    *handle = (struct gem_handle){0};
 }
 
 void gem_spare_close(struct gem_spare *spare)
 {
-    free_handle(spare->easy, spare->headers, spare->url);
-    spare->easy = NULL;
-    spare->headers = NULL;
-    spare->url = NULL;
+    free_handle(&spare->handle);
     spare->closed = true;
 }
 
@@ -529,7 +519,7 @@ int gem_exchange_open(struct gem_exchange *ex, const struct gem_mem *mem, const 
     ex->spare = strcmp(r->method, "POST") == 0 && is_small(r) ? r->spare : NULL; /* others set more than set_body resets */
     ex->phase = GEM_PHASE_QUEUED;
     ex->since = gem_now();
-    if ((!take_spare(ex, r->url) && set_up(ex, r, err) < 0) || set_owner(ex->easy, ex) != CURLE_OK ||
+    if ((!take_spare(ex, r->url) && set_up(ex, r, err) < 0) || set_owner(ex->handle.easy, ex) != CURLE_OK ||
         set_body(ex, r) != CURLE_OK) {
         gem_exchange_close(ex);
         return gem_err_set(err, GEM_LIMIT, 0, "not enough memory, or a libcurl without what is needed (7.88, TLS)");
@@ -539,12 +529,9 @@ int gem_exchange_open(struct gem_exchange *ex, const struct gem_mem *mem, const 
 
 static void release(struct gem_exchange *ex)
 {
-    free_handle(ex->easy, ex->headers, ex->url);
+    free_handle(&ex->handle);
     gem_body_cursor_free(&ex->cursor);
     gem_buf_free(&ex->supplied);
-    ex->easy = NULL;
-    ex->headers = NULL;
-    ex->url = NULL;
     ex->body = NULL;
     ex->hash = NULL;
 }
@@ -564,9 +551,9 @@ void gem_exchange_close(struct gem_exchange *ex)
 static void take_facts(struct gem_exchange *ex)
 {
     curl_off_t sent = 0, received = 0;
-    curl_easy_getinfo(ex->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
-    curl_easy_getinfo(ex->easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
-    ex->facts.http_version = version_of(ex->easy);
+    curl_easy_getinfo(ex->handle.easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+    curl_easy_getinfo(ex->handle.easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
+    ex->facts.http_version = version_of(ex->handle.easy);
     ex->facts.total = ex->started > 0 ? gem_now() - ex->started : 0;
     ex->facts.sent = sent;
     ex->facts.received = received;
@@ -796,5 +783,5 @@ CURLcode gem_exchange_resume(struct gem_exchange *ex)
 {
     ex->resume = ex->held_in = ex->held_out = false;
     ex->since = gem_now();
-    return curl_easy_pause(ex->easy, CURLPAUSE_CONT);
+    return curl_easy_pause(ex->handle.easy, CURLPAUSE_CONT);
 }

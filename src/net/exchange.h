@@ -49,13 +49,18 @@ struct gem_limits {
     size_t room;   /* bytes waiting to be read before the peer is made to wait; at most answer */
 };
 
-/* A libcurl handle between two requests of one route, which differ in their bodies and deadlines only: setting one up
- * costs more than the request. An exchange that ended well leaves its handle there, with nothing of its own in it, and
- * the next one takes it. Zeroed at first; it outlives the exchanges that know it, be it closed. */
+/* A libcurl handle, and what it points to. Zeroed: none. */
+struct gem_handle {
+    CURL *easy;
+    struct curl_slist *headers;
+    CURLU *url; /* in parts, or NULL */
+};
+
+/* One between two requests of one route, which differ in their bodies and deadlines only: setting one up costs more than
+ * the request. An exchange that ended well leaves its handle there, with nothing of its own in it, and the next one takes
+ * it. Zeroed at first; it outlives the exchanges that know it, be it closed. */
 struct gem_spare {
-    CURL *easy;                 /* or NULL */
-    struct curl_slist *headers; /* the handle's */
-    CURLU *url;                 /* in parts, or NULL; the handle's, too */
+    struct gem_handle handle;
     bool closed;
 };
 
@@ -122,10 +127,8 @@ struct gem_exchange {
     long status;               /* 0 until the head is whole */
 
     const struct gem_mem *mem;
-    CURL *easy;
-    struct curl_slist *headers;
-    CURLU *url;                /* or NULL */
-    struct gem_spare *spare;   /* where these go when it has ended, or NULL */
+    struct gem_handle handle;
+    struct gem_spare *spare;   /* where that goes when it has ended, or NULL */
     struct gem_buf head;       /* the answer's header lines, each ended by '\n' */
     size_t head_bytes;         /* all that ever came, 1xx and trailers included */
 

@@ -246,10 +246,10 @@ static void take_out(struct gem_loop *loop, struct gem_exchange *ex)
     if (!with_libcurl(ex))
         return;
     if (gem_loop_is_ours(loop)) {
-        curl_multi_remove_handle(loop->lanes[ex->lane].multi, ex->easy);
-        curl_easy_setopt(ex->easy, CURLOPT_SHARE, NULL); /* the handle may outlive the loop */
+        curl_multi_remove_handle(loop->lanes[ex->lane].multi, ex->handle.easy);
+        curl_easy_setopt(ex->handle.easy, CURLOPT_SHARE, NULL); /* the handle may outlive the loop */
     } else {
-        ex->easy = NULL;
+        ex->handle.easy = NULL;
     }
     discount(loop, ex);
     if (ex->share != NULL)
@@ -276,8 +276,8 @@ void gem_loop_remove(struct gem_exchange *ex)
 /* Takes a place of its share before. */
 static void hand_over(struct gem_loop *loop, struct gem_exchange *ex)
 {
-    curl_easy_setopt(ex->easy, CURLOPT_SHARE, loop->sessions);
-    CURLMcode result = curl_multi_add_handle(loop->lanes[ex->lane].multi, ex->easy);
+    curl_easy_setopt(ex->handle.easy, CURLOPT_SHARE, loop->sessions);
+    CURLMcode result = curl_multi_add_handle(loop->lanes[ex->lane].multi, ex->handle.easy);
     if (result != CURLM_OK) {
         struct gem_err err;
         if (ex->share != NULL)
@@ -339,7 +339,7 @@ static void part(struct gem_loop *loop, uint64_t origin)
             count(host, ex);
             continue;
         }
-        curl_multi_remove_handle(loop->lanes[ex->lane].multi, ex->easy);
+        curl_multi_remove_handle(loop->lanes[ex->lane].multi, ex->handle.easy);
         ex->lane = GEM_LANE_BULK;
         hand_over(loop, ex);
     }
