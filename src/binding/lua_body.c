@@ -2,6 +2,14 @@
 
 enum { SLOT_ANCHORS = 1, SLOTS = 1 }; /* the string that segments point into, or a list of several */
 
+static struct lgem_body *check_open(lua_State *L)
+{
+    struct lgem_body *b = lgem_check(L, 1, LGEM_BODY);
+    if (b->state == NULL)
+        lgem_closed(L, LGEM_BODY);
+    return b;
+}
+
 static int body_new(lua_State *L)
 {
     struct lgem_body *b = lgem_new(L, sizeof *b, SLOTS, LGEM_BODY);
@@ -9,14 +17,6 @@ static int body_new(lua_State *L)
     b->state->alive[LGEM_BODY]++;
     gem_body_init(&b->body, b->state->mem);
     return 1;
-}
-
-static struct lgem_body *check_open(lua_State *L)
-{
-    struct lgem_body *b = lgem_check(L, 1, LGEM_BODY);
-    if (b->state == NULL)
-        lgem_closed(L, LGEM_BODY);
-    return b;
 }
 
 static int body_close(lua_State *L)
