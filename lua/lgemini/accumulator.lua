@@ -234,17 +234,15 @@ function Accumulator:hold(chunk)
   local may = text and not (over or self.cut or self.kept) and length <= self.left
   if may and texts then
     self.kept, self.tail, self.put_off, self.whole = { texts = texts, event = event }, chunk, length, false
-    keep(self)
-    return text
-  end
-  catch_up(self, texts, event, over)
-  if text and not self.cut and #text <= self.left then
-    self.held, self.put_off, self.whole = chunk, #text, false
-    keep(self)
   else
-    add_all(self, chunk)
-    keep(self)
+    catch_up(self, texts, event, over)
+    if text and not self.cut and #text <= self.left then
+      self.held, self.put_off, self.whole = chunk, #text, false
+    else
+      add_all(self, chunk)
+    end
   end
+  keep(self)
   return text
 end
 
