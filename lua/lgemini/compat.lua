@@ -21,11 +21,11 @@ end
 -- LuaJIT 2.1 compiled loops of `pairs`, and `next`, for x64 so that half of a pointer could be lost, until April 2022:
 -- beta3, as Debian 12 has it, crashes there, seldom and at any time.
 local jit, inspect = rawget(_G, "jit"), rawget(_G, "debug")
-local crashes = jit and jit.arch == "x64" and jit.version_num < 20199 and inspect and inspect.getinfo
+compat.crashes = jit and jit.arch == "x64" and jit.version_num < 20199 and inspect and inspect.getinfo ~= nil
 
 --- Every file calls it that goes over tables: where LuaJIT would crash, its interpreter runs the functions of the file.
 function compat.goes_over_tables()
-  if crashes then
+  if compat.crashes then
     jit.off(inspect.getinfo(2, "f").func, true)
   end
 end
