@@ -235,16 +235,16 @@ static void test_nothing_from_nowhere(void)
 static void test_encode_every_length_at_the_edges(void)
 {
     struct check_edge in, out;
-    unsigned char bytes[300];
-    char wanted[404], *dst;
+    unsigned char bytes[450];
+    char wanted[604], *dst;
     size_t n, len, wanted_len;
     int level, pad, end;
 
-    check_edge_open(&in, 300);
-    check_edge_open(&out, 404);
+    check_edge_open(&in, 450);
+    check_edge_open(&out, 604);
     random_bytes(bytes, sizeof bytes, 7);
     for EACH_LEVEL(level) {
-        for (n = 0; n <= 300; n++) {
+        for (n = 0; n <= 450; n++) {
             for (pad = 0; pad <= 1; pad++) {
                 wanted_len = naive_encode(wanted, bytes, n, pad);
                 for (end = 0; end <= 1; end++) {
@@ -286,8 +286,8 @@ static void test_encode_in_place(void)
 /* Every value in every place of a block. */
 static void test_encode_every_byte_everywhere(void)
 {
-    unsigned char bytes[100];
-    char text[136], wanted[136];
+    unsigned char bytes[230];
+    char text[308], wanted[308];
     size_t i, n = sizeof bytes;
     int level, value;
 
