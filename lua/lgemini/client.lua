@@ -434,6 +434,15 @@ local function make_tasks(core, given)
   return tasks
 end
 
+-- A directory that was asked for and cannot be is told: nobody would miss what it should keep until it is needed.
+local function make_state(core, directory)
+  if not directory then
+    return nil
+  end
+  local made, err = core.make_directory(directory)
+  return made and directory, err and errors.new { kind = err.kind, message = "state_dir: " .. err.message }
+end
+
 -- What stands between the client and the network, if anything does.
 local function make_tape(core, given)
   options.string(given.record, "record")
@@ -472,7 +481,7 @@ function client.new(given)
     api_key = given.api_key,
     insecure = given.insecure,
     local_files = given.local_files,
-    state_dir = options.string(given.state_dir, "state_dir"),
+    state_dir = false,
     watch = false, -- of watch.lua, where there are hooks
     tape = false, -- of record.lua or replay.lua
     product = ("lgemini/%s gl-lua/%s"):format(client._VERSION, _VERSION:match "%d.*"),
@@ -497,6 +506,7 @@ function client.new(given)
     self.vertex = check(require("lgemini.vertex").new(given, getenv)) or false
   end
   self.limits = check(limits.new(given.limits))
+  self.state_dir = check(make_state(core, options.string(given.state_dir, "state_dir"))) or nil
   local inline = check(options.count(given.inline_limit, "inline_limit")) or INLINE_LIMIT
   self.inline_limit = math.min(inline, INLINE_MAX)
   tasks.share = core.loop.share(check(options.count(given.max_concurrent, "max_concurrent")) or MAX_CONCURRENT)

@@ -43,7 +43,8 @@ gemini.is_error = errors.is
 ---@field local_files boolean|(fun(path: string): string?, string?)|nil  false: contents open no file; a function gives
 ---  the path to open, or nil and why not
 ---@field inline_limit integer?  bytes of a request's body up to which media goes inline; 20 MB, at most 100
----@field state_dir string?  a directory for the index of what was uploaded, and for journals of uploads
+---@field state_dir string?  a directory for the index of what was uploaded, and for journals of uploads; is made
+---  where its parent is there
 ---@field limits lgemini.Limits?  ceilings for what a server can make grow
 ---@field loop lgemini.Loop?  what drives it in place of the loop of this Lua state
 ---@field wait fun(fd: integer?, seconds: number)?  waits in place of the library: until the descriptor, if there is

@@ -27,12 +27,20 @@ end
 local Sink = {}
 Sink.__index = Sink
 
---- Raises where it is neither.
----@param target string|function|nil
-function media_to.check(target)
-  if target ~= nil and type(target) ~= "string" and type(target) ~= "function" then
+--- Raises where it is neither. A directory is made where it is not there, before anything is asked: media are paid for
+--- when they come.
+---@param core table
+---@param target string|function
+---@return true|nil
+---@return lgemini.Error|nil err  "io": there can be no such directory
+function media_to.check(core, target)
+  if type(target) == "function" then
+    return true
+  elseif type(target) ~= "string" then
     errors.misuse(("config.media_to: a directory or a function expected, got %s"):format(type(target)))
   end
+  local made, err = core.make_directory(target)
+  return made, err and errors.new { kind = err.kind, message = "config.media_to: " .. err.message }
 end
 
 ---@param target string|function  a directory; or function(part) -> path, which gets the part as far as it has come

@@ -96,15 +96,20 @@ local function runner_of(self, call, args)
   end
 end
 
-local function check_arguments(args)
+-- A call, where what was given allows one.
+local function begin(self, args, total)
   if args.on_progress ~= nil or args.approve ~= nil or args.reuse ~= nil then
     options.callback(args.on_progress, "on_progress")
     options.callback(args.approve, "approve")
     options.boolean(args.reuse, "reuse")
   end
   if args.config and args.config.media_to ~= nil then
-    require("lgemini.media_to").check(args.config.media_to)
+    local ready, err = require("lgemini.media_to").check(self.client.core, args.config.media_to)
+    if not ready then
+      return nil, err
+    end
   end
+  return self.client:call(args.config, total)
 end
 
 --- A question to a model, and the functions that it asks for: what generate_content and chats share.
@@ -114,8 +119,7 @@ end
 ---@return lgemini.GenerateContentResponse|nil
 ---@return lgemini.Error|table turns  the turns that were asked last, as they were sent; or what went wrong
 function models.ask(self, args, coerce)
-  check_arguments(args)
-  local call, err = self.client:call(args.config, options.TOTAL)
+  local call, err = begin(self, args, options.TOTAL)
   if not call then
     return nil, err
   end
@@ -175,10 +179,9 @@ end
 ---@param done function|nil  is told response, turns when all of it has come
 ---@return lgemini.Stream
 function models.open(self, args, coerce, done)
-  check_arguments(args)
+  local call, err = begin(self, args, false)
   stream = stream or require "lgemini.stream"
   local client, row, facts = self.client, rows.generate_content_stream, facts_of(args)
-  local call, err = client:call(args.config, false)
   local sent = call and direct.question(client, call, row, args, coerce)
   if sent or not call then
     return stream.new(call, sent, err, nil, facts)

@@ -194,7 +194,7 @@ describe("media_to", function()
 
   it("fails where a file cannot be written, and says why", function()
     for target, words in pairs {
-      [directory .. "/missing"] = "No such file",
+      [function() return directory .. "/missing/a.png" end] = "No such file",
       [function() error "no idea" end] = "the function, failed: .*no idea",
       [function() return 5 end] = "gave no path but number",
     } do
@@ -209,6 +209,26 @@ describe("media_to", function()
       assert.is_nil(chunk)
       assert.equal("io", err.kind)
     end
+  end)
+
+  it("makes the directory, and asks nothing where that cannot be: media are paid for when they come", function()
+    script(answer_with { { "image/png" } })
+    local path = assert(ask(directory .. "/new")).media[1].inline_data.path
+    assert.equal(directory .. "/new/", path:match "^.*/")
+    assert(os.remove(path))
+    assert(os.remove(directory .. "/new"))
+    server:script {}
+    for _, target in ipairs { directory .. "/not/there", "spec/helper.lua" } do
+      local response, err = ask(target)
+      assert.is_nil(response)
+      assert.equal("io", err.kind)
+      assert.equal("config.media_to: cannot make " .. target, err.message:match "^[^:]+: [^:]+")
+      local chunk
+      chunk, err = stream(target):next()
+      assert.is_nil(chunk)
+      assert.equal("io", err.kind)
+    end
+    assert.same({}, server:received())
     assert.error_matches(function() ask(5) end, "config.media_to: a directory or a function expected, got number")
   end)
 end)

@@ -188,8 +188,22 @@ describe("content that was uploaded", function()
       assert.equal(6, begun())
     end)
 
-    it("is uploaded where the folder is not there", function()
-      assert(new_client { state_dir = directory .. "/nowhere" }.files:upload(write("k.txt", "no folder")))
+    it("is known where the folder was not there", function()
+      local path, state = write("k.txt", "no folder"), directory .. "/new"
+      local first = assert(new_client { state_dir = state }.files:upload(path))
+      assert.equal(first.name, assert(new_client { state_dir = state }.files:upload(path)).name)
+      process.remove_directory(state)
+    end)
+
+    it("is an error where there can be no folder", function()
+      local path = write("l.txt", "no folder can be")
+      for _, state in ipairs { directory .. "/no/where", path } do
+        local file, err = new_client { state_dir = state }.files:upload(path)
+        assert.is_nil(file)
+        assert.equal("io", err.kind)
+        assert.equal("state_dir: cannot make " .. state, err.message:match "^[^:]+: [^:]+")
+      end
+      assert.equal(0, begun())
     end)
   end)
 
