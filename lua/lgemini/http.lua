@@ -75,13 +75,20 @@ function http.call(client, options, total)
   }
 end
 
+local function hint_of(err)
+  if err.kind == "network" and err.message:find("response 407", 1, true) then -- of a tunnel, in libcurl's words
+    return require("lgemini.refusal").LOG_IN
+  end
+  return HINTS[err.kind] or limits.hint(err.message)
+end
+
 -- What went wrong in the core, as the caller gets it.
 local function failed(call, request, err)
   return errors.new {
     kind = err.kind,
     message = errors.redact(err.message, sent_headers.secrets(call, request)),
     clock = err.clock,
-    hint = HINTS[err.kind] or limits.hint(err.message),
+    hint = hint_of(err),
     attempts = request.attempts,
   }
 end

@@ -50,8 +50,10 @@ local function check_headers(given)
   local headers = {}
   options.table(given, "http_options.headers")
   for name, value in pairs(given or {}) do
-    if type(name) ~= "string" or type(value) ~= "string" then
-      errors.misuse "http_options.headers: names and values are strings"
+    if type(name) ~= "string" then
+      errors.misuse 'http_options.headers: names are strings: { ["X-Team"] = "lamps" }'
+    elseif type(value) ~= "string" then
+      errors.misuse(("http_options.headers.%s: string expected, got %s"):format(name, type(value)))
     elseif name == "" or name:find "[^%w!#$%%&'*+.^_`|~-]" then
       return invalid "http_options.headers: a name is no header name"
     elseif value:find "[%z\1-\8\10-\31\127]" then
@@ -72,7 +74,9 @@ local function check_timeout(given)
   if type(given) == "number" then
     given = { total = given }
   end
-  options.table(given, "http_options.timeout")
+  if given ~= nil and type(given) ~= "table" then
+    errors.misuse(("http_options.timeout: seconds, or a table of clocks, expected, got %s"):format(type(given)))
+  end
   options.check(given or {}, TIMEOUT, "http_options.timeout")
   for name, value in pairs(given or {}) do
     local seconds, err = options.seconds(value, "http_options.timeout." .. name)

@@ -38,13 +38,16 @@ end
 local check
 
 -- One that does not just stand there.
-local function check_name(name, value, known, place, prefix, root)
+local function check_name(name, value, known, place, prefix, root, given)
   if type(name) ~= "string" then
     errors.misuse(("%s: takes named options, not a value at [%s]; known: %s"):format(
       place, tostring(name), require("lgemini.suggest").list(known)))
   end
   local what = known[name]
   if what == nil or type(what) == "string" then
+    if given == package.loaded.lgemini then
+      errors.misuse(("%s: call it with a dot: gemini.%s"):format(place, (place:gsub("^gemini%.", ""))))
+    end
     errors.misuse(("%s: unknown option %s%s: %s"):format(place, prefix, name,
       require("lgemini.suggest").instead(name, known, root, prefix)))
   elseif type(value) == "table" and type(what) ~= "boolean" then
@@ -55,7 +58,7 @@ end
 function check(given, known, place, prefix, root)
   for name, value in pairs(given) do
     if known[name] ~= true then
-      check_name(name, value, known, place, prefix, root)
+      check_name(name, value, known, place, prefix, root, given)
     end
   end
 end

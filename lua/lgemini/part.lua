@@ -34,7 +34,7 @@ end
 local function check_names(value, known, path)
   for key in pairs(value) do
     if not known[key] then
-      local near = options.nearest(key, known)
+      local near = options.nearest(key, known) or require("lgemini.suggest").whole(key, known)
       errors.misuse(("%s.%s: %s"):format(path, tostring(key),
         near and ("did you mean %s?"):format(near) or "a part has no such field"))
     end
@@ -102,12 +102,13 @@ end
 local function unknown_part(value, path)
   local names = names_of_local()
   for key in pairs(value) do
-    local near = options.nearest(key, names)
+    local near = not names[key] and options.nearest(key, names)
     if near then errors.misuse(("%s.%s: did you mean %s?"):format(path, key, near)) end
   end
   local shape, problem = shape_of(value)
   if not shape then return invalid(path .. problem) end
   local message = shape == "list" and "%s is a list where a part is needed"
+    or (value.mime_type ~= nil or value.via ~= nil) and "%s has neither file nor data: is what was to be it nil?"
     or shape == "empty" and "%s is an empty table, not a part"
     or "%s is not a part: it has none of text, file, data, inline_data, file_data, ..."
   return invalid(message:format(path), 'a part is "text", { file = path }, { data = bytes } or a part of the API')

@@ -214,7 +214,9 @@ local KNOWN = { model = true, prices = true, tier = true, day = true }
 ---@return number|nil dollars
 ---@return lgemini.Bill|lgemini.Error bill
 function prices.price(response, given, list)
-  options.table(response, "price: response")
+  if type(response) ~= "table" then
+    errors.misuse(("price: response: table expected, got %s"):format(type(response)))
+  end
   given = options.arguments(given, nil, KNOWN, "price")
   local usage = response.usage_metadata
   local model = given.model or response.model_version

@@ -310,13 +310,15 @@ end
 
 local MAX_VIOLATIONS = 3 -- that a hint names
 
--- The fields that the service complains of: it often says no more than "invalid argument" beside them.
-local function violations(details)
+-- The fields that the service complains of: it often says no more than "invalid argument" beside them. What the message
+-- has said already is left out.
+local function violations(details, message)
   local list, named = detail(details, "BadRequest").fieldViolations, {}
   for _, violation in ipairs(type(list) == "table" and list or {}) do
     local field = type(violation) == "table" and text_or_nil(violation.field)
-    if field and #named < MAX_VIOLATIONS then
-      local why = text_or_nil(violation.description)
+    local why = field and text_or_nil(violation.description)
+    local told = why and message:find(why, 1, true) and message:find(field, 1, true)
+    if field and not told and #named < MAX_VIOLATIONS then
       named[#named + 1] = shorten(fold(why and field .. ": " .. why or field), MAX_HINT)
     end
   end
@@ -328,7 +330,7 @@ function HINTS.invalid(found, given)
     local types = given.mime_types and "accepted types: " .. table.concat(given.mime_types, ", ") .. "; " or ""
     return types .. "convert the file first, for example with ffmpeg or ImageMagick"
   end
-  return violations(found.details)
+  return violations(found.details, found.message)
 end
 
 function HINTS.precondition(found)
@@ -372,6 +374,18 @@ function HINTS.rate_limited(found)
     return when .. "; this is the free tier, and billing raises its limits"
   end
   return when .. "; the free tier has the lowest limits"
+end
+
+-- To be said also where a proxy refuses a tunnel: that is no answer of HTTP's.
+refusal.LOG_IN = "the proxy wants to know who asks: http://name:password@host:port as http_options.proxy, or in the "
+  .. "environment"
+
+function HINTS.http(found)
+  if found.code == 407 then
+    return refusal.LOG_IN
+  elseif found.code and found.code >= 300 and found.code <= 399 then
+    return "the server sends to another address, where no key is sent: check http_options.base_url"
+  end
 end
 
 function HINTS.unavailable(found)

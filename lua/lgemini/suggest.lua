@@ -33,6 +33,7 @@ local ALIASES = {
   content_type = "mime_type",
   type = "mime_type",
   title = "display_name",
+  on_error = "on_task_error",
 }
 
 -- Names of what is a method of its own.
@@ -85,6 +86,25 @@ function suggest.nearest(name, known)
   return best
 end
 
+--- The known name that this is the beginning of: "desc" of "description"; nil where there are several.
+---@param name any
+---@param known table<string, any>  names are the keys
+---@return string|nil
+function suggest.whole(name, known)
+  local found
+  if type(name) == "string" and #name > 2 then
+    for candidate in pairs(known) do
+      if candidate:sub(1, #name) == name then
+        if found then
+          return nil
+        end
+        found = candidate
+      end
+    end
+  end
+  return found
+end
+
 -- Where each name stands: "timeout" -> "config.http_options.timeout"; of several places the shortest.
 local function places(known, prefix, found)
   for name in pairs(known) do
@@ -112,7 +132,7 @@ local function suggestion(name, known, root, prefix)
       return place(meant)
     end
   end
-  local near = suggest.nearest(name, known) or suggest.nearest(name, everywhere)
+  local near = suggest.nearest(name, known) or suggest.nearest(name, everywhere) or suggest.whole(name, known)
   return near and place(near)
 end
 

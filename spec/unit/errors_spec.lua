@@ -483,6 +483,21 @@ describe("refusal.from_http", function()
         { fieldViolations = 7 })) })
     end)
 
+    it("of fields: not what the message has said already", function()
+      local list = { { field = "a.b", description = "Invalid value at 'a.b'" }, { field = "c", description = "long" } }
+      local text = hint { code = 400, body = body(400, "INVALID_ARGUMENT", "Invalid value at 'a.b', 1e+300",
+        rpc("BadRequest", { fieldViolations = list })) }
+      assert.equal("c: long", text)
+      list[2] = nil
+      assert.is_nil(hint { code = 400, body = body(400, "INVALID_ARGUMENT", "Invalid value at 'a.b'",
+        rpc("BadRequest", { fieldViolations = list })) })
+    end)
+
+    it("of an address that leads elsewhere", function()
+      has(hint { code = 302 }, "http_options.base_url")
+      assert.is_nil(hint { code = 418 })
+    end)
+
     it("of a precondition", function()
       has(hint { code = 400, body = body(400, "FAILED_PRECONDITION", "The File x is not in an ACTIVE state.") },
         "client.files:wait")

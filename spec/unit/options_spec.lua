@@ -60,6 +60,7 @@ describe("options.check", function()
     { { max_tokens = 1 }, "config.max_output_tokens" },
     { { config = { system = 1 } }, "config.system_instruction" },
     { { endpoint = 1 }, "config.http_options.base_url" },
+    { { config = { temp = 1 } }, "config.temperature" },
     { { stream = 1 }, "client.models:generate_content_stream{...}" },
     { { config = { stream = 1 } }, "client.models:generate_content_stream{...}" },
     { { path = 1 }, "file", UPLOAD },
@@ -99,6 +100,11 @@ describe("options.check", function()
     assert.equal("unknown option zzz: known: config, contents, model, on_progress", complaint { zzz = 1 })
     assert.equal("unknown option config.zzz: known: http_options, max_output_tokens, system_instruction, "
       .. "temperature, tools", complaint { config = { zzz = 1 } })
+  end)
+
+  it("says nothing of a beginning that several names have", function()
+    local known = { getter = true, getting = true }
+    assert.equal("unknown option get: known: getter, getting", complaint({ get = 1 }, known))
   end)
 
   it("refuses values without a name, and what is no table", function()

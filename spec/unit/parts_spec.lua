@@ -175,6 +175,8 @@ describe("contents", function()
       { "a file and text in one part", { { file = "x", text = "a" } }, "contents[1] has both file and text" },
       { "a file and bytes in one part", { { file = "x", data = "a" } }, "contents[1] has both file and data" },
       { "base64 text for bytes", { { data = "iVBORw0KGgo=" } }, "contents[1].data is raw bytes; this is base64" },
+      { "what should stand beside a file that is nil", { "a", { file = nil, mime_type = "image/png" } },
+        "contents[2] has neither file nor data" },
       { "a file object without uri", { file_object { mime_type = "m" } }, "contents[1] is a file object without uri" },
       { "a file object without type", { file_object { uri = "m" } }, "contents[1] is a file object without uri or" },
     }
@@ -200,6 +202,7 @@ describe("contents", function()
       { "an unknown field beside a known", { { text = "a", colour = 1 } }, "contents[1].colour: a part has no" },
       { "an unknown field beside a file", { { file = "a", mimetype = "b" } },
         "contents[1].mimetype: did you mean mime_type?" },
+      { "the beginning of a field", { { file = "a", mime = "b" } }, "contents[1].mime: did you mean mime_type?" },
       { "a file that is no path", { { file = { "a" } } }, "contents[1].file: string expected, got table" },
       { "a type that is no string", { { file = "a", mime_type = 1 } }, "contents[1].mime_type: string expected" },
       { "an unknown via", { { file = "a", via = "up" } }, 'contents[1].via: "auto", "inline" or "upload", not "up"' },

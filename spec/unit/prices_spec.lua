@@ -130,6 +130,7 @@ describe("the price of an answer", function()
 
   it("raises for what is misuse", function()
     assert.has_error(function() gemini.price("answer") end)
+    assert.error_matches(function() gemini.price(nil) end, "^price: response: table expected, got nil")
     assert.has_error(function() gemini.price({}, { modle = "x" }) end)
     assert.has_error(function() gemini.price(answer("x", { prompt_token_count = 1 }), { prices = {} }) end)
   end)
