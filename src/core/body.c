@@ -25,7 +25,7 @@ void gem_body_free(struct gem_body *body)
 
 static int grow(struct gem_body *body, struct gem_err *err)
 {
-    size_t capacity = body->capacity == 0 ? 8 : body->capacity * 2;
+    size_t capacity = body->capacity == 0 ? 1 : body->capacity * 2;
     struct gem_segment *more = gem_mem_array(body->mem, capacity, sizeof *more);
     if (more == NULL)
         return gem_err_memory(err);
