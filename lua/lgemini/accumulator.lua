@@ -1,7 +1,7 @@
 --- The chunks of a stream, joined into one answer.
 --
--- Of chunks that say nothing but a text, as most do, the decoder keeps the texts itself, and the last one whole: what
--- else that says counts for all of them. They are folded in when something else comes, or somebody looks.
+-- Of chunks that say nothing but a text, as most do, the decoder keeps the texts itself, and the last one of each form
+-- whole: what else that says counts for all of them. They are folded in when something else comes, or somebody looks.
 
 require("lgemini.compat").goes_over_tables()
 
@@ -78,14 +78,12 @@ Accumulator.__index = Accumulator
 function Accumulator.new(facts, most)
   most = most or NO_LIMITS
   return setmetatable({ facts = facts, top = {}, candidates = {}, limits = most, left = most.max_kept,
-    room = most.max_answer, cut = false, decoder = false, whole = false,
-    -- What was put off, in the order in which it came: a chunk, what the decoder kept then, a chunk behind that.
-    held = false, kept = false, tail = false, put_off = 0 }, Accumulator)
+    room = most.max_answer, decoder = false, cut = false }, Accumulator)
 end
 
--- How much text the decoder may keep, beside what was put off.
+-- How much text the decoder may keep.
 local function keep(self)
-  if self.decoder then self.decoder:keep(self.cut and 0 or math.min(self.left - self.put_off, 2 ^ 52)) end
+  if self.decoder then self.decoder:keep(self.cut and 0 or math.min(self.left, 2 ^ 52)) end
 end
 
 local function cut_text(self)
@@ -125,7 +123,7 @@ end
 
 -- Takes what a chunk says, but for the text where that was taken already.
 local function add_all(self, chunk, text_taken)
-  self.whole = false
+  self.whole = nil
   for key, value in pairs(chunk) do
     if key ~= "candidates" and not (key == "prompt_feedback" and self.top[key]) then put(self, self.top, key, value) end
   end
@@ -139,63 +137,46 @@ local function add_all(self, chunk, text_taken)
   end
 end
 
--- What the decoder has kept since it was asked last: the texts, the last event, whether there was no room for some.
-local function said(self)
-  if self.decoder then return self.decoder:said() end
-end
-
-local function take_texts(self, texts, event, over)
-  local last, err = answer.decode(event, "GenerateContentResponse")
-  if not last then error(err.message, 0) end -- memory is short: it was decoded before, or one like it was
-  local candidate = self.candidates[0]
-  if not (candidate and candidate.parts) then -- the first of all texts was like those of another stream
+-- Takes what the decoder has kept: texts, and the last event of each form that they came in.
+local function take_texts(self, texts, events, over)
+  for i, event in ipairs(events) do
+    local last, err = answer.decode(event, "GenerateContentResponse")
+    if not last then error(err.message, 0) end -- memory is short: it was decoded before, or one like it was
+    local candidate = self.candidates[0]
+    if not (candidate and candidate.parts) then
+      add_all(self, last, true)
+      candidate = self.candidates[0]
+    end
+    if i == 1 and candidate and candidate.parts and not self.cut then
+      local run = run_of(self, candidate.parts)
+      for _, text in ipairs(texts) do add_piece(self, run, text) end
+    end
+    if over then cut_text(self) end
     add_all(self, last, true)
-    candidate = self.candidates[0]
   end
-  if candidate and candidate.parts and not self.cut then
-    local run = run_of(self, candidate.parts)
-    for _, text in ipairs(texts) do add_piece(self, run, text) end
+end
+
+--- Takes in what the decoder has kept.
+function Accumulator:fold()
+  if not self.decoder then return end
+  local texts, events, over = self.decoder:said()
+  if texts then
+    take_texts(self, texts, events, over)
+    keep(self)
   end
-  if over then cut_text(self) end
-  add_all(self, last, true)
 end
 
--- Takes in what was put off, and what the decoder said now.
-local function catch_up(self, texts, event, over)
-  local held, kept, tail = self.held, self.kept, self.tail
-  self.held, self.kept, self.tail, self.put_off = false, false, false, 0
-  if held then add_all(self, held) end
-  if kept then take_texts(self, kept.texts, kept.event, kept.over) end
-  if tail then add_all(self, tail) end
-  if texts then take_texts(self, texts, event, over) end
-  keep(self)
-end
-
-local function length_of(texts)
-  local sum = 0
-  for _, text in ipairs(texts) do sum = sum + #text end
-  return sum
-end
-
---- From now on chunks come from that decoder, or, false, no more. What the one before has kept is taken over before it
---- is let go of.
----@param decoder lgemini.core.Answer|false
+--- From now on chunks come from that decoder.
+---@param decoder lgemini.core.Answer
 function Accumulator:follow(decoder)
-  local texts, event, over = said(self)
-  if texts and not decoder and not self.kept then -- perhaps nobody looks
-    self.kept, self.whole = { texts = texts, event = event, over = over }, false
-    self.put_off = self.put_off + length_of(texts)
-  elseif texts then
-    catch_up(self, texts, event, over)
-  end
+  self:fold()
   self.decoder = decoder
   keep(self)
 end
 
---- Takes in what was put off.
-function Accumulator:fold()
-  local texts, event, over = said(self)
-  if texts or self.held or self.kept then catch_up(self, texts, event, over) end
+--- No more come from it. What it has kept stays there: perhaps nobody looks.
+function Accumulator:leave()
+  if self.decoder and not self.decoder:retire() then self.decoder = false end
 end
 
 --- What to say where there was more than is kept. No more text is kept then.
@@ -212,38 +193,6 @@ function Accumulator:add(chunk)
   self:fold()
   add_all(self, chunk)
   keep(self)
-end
-
--- A chunk's only text; nil where it brings another part.
-local function only_text(chunk)
-  local candidates = chunk.candidates
-  local content = candidates[1] and not candidates[2] and candidates[1].content
-  local list = content and content.parts
-  local part = list and not list[2] and list[1]
-  return part and not part.thought and is_plain(part) and part.text or nil
-end
-
---- The same for a chunk that nobody else has. One with a text is put off, until more comes or somebody looks: the first
---- of an answer, and the last, behind what the decoder has kept.
----@param chunk lgemini.GenerateContentResponse
----@return string|nil text  all that it says
-function Accumulator:hold(chunk)
-  local text = only_text(chunk)
-  local texts, event, over = said(self)
-  local length = self.put_off + (texts and length_of(texts) or 0) + #(text or "")
-  local may = text and not (over or self.cut or self.kept) and length <= self.left
-  if may and texts then
-    self.kept, self.tail, self.put_off, self.whole = { texts = texts, event = event }, chunk, length, false
-  else
-    catch_up(self, texts, event, over)
-    if text and not self.cut and #text <= self.left then
-      self.held, self.put_off, self.whole = chunk, #text, false
-    else
-      add_all(self, chunk)
-    end
-  end
-  keep(self)
-  return text
 end
 
 --- What has arrived so far, as one answer. The same table until the next chunk; one that was given away

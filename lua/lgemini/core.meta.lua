@@ -251,13 +251,13 @@ function Answer:sink(fn) end
 ---@field head string  how the text began, at most 512 bytes
 
 --- The next event's value; of a body nil until it is finished.
----@param texts boolean|nil  an event that is like the one before (the first: like what the last decoder of texts knew)
---- but for its text and counts is that text
+---@param texts boolean|nil  an event that says nothing but a text is that text: the first of them, those like the one
+--- before but for text and counts, and one behind these which says that it is the last
 ---@param most integer|nil   in a step with a budget: bytes of a body that are taken at once; and a string of 256 KiB
 --- and more is made by a call of its own, the next
 ---@return any|nil value  nil: more bytes are needed
----@return boolean|lgemini.core.AnswerFailure|nil more  true: it says nothing but a text, is like the one before, and
---- its text was kept. With nil: true where `most` bytes of a body were taken and there are more, or a large string
+---@return boolean|lgemini.core.AnswerFailure|nil more  true: it is one of these texts, or a value like the one before,
+--- and its text was kept. With nil: true where `most` bytes of a body were taken and there are more, or a large string
 --- comes next; false where nothing more comes by itself, since no exchange runs; or "protocol" (no JSON), "invalid" (no
 --- base64), "limit", "incomplete"
 ---@return boolean|nil drained  with a value and true: nothing is left to be read until the exchange tells of more; with
@@ -277,10 +277,14 @@ function Answer:keep(room) end
 
 --- Takes what was kept of these events.
 ---@return string[]|nil texts  all their texts, in pieces of any size; nil where there was no such event
----@return string|nil last  the last one of them, JSON
+---@return string[]|nil events  the last one of each form that they had, JSON
 ---@return boolean|nil over  there was no room for all texts: the first that it was too little for, and all behind it,
 --- are left out
 function Answer:said() end
+
+--- Nothing more is read from it; what said() gives stays until it is garbage. Where that is nothing, it is closed.
+---@return boolean|nil kept
+function Answer:retire() end
 
 function Answer:close() end
 

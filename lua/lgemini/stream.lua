@@ -104,9 +104,10 @@ local function let_go(self, err)
   self.exchange = false
   if self.decoder then
     if self.form == GENERATE then
-      self.accumulator:follow(false)
+      self.accumulator:leave()
+    else
+      self.decoder:close()
     end
-    self.decoder:close()
     self.decoder, self.pending, self.drained = false, false, false
     if self.sink then
       self.sink:abandon()
@@ -363,13 +364,9 @@ local function read(self, texts)
       return nil, more
     end
     self.finished = self.finished or self.form.finished(value)
-    if texts and self.form == GENERATE then -- the caller gets its text alone
-      value = self.accumulator:hold(value) or value
-    else
-      local _, problem = self.accumulator:add(value)
-      if problem then
-        return nil, problem
-      end
+    local _, problem = self.accumulator:add(value)
+    if problem then
+      return nil, problem
     end
   end
   self.delivered = true

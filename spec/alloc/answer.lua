@@ -22,9 +22,11 @@ local function read(size, texts)
     end
     if err then error(err.message) end
   end
-  local _, last = decoder:said() -- nil where memory was too short to learn what chunks are like
-  local value, problem = answer.decode(last or "{}", "GenerateContentResponse")
-  if not value then error(problem.message) end
+  -- Nothing where memory was too short to learn what chunks are like.
+  for _, event in ipairs(decoder:retire() and select(2, decoder:said()) or {}) do
+    local value, problem = answer.decode(event, "GenerateContentResponse")
+    if not value then error(problem.message) end
+  end
   decoder:close()
   return got
 end

@@ -537,7 +537,7 @@ describe("an exchange", function()
       for i, eol in ipairs { "\n", "\r\n", "\r" } do
         local x = drive.start(loop, "GET", puppet.url, { tell_data = true })
         local n = accept()
-        -- Within bounds of its own it does not know what the last one has learned.
+        -- Within bounds of its own it does not know what another has learned.
         local decoder, got = decoders.decoder("GenerateContentResponse", 1000 + i, 10, true), {}
         decoder:attach(x)
         local function take()
@@ -547,21 +547,21 @@ describe("an exchange", function()
         end
         local function await(number) drive.wait(loop, function() return take() and #got == number end) end
         puppet:write(n, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" .. event(1, eol))
-        drive.wait(loop, take)
-        puppet:write(n, event(2, eol))
         await(1)
-        puppet:write(n, event(3, eol) .. event(4, eol))
+        puppet:write(n, event(2, eol))
         await(2)
+        puppet:write(n, event(3, eol) .. event(4, eol))
+        await(3)
         puppet:write(n, event(5, eol) .. "data: ")
         local told = false
         drive.wait(loop, function() return told end, nil, function() told = true end)
-        await(4)
+        await(5)
         puppet:write(n, "{}" .. eol .. eol .. event(6, eol) .. event(7, eol))
         puppet:close(n)
         drive.finish(loop, x)
         while take() do end
-        assert.same({ { "text 2", true }, { "text 3", false }, { "text 4", false }, { "text 5", false },
-          { "text 6", false }, { "text 7", false } }, got)
+        assert.same({ { "text 1", true }, { "text 2", true }, { "text 3", false }, { "text 4", false },
+          { "text 5", false }, { "text 6", false }, { "text 7", false } }, got)
         decoder:close()
       end
     end)

@@ -268,8 +268,7 @@ local function streamed(texts, size, alone)
       break
     end
   end
-  accumulator:follow(false)
-  decoder:close()
+  accumulator:leave()
   return values, accumulator:response()
 end
 

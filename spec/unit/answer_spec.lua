@@ -588,59 +588,52 @@ describe("an accumulator", function()
     assert.equal(3, notes.x_y.wire)
   end)
 
-  it("may hold a chunk back until it counts", function()
-    acc:hold(with_parts '{"text":"a"}')
-    local first = acc:response()
-    assert.equal("a", first.text)
-    assert.equal(first, acc:response())
-    acc:hold(with_parts '{"text":"b"}')
-    add_parts '{"text":"c"}'
-    acc:hold(with_parts '{"text":"d"}')
-    acc:hold(with_parts('{"text":"e"}', ',"finishReason":"STOP"'))
-    acc:follow(false)
-    assert.equal("abcde", acc:response().text)
-    assert.equal("STOP", acc:response().finish_reason)
-    acc = Accumulator.new(nil, { max_kept = 2, max_answer = 1000000 })
-    acc:hold(with_parts '{"text":"two"}')
-    assert.is_truthy(acc:was_cut())
-    assert.equal("", acc:response().text)
-  end)
-
-  it("is the same wherever somebody looks at it, whatever was put off", function()
+  it("is the same wherever somebody looks at it, whatever a decoder has kept", function()
     local function event(text, count, more)
       return ('{"candidates":[{"content":{"parts":[{"text":"%s"}]}%s}],"usageMetadata":{"totalTokenCount":%d}}')
         :format(text, more or "", count)
     end
-    local room, pending
+    local room, pending, retired
     local decoder = { keep = function(_, most) room = most end }
     function decoder.said()
-      local texts, last = pending, pending and event("", 10 * #pending)
+      if not pending then return end
+      local texts, events = pending, {}
+      for i, reason in ipairs(pending.reasons) do events[i] = event("", 10 * #texts, reason) end
       pending = nil
-      return texts, last, false
+      return texts, events, false
     end
+    function decoder.retire()
+      retired = true
+      return pending ~= nil
+    end
+    local STOP, MOST = ',"finishReason":"STOP"', ',"finishReason":"MAX_TOKENS"'
     local steps = {
-      function() acc:hold(generate(event("a", 1))) end,
-      function() pending = { "b", "c" } end,
-      function() acc:hold(generate(event("d", 2, ',"finishReason":"STOP"'))) end,
-      function() pending = { "e" } end,
-      function() acc:hold(generate(event("f", 3))) end,
-      function() acc:hold(generate(event("g", 4, ',"finishReason":"MAX_TOKENS"'))) end,
-      function() pending = { "h", "i", "j" } end,
-      function() acc:follow(false) end,
+      function() acc:add(generate(event("a", 1))) end,
+      function() pending = { "b", "c", reasons = { "" } } end,
+      function() acc:add(generate(event("d", 2, STOP))) end,
+      function() pending = { "e", reasons = { "" } } end,
+      function() acc:add(generate(event("f", 3))) end,
+      function() acc:add(generate(event("g", 4))) end,
+      function() pending = { "h", "i", "j", reasons = { ',"tokenCount":7', MOST } } end,
+      function() acc:leave() end,
     }
     for looks = 0, 2 ^ #steps - 1 do
+      retired = false
       acc = Accumulator.new(nil, { max_kept = 11, max_answer = 1000000 })
       acc:follow(decoder)
       for i, step in ipairs(steps) do
         step()
         if math.floor(looks / 2 ^ (i - 1)) % 2 == 1 then
           assert.equal(("abcdefghij"):sub(1, ({ 1, 3, 4, 5, 6, 7, 10, 10 })[i]), acc:response().text)
-          assert.equal(i < #steps and 11 - #acc:response().text or room, room)
+          assert.equal(11 - #acc:response().text, room)
+          assert.equal(acc:response(), acc:response())
         end
       end
+      assert.is_true(retired)
       assert.equal("abcdefghij", acc:response().text)
       assert.equal(30, acc:response().usage_metadata.total_token_count)
       assert.equal("MAX_TOKENS", acc:response().finish_reason)
+      assert.equal(7, acc:response().candidates[1].token_count)
       assert.is_false(acc:was_cut())
     end
   end)

@@ -20,9 +20,10 @@ struct lgem_answer {
     struct lgem_builder builder;
     struct gem_sse sse;
     struct lgem_cast cast;
-    struct gem_rope said;     /* texts of events that were like the one before */
+    struct gem_rope said;     /* texts of events that said nothing else that was new */
     size_t room;              /* for them: of one that is longer, and of all that follow, nothing is kept */
-    bool alike, over;         /* there was such an event; there was one that was not kept */
+    bool alike, over;         /* the mold's last event is one of these; there was one that was not kept */
+    struct gem_buf before;    /* the last of these that had the form before; empty while all have one */
     struct gem_buf bytes;     /* taken from the exchange */
     struct lgem_exchange *exchange; /* or NULL; the slot of the source keeps it */
     const char *at;           /* what is to be read: of bytes, or of the text in the slot of the source */
@@ -30,9 +31,11 @@ struct lgem_answer {
     uint64_t most, taken;     /* of a body */
     bool events;
     bool is_said;             /* they are chunks of an answer that is made of texts */
+    bool asked;               /* the shapes were asked what such events are like */
     bool has_sink, has_reader;
     bool busy;                /* in the middle of a call: left so by an error that Lua raised */
     bool closing;
+    bool retired;             /* nothing more is read; what said() gives is there still */
     bool began, failed;       /* the event at hand: some of it was handed out in pieces; it is broken */
     enum gem_sse_result found; /* what the parser found last, and in how many bytes */
     size_t used;
@@ -40,10 +43,19 @@ struct lgem_answer {
     struct gem_buf head;      /* how an event began that came in pieces, or cannot be read */
 };
 
-static struct lgem_answer *check_answer(lua_State *L)
+/* One that may be retired. */
+static struct lgem_answer *check_kept(lua_State *L)
 {
     struct lgem_answer *a = lgem_check(L, 1, LGEM_ANSWER);
     if (a->state == NULL || a->closing)
+        lgem_closed(L, LGEM_ANSWER);
+    return a;
+}
+
+static struct lgem_answer *check_answer(lua_State *L)
+{
+    struct lgem_answer *a = check_kept(L);
+    if (a->retired)
         lgem_closed(L, LGEM_ANSWER);
     return a;
 }
@@ -73,25 +85,30 @@ static int answer_new(lua_State *L)
     a->sse.pieces = PIECES;
     lgem_initcast(&a->cast, mem);
     a->is_said = a->events && top != NULL && top->role == LGEM_RESPONSE;
-    if (a->is_said)
-        lgem_borrow(&a->cast, shapes, &a->builder, most);
     gem_rope_init(&a->said, mem);
+    gem_buf_init(&a->before, mem, most);
     gem_buf_init(&a->bytes, mem, SIZE_MAX / 2);
     gem_buf_init(&a->head, mem, HEAD_MAX);
     return 1;
 }
 
-static void free_answer(struct lgem_answer *a)
+/* What is needed as long as something may come. */
+static void free_work(struct lgem_answer *a)
 {
-    if (a->is_said)
-        lgem_bequeath(&a->cast, a->builder.shapes, &a->builder, (size_t)a->most);
     lgem_freebuilder(&a->builder);
     gem_sse_free(&a->sse);
-    lgem_freecast(&a->cast);
-    gem_rope_free(&a->said);
     gem_buf_free(&a->bytes);
     gem_buf_free(&a->head);
-    a->state->alive[LGEM_ANSWER]--;
+}
+
+static void free_answer(struct lgem_answer *a)
+{
+    free_work(a);
+    lgem_freecast(&a->cast);
+    gem_rope_free(&a->said);
+    gem_buf_free(&a->before);
+    if (!a->retired)
+        a->state->alive[LGEM_ANSWER]--;
     a->state = NULL;
 }
 
@@ -103,6 +120,25 @@ static int answer_close(lua_State *L)
     if (a->state != NULL && !a->busy)
         free_answer(a);
     return 0;
+}
+
+/* retire() -> whether said() gives something, which stays: nothing more is read. Else it is closed. */
+static int answer_retire(lua_State *L)
+{
+    struct lgem_answer *a = check_kept(L);
+    if (!a->alike && a->before.len == 0)
+        return answer_close(L);
+    if (!a->retired)
+        a->state->alive[LGEM_ANSWER]--;
+    a->retired = true;
+    for (int slot = 1; slot <= SLOTS && !a->busy; slot++) {
+        lua_pushnil(L);
+        lua_setiuservalue(L, 1, slot);
+    }
+    if (!a->busy)
+        free_work(a);
+    lua_pushboolean(L, 1);
+    return 1;
 }
 
 static int answer_gc(lua_State *L)
@@ -294,33 +330,60 @@ static int take_alike(lua_State *L, struct lgem_answer *a, const struct lgem_sit
     return 2;
 }
 
-/* The whole event was understood: the next one may be like it, or, of one that ends the answer, that of the next stream,
- * where nothing else was learned. But the last one of those that were like the one before is
- * kept until the caller has taken it. */
-static void learn(lua_State *L, struct lgem_answer *a, const struct lgem_site *at, const char *event, size_t n, bool texts)
+/* Whether the event has the form that is known: that of the events before it, or, of the first text, of another stream. */
+static bool is_alike(struct lgem_answer *a, const char *event, size_t n, bool texts)
 {
-    bool ends = a->builder.ends;
-    if (!lgem_is_text(&a->builder))
-        return;
-    if (ends && (!texts || (a->cast.mold.ready && !a->cast.ends)))
-        return;
-    a->cast.mold.ready = false;
-    if (a->alike)
-        return;
-    a->cast.ends = ends;
-    int values = 0;
-    if (!texts) {
-        values = at->base + 2;
-        lua_getiuservalue(L, at->owner, SLOT_VALUES);
-        if (lua_isnil(L, -1)) {
-            lua_pop(L, 1);
-            lua_createtable(L, GEM_MOLD_PLACES, 0);
-            lua_pushvalue(L, -1);
-            lua_setiuservalue(L, at->owner, SLOT_VALUES);
-        }
+    if (texts && a->is_said && !a->asked && !a->alike && !a->cast.mold.ready) {
+        a->asked = true;
+        lgem_borrow(&a->cast, &a->builder, (size_t)a->most);
     }
-    lgem_learn(L, &a->cast, &a->builder, event, n, values);
+    return (texts || a->cast.tables) && gem_mold_match(&a->cast.mold, &a->builder.json, event, n);
+}
+
+/* The values of chunks that do not change, for tables like the one at hand. Pushes their table; its index. [-0,+1,m] */
+static int push_values(lua_State *L, const struct lgem_site *at)
+{
+    lua_getiuservalue(L, at->owner, SLOT_VALUES);
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        lua_createtable(L, GEM_MOLD_PLACES, 0);
+        lua_pushvalue(L, -1);
+        lua_setiuservalue(L, at->owner, SLOT_VALUES);
+    }
+    return lua_gettop(L);
+}
+
+/* Of an event that says that it is the last, and has a form of its own as most do: what was known is what the next stream
+ * wants, and the last of the events that had that form is kept. false: where memory is short */
+static bool is_tail(struct lgem_answer *a)
+{
+    const struct gem_buf *last = &a->cast.mold.last;
+    if (!a->builder.ends || !a->cast.mold.ready || a->cast.ends || a->before.len > 0)
+        return false;
+    return !a->alike || gem_buf_add(&a->before, gem_buf_head(last), last->len, NULL) == 0;
+}
+
+/* The whole event, which was decoded, says nothing but a text: the next one may be like it. The last one of those that
+ * were like the one before is kept until the caller has taken it. Of texts this is the first of them, or the tail, and
+ * what next returns is in the event's place. */
+static int learn(lua_State *L, struct lgem_answer *a, const struct lgem_site *at, const char *event, size_t n, bool texts)
+{
+    bool tail = texts && is_tail(a);
+    if (a->builder.ends && !texts)
+        return 1;
+    a->cast.mold.ready = false;
+    if (a->alike && !tail)
+        return 1;
+    a->alike = false;
+    a->cast.ends = a->builder.ends;
+    lgem_learn(L, &a->cast, &a->builder, event, n, texts ? 0 : push_values(L, at));
     lua_settop(L, at->base + 1);
+    if (!texts || !gem_mold_match(&a->cast.mold, &a->builder.json, event, n))
+        return 1;
+    if (!tail)
+        lgem_bequeath(&a->cast, &a->builder, (size_t)a->most);
+    lua_settop(L, at->base);
+    return take_alike(L, a, at, true);
 }
 
 /* ---- calls ---- */
@@ -331,7 +394,7 @@ static int take_event(lua_State *L, struct lgem_answer *a, const struct lgem_sit
     const char *event = a->sse.event;
     size_t n = a->sse.event_len;
     bool is_whole = !a->began, is_new = is_whole && !a->builder.later;
-    if (is_new && (texts || a->cast.tables) && gem_mold_match(&a->cast.mold, &a->builder.json, event, n))
+    if (is_new && is_alike(a, event, n, texts))
         return take_alike(L, a, at, texts);
     if (is_new)
         start_afresh(a);
@@ -339,8 +402,8 @@ static int take_event(lua_State *L, struct lgem_answer *a, const struct lgem_sit
     if (a->builder.later)
         return 0;
     a->began = false;
-    if (is_whole && pushed == 1)
-        learn(L, a, at, event, n, texts);
+    if (is_whole && pushed == 1 && lgem_is_text(&a->builder))
+        return learn(L, a, at, event, n, texts);
     return pushed;
 }
 
@@ -446,6 +509,8 @@ static int leave(struct lgem_answer *a, int pushed)
     a->busy = false;
     if (a->closing)
         free_answer(a);
+    else if (a->retired)
+        free_work(a);
     return pushed;
 }
 
@@ -498,21 +563,28 @@ static int answer_finish(lua_State *L)
 /* keep(room): so many bytes of text are kept of events that are like the one before, beside what said() has not taken */
 static int answer_keep(lua_State *L)
 {
-    struct lgem_answer *a = check_answer(L);
+    struct lgem_answer *a = check_kept(L);
     int64_t room = lgem_checkbytes(L, 2);
     a->room = (uint64_t)room > SIZE_MAX / 2 ? SIZE_MAX / 2 : (size_t)room;
     return 0;
 }
 
-/* said() -> a list with the texts of all events that were like the one before and were not taken yet, in pieces of any size;
- * the last of these events; whether there was no room for all texts; nil where there was none */
+/* The event goes to the end of the list at the top. [-0,+0,m] */
+static void add_event(lua_State *L, const struct gem_buf *event)
+{
+    lua_pushlstring(L, gem_buf_head(event), event->len);
+    lua_rawseti(L, -2, (int)lua_rawlen(L, -2) + 1);
+}
+
+/* said() -> a list with the texts of all events that said nothing else and were not taken yet, in pieces of any size; a
+ * list of the last of these events, of each form that they had; whether there was no room for all texts; nil where there
+ * was none */
 static int answer_said(lua_State *L)
 {
     size_t n;
     const char *head;
-    struct lgem_answer *a = check_answer(L);
-    const struct gem_buf *last = &a->cast.mold.last;
-    if (!a->alike)
+    struct lgem_answer *a = check_kept(L);
+    if (!a->alike && a->before.len == 0)
         return 0;
     lua_newtable(L);
     for (int i = 1; (head = gem_rope_head(&a->said, &n)) != NULL; i++) {
@@ -520,16 +592,22 @@ static int answer_said(lua_State *L)
         lua_rawseti(L, -2, i);
         gem_rope_drop(&a->said);
     }
-    lua_pushlstring(L, gem_buf_head(last), last->len);
+    lua_newtable(L);
+    if (a->before.len > 0)
+        add_event(L, &a->before);
+    if (a->alike)
+        add_event(L, &a->cast.mold.last);
     lua_pushboolean(L, a->over);
     a->alike = false;
+    gem_buf_free(&a->before);
     return 3;
 }
 
 void lgem_open_answer(lua_State *L)
 {
     static const luaL_Reg methods[] = {{"attach", answer_attach}, {"feed", answer_feed}, {"sink", answer_sink}, {"next", answer_next},
-                                       {"finish", answer_finish}, {"keep", answer_keep}, {"said", answer_said}, {NULL, NULL}};
+                                       {"finish", answer_finish}, {"keep", answer_keep}, {"said", answer_said},
+                                       {"retire", answer_retire}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"shapes", lgem_newshapes}, {"new", answer_new}, {NULL, NULL}};
     lgem_open_shapes(L);
     lgem_type(L, LGEM_ANSWER, methods, answer_close);

@@ -34,25 +34,24 @@ void lgem_freecast(struct lgem_cast *c)
     gem_buf_free(&c->steps);
 }
 
-void lgem_borrow(struct lgem_cast *c, struct lgem_shapes *shapes, const struct lgem_builder *b, size_t most)
+void lgem_borrow(struct lgem_cast *c, const struct lgem_builder *b, size_t most)
 {
-    if (!shapes->kept.ready || shapes->kept_most != most || shapes->kept_depth != b->json.max_depth)
+    const struct lgem_shapes *shapes = b->shapes;
+    if (shapes->state == NULL || shapes->kept_most != most || shapes->kept_depth != b->json.max_depth)
         return;
-    c->mold = shapes->kept;
+    gem_mold_copy(&c->mold, &shapes->kept);
     c->ends = shapes->kept_ends;
-    gem_mold_init(&shapes->kept, shapes->state->mem);
 }
 
-void lgem_bequeath(struct lgem_cast *c, struct lgem_shapes *shapes, const struct lgem_builder *b, size_t most)
+void lgem_bequeath(const struct lgem_cast *c, const struct lgem_builder *b, size_t most)
 {
-    if (!c->mold.ready || shapes->state == NULL)
+    struct lgem_shapes *shapes = b->shapes;
+    if (shapes->state == NULL)
         return;
-    gem_mold_free(&shapes->kept);
-    shapes->kept = c->mold;
+    gem_mold_copy(&shapes->kept, &c->mold);
     shapes->kept_ends = c->ends;
     shapes->kept_most = most;
     shapes->kept_depth = b->json.max_depth;
-    gem_mold_init(&c->mold, shapes->state->mem);
 }
 
 /* ---- learning: a walk over the event's tokens, by the shapes ---- */

@@ -1,6 +1,6 @@
 /* cast: chunks of a stream that are like the one before are made without a look at their JSON. One that says nothing but a
  * text is learned: where its values are (core/mold.h), and, for tables, the steps in which it is made. What was learned
- * for texts goes from one stream to the next: most answers of a service have one form. */
+ * for texts goes from one stream to the others: most answers of a service have one form. */
 #ifndef GEM_BINDING_LUA_CAST_H
 #define GEM_BINDING_LUA_CAST_H
 
@@ -18,9 +18,10 @@ struct lgem_cast {
 void lgem_initcast(struct lgem_cast *c, const struct gem_mem *mem);
 void lgem_freecast(struct lgem_cast *c);
 
-/* Takes what the last stream has learned within the same bounds; leaves what this one has. The shapes may be closed. */
-void lgem_borrow(struct lgem_cast *c, struct lgem_shapes *shapes, const struct lgem_builder *b, size_t most);
-void lgem_bequeath(struct lgem_cast *c, struct lgem_shapes *shapes, const struct lgem_builder *b, size_t most);
+/* Takes what a stream with the same bounds has learned last; leaves to others what this one has. The shapes may be
+ * closed. */
+void lgem_borrow(struct lgem_cast *c, const struct lgem_builder *b, size_t most);
+void lgem_bequeath(const struct lgem_cast *c, const struct lgem_builder *b, size_t most);
 
 /* Learns an event that b has just decoded, all at once, and which says nothing but a text. It may turn out not to be
  * worth it. values: index of a table for those that do not change, to make tables like it; 0: texts only. [-0,+0,m] */

@@ -55,7 +55,7 @@ struct lgem_shapes {
     struct lgem_state *state; /* NULL: closed */
     struct lgem_shape *first;
     int pooled;
-    struct gem_mold kept;     /* of the last stream of texts that has ended, for the next one: see lua_cast.h */
+    struct gem_mold kept;     /* what a stream of texts has learned last, for the next one: see lua_cast.h */
     bool kept_ends;
     size_t kept_most;
     unsigned kept_depth;

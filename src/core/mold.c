@@ -27,6 +27,16 @@ bool gem_mold_begin(struct gem_mold *mold, const char *event, size_t n)
     return gem_buf_add(&mold->last, event, n, NULL) == 0;
 }
 
+void gem_mold_copy(struct gem_mold *mold, const struct gem_mold *other)
+{
+    if (!gem_mold_begin(mold, gem_buf_head(&other->last), other->last.len))
+        return;
+    memcpy(mold->places, other->places, other->count * sizeof *mold->places);
+    mold->count = other->count;
+    mold->escaped = other->escaped;
+    mold->ready = other->ready;
+}
+
 bool gem_mold_note(struct gem_mold *mold, size_t from, size_t to, enum gem_mold_kind kind)
 {
     if (mold->count == GEM_MOLD_PLACES)

@@ -48,6 +48,9 @@ struct gem_mold {
 void gem_mold_init(struct gem_mold *mold, const struct gem_mem *mem);
 void gem_mold_free(struct gem_mold *mold);
 
+/* What the other one knows takes the place of what it knows. Where memory is short it knows nothing. */
+void gem_mold_copy(struct gem_mold *mold, const struct gem_mold *other);
+
 /* Forgets what it knows, and copies the event. false: it is too large to be worth it, or memory is short. */
 bool gem_mold_begin(struct gem_mold *mold, const char *event, size_t n);
 
