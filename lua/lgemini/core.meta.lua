@@ -396,7 +396,7 @@ local Route = {}
 ---@field method string            "GET", "POST", ...
 ---@field url string               http or https
 ---@field headers string[]         "Name: value"; "Name;" for an empty one, "Name:" to leave out one of libcurl's
----@field body lgemini.core.Body|nil  not for GET
+---@field body lgemini.core.Body|string|nil  not for GET; a text of at most 16 KiB may take its place, and is sent whole
 ---@field offset integer|nil       the window of it that is sent; default: all
 ---@field length integer|nil
 ---@field proxy string|nil         nil: as the environment says; "": none
@@ -420,7 +420,7 @@ local Route = {}
 
 --- Of a request of its own, or one of a route. The rest counts with a route only.
 ---@param request lgemini.core.Request|lgemini.core.Route
----@param body lgemini.core.Body|nil
+---@param body lgemini.core.Body|string|nil
 ---@param deadline number|nil
 ---@param offset integer|nil
 ---@param length integer|nil

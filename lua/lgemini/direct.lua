@@ -67,7 +67,7 @@ end
 ---@param call lgemini.Call
 ---@param row lgemini.endpoints.Row
 ---@param found lgemini.direct.Address
----@param body table
+---@param body table|string
 ---@param media_to any  of the config
 ---@return lgemini.Request|nil
 ---@return lgemini.Error|nil err
@@ -111,8 +111,7 @@ end
 function direct.question(client, call, row, args, coerce)
   local text = coerce == direct.contents and direct.has_only_contents(call, row, args) and question.text(args.contents)
   local found = text and #text <= client.inline_limit and direct.address(client, call, row, args.model)
-  local body = found and client.core.body.of(text)
-  return body and direct.request(client, call, row, found, body) or nil
+  return found and direct.request(client, call, row, found, text) or nil
 end
 
 --- The answer to a request that is not a stream.

@@ -23,7 +23,7 @@ local http = {}
 ---@field headers table<string, string>|nil  beside those of the options
 ---@field no_key boolean|nil   the URL is a secret of its own
 ---@field foreign boolean|nil  of another origin: it gets no key, headers or certificate of the options
----@field body table|nil       of core.body
+---@field body table|string|nil  of core.body, or a short text
 ---@field offset integer|nil   the window of the body to send
 ---@field length integer|nil
 ---@field hash table|nil       of core.sha256: of what is sent
@@ -105,9 +105,18 @@ function http.cancelled()
   return errors.new { kind = "cancelled", message = "the request was cancelled" }
 end
 
-local function length_of(request)
-  return request.body and (request.length or request.body:length()) or 0
+--- The bytes of its body.
+---@param request lgemini.Request
+---@return integer
+function http.length_of(request)
+  local body = request.body
+  if type(body) == "string" then
+    return #body
+  end
+  return body and (request.length or body:length()) or 0
 end
+
+local length_of = http.length_of
 
 -- The key goes to our own origin only, and is asked for anew for each request: it may rotate.
 local function take_key(call, request)

@@ -10,7 +10,7 @@ local question = {}
 
 local has_only, quote = compat.has_only, json.quote
 
--- Longer texts stay nodes of their own: they are not copied (see emit.lua).
+-- Longer texts stay nodes of their own: they are not copied (see emit.lua). The core takes no longer ones for a body.
 local SHORT = 16384
 
 local function only_text(part)
@@ -37,7 +37,8 @@ end
 ---@return string?
 function question.text(text)
   local quoted = type(text) == "string" and text ~= "" and #text < SHORT and quote(text)
-  return quoted and '{"contents":[{"parts":[{"text":' .. quoted .. '}],"role":"user"}]}' or nil
+  local body = quoted and '{"contents":[{"parts":[{"text":' .. quoted .. '}],"role":"user"}]}'
+  return body and #body <= SHORT and body or nil
 end
 
 --- The same for one such turn; nil where there are more, or something else.

@@ -32,8 +32,9 @@ end
 
 -- The same with what is of this request alone.
 local function all_fields(call, request, key, bulk)
-  local fields = route_fields(call, request, key, bulk)
-  fields.body, fields.offset, fields.length = request.body, request.offset, request.length
+  local fields, body = route_fields(call, request, key, bulk), request.body
+  fields.body = type(body) == "string" and call.client.core.body.of(body) or body
+  fields.offset, fields.length = request.offset, request.length
   fields.hash, fields.hash_offset = request.hash, request.hash_offset
   fields.deadline = call.deadline
   return fields

@@ -94,7 +94,7 @@ function watch:request(call, request, fields)
   request.watched = { seen = seen, began = self.now() }
   local view = copy(seen)
   view.headers = headers.shown(fields.headers)
-  view.bytes = request.body and (request.length or request.body:length()) or 0
+  view.bytes = fields.body and (fields.length or fields.body:length()) or 0
   tell(self, "on_request", view)
   log(self, "debug", copy(view), "%s %s: try %d, %d bytes", seen.method, seen.url, seen.attempt, view.bytes)
 end

@@ -53,7 +53,7 @@ return function()
   decoder:close()
   assert(events == 2)
 
-  local third = exchange("http://127.0.0.1:1/")
+  local third = exchange("http://127.0.0.1:1/", "a text")
   loop:add(third, "calls")
   ok, err = finish(loop, third)
   assert(not ok)

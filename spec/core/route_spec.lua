@@ -52,6 +52,25 @@ describe("a route", function()
     end
   end)
 
+  it("serves texts in place of bodies", function()
+    local texts = { "one", "", "a\0b", ("x"):rep(SMALL) }
+    for _, method in ipairs { "POST", "PATCH" } do
+      local route = route_of(method)
+      script(2 * #texts)
+      for i, text in ipairs(texts) do
+        for at, x in ipairs { core.exchange.new(route, text), start(route, text) } do
+          if at == 1 then loop:add(x, "calls") end
+          assert.is_true(drive.finish(loop, x))
+          assert.equal(#text, x:sent())
+          local received = server:received()[2 * i - 2 + at]
+          assert.equal(method, received.method)
+          assert.equal(tostring(#text), received.header["content-length"])
+          assert.is_true(received.body == text)
+        end
+      end
+    end
+  end)
+
   it("serves windows of a body, and readers", function()
     local route = route_of "POST"
     script(4)
@@ -204,13 +223,18 @@ describe("a route", function()
       end, message)
     end
     local route, body = route_of "POST", assert(core.body.of "12345")
-    refused("body: an open body expected", route, "12345")
+    refused("body: an open body, or a text, expected", route, 12345)
     refused("body: a GET has none", route_of "GET", body)
+    refused("body: a GET has none", route_of "GET", "12345")
+    refused("this long", route, ("x"):rep(SMALL + 1))
+    refused("a text is sent whole", route, "12345", nil, 1)
+    refused("a text is sent whole", route, "12345", nil, nil, 1)
+    refused("a text is sent whole", route, "12345", nil, nil, nil, core.sha256.new())
     refused("deadline: seconds expected", route, body, -1)
     refused("offset: a whole number", route, body, nil, 0.5)
     refused("window is not inside", route, body, nil, 3, 3)
     refused("hash: an open sha256", route, body, nil, 0, 1, body)
     body:close()
-    refused("body: an open body expected", route, body)
+    refused("body: an open body, or a text, expected", route, body)
   end)
 end)

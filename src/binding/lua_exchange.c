@@ -31,14 +31,28 @@ static void spread(lua_State *L)
         lgem_rawfield(L, 1, names[i]);
 }
 
+static void read_text(lua_State *L, struct gem_request *r) /* [-0,+0,v] */
+{
+    size_t n;
+    r->text = lua_tolstring(L, AT_BODY, &n);
+    luaL_argcheck(L, n <= GEM_WHOLE, 1, "body: a text that is this long has to be a core.body");
+    luaL_argcheck(L, lua_isnil(L, AT_OFFSET) && lua_isnil(L, AT_LENGTH) && lua_isnil(L, AT_HASH), 1,
+                  "offset, length, hash: a text is sent whole, and not hashed");
+    r->length = (int64_t)n;
+}
+
 static void read_body(lua_State *L, struct gem_request *r) /* [-0,+0,v] */
 {
     if (lua_isnil(L, AT_BODY))
         return;
+    luaL_argcheck(L, strcmp(r->method, "GET") != 0, 1, "body: a GET has none");
+    if (lua_type(L, AT_BODY) == LUA_TSTRING) {
+        read_text(L, r);
+        return;
+    }
     struct lgem_body *b = lgem_test(L, AT_BODY, LGEM_BODY);
     if (b == NULL || b->state == NULL)
-        lgem_fielderror(L, 1, "body", "an open body expected");
-    luaL_argcheck(L, strcmp(r->method, "GET") != 0, 1, "body: a GET has none");
+        lgem_fielderror(L, 1, "body", "an open body, or a text, expected");
     r->body = &b->body;
     r->offset = lgem_bytesvalue(L, AT_OFFSET, 1, "offset", 0);
     r->length = lgem_bytesvalue(L, AT_LENGTH, 1, "length", r->body->length - r->offset);
@@ -55,6 +69,13 @@ static void read_hash(lua_State *L, struct gem_request *r) /* [-0,+0,v] */
         lgem_fielderror(L, 1, "hash", "an open sha256 expected");
     r->hash = &h->hash;
     r->hash_offset = lgem_bytesvalue(L, AT_HASH_OFFSET, 1, "hash_offset", 0);
+}
+
+/* Keeps the value as long as the exchange on top. [-0,+0,-] */
+static void anchor(lua_State *L, int index, int slot)
+{
+    lua_pushvalue(L, index);
+    lua_setiuservalue(L, -2, slot);
 }
 
 /* new(route, body, deadline, offset, length, hash, hash_offset), all but the route may be nil; or new(request), a table of
@@ -76,14 +97,12 @@ static int exchange_new(lua_State *L)
     read_body(L, &request);
     read_hash(L, &request);
     struct lgem_exchange *x = lgem_new(L, sizeof *x, LGEM_EXCHANGE_SLOTS, LGEM_EXCHANGE);
-    lua_pushvalue(L, AT_BODY);
-    lua_setiuservalue(L, -2, LGEM_SLOT_BODY);
-    lua_pushvalue(L, AT_HASH);
-    lua_setiuservalue(L, -2, LGEM_SLOT_HASH);
-    if (route != NULL) {
-        lua_pushvalue(L, 1);
-        lua_setiuservalue(L, -2, LGEM_SLOT_ROUTE);
-    }
+    if (request.body != NULL)
+        anchor(L, AT_BODY, LGEM_SLOT_BODY);
+    if (request.hash != NULL)
+        anchor(L, AT_HASH, LGEM_SLOT_HASH);
+    if (route != NULL)
+        anchor(L, 1, LGEM_SLOT_ROUTE);
     if (gem_exchange_open(&x->ex, lgem_state(L)->mem, &request, &err) < 0)
         return lgem_fail(L, &err);
     x->state = lgem_state(L);

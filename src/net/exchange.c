@@ -12,7 +12,6 @@
 #define HASHED 7e8 /* bytes a second that are read, hashed and sent, and that are read and sent: what slow machines do */
 #define PLAIN 2e9
 #define SUPPLY_MAX ((size_t)1 << 20) /* asked of a reader at once */
-#define WHOLE ((int64_t)16 << 10)   /* bodies that libcurl gets as a whole */
 
 void gem_exchange_tell(struct gem_exchange *ex)
 {
@@ -278,8 +277,8 @@ static int set_headers(struct gem_exchange *ex, const struct gem_request *r, str
 /* Only bytes in memory, and few of them. */
 static bool is_small(const struct gem_request *r)
 {
-    if (r->length > WHOLE || r->hash != NULL)
-        return false;
+    if (r->text != NULL || r->length > GEM_WHOLE || r->hash != NULL)
+        return r->text != NULL;
     for (size_t i = 0; r->body != NULL && i < r->body->count; i++)
         if (r->body->segments[i].source != GEM_SOURCE_BYTES)
             return false;
@@ -299,7 +298,6 @@ static CURLcode set_whole_body(struct gem_exchange *ex)
     if (bad == CURLE_OK && got == n)
         bad = curl_easy_setopt(ex->handle.easy, CURLOPT_COPYPOSTFIELDS, bytes);
     gem_mem_free(ex->mem, bytes, n + 1);
-    ex->whole = true;
     return got == n ? bad : CURLE_READ_ERROR;
 }
 
@@ -309,13 +307,16 @@ static CURLcode set_body(struct gem_exchange *ex, const struct gem_request *r)
     CURLcode bad = 0;
     if (strcmp(r->method, "GET") == 0)
         return curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
-    if (r->body == NULL && strcmp(r->method, "POST") != 0)
+    if (r->body == NULL && r->text == NULL && strcmp(r->method, "POST") != 0)
         return curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, r->method);
     bad |= curl_easy_setopt(e, CURLOPT_POST, 1L);
     if (strcmp(r->method, "POST") != 0)
         bad |= curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, r->method);
     bad |= curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)ex->length);
-    if (is_small(r))
+    ex->whole = is_small(r);
+    if (r->text != NULL)
+        return bad | curl_easy_setopt(e, CURLOPT_COPYPOSTFIELDS, r->text);
+    if (ex->whole)
         return bad | set_whole_body(ex);
     bad |= curl_easy_setopt(e, CURLOPT_READFUNCTION, on_read);
     bad |= curl_easy_setopt(e, CURLOPT_READDATA, ex);

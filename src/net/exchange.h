@@ -64,6 +64,8 @@ struct gem_spare {
     bool closed;
 };
 
+enum { GEM_WHOLE = 16 << 10 }; /* bytes of bodies that libcurl gets at once, and sends with the head */
+
 struct gem_request {
     const char *method; /* "GET", "POST", ... */
     const char *url;
@@ -71,6 +73,7 @@ struct gem_request {
     size_t header_count;
     const struct gem_body *body; /* or NULL */
     int64_t offset, length;      /* the window of it that is sent */
+    const char *text;            /* or NULL: `length` bytes in place of a body, at most GEM_WHOLE; they are copied */
     struct gem_sha256 *hash;     /* or NULL: of what is sent; the caller's, like the body */
     int64_t hash_offset;         /* where the body begins in what is hashed */
     const char *proxy;           /* NULL: as the environment says; "": none */
