@@ -488,6 +488,7 @@ function Exchange:supply(bytes) end
 ---@field bytes_sent integer       of the bodies on the wire
 ---@field bytes_received integer
 ---@field reused boolean           over a connection that was there
+---@field request_id string|nil    what the service calls it: x-goog-request-id, or x-request-id
 
 --- How it went: whole when it is done.
 ---@return lgemini.core.Facts

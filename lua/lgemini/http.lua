@@ -292,10 +292,10 @@ http.refused = refused
 ---@return table
 function http.transport(call, request, exchange)
   local facts = exchange:facts()
-  local id, other = exchange:header("x-goog-request-id", "x-request-id")
-  id = id or other
   facts.attempts = request.attempts
-  facts.request_id = id and errors.redact(id, sent_headers.secrets(call, request))
+  if facts.request_id then
+    facts.request_id = errors.redact(facts.request_id, sent_headers.secrets(call, request))
+  end
   return facts
 end
 

@@ -120,10 +120,8 @@ function watch:look(call, request, exchange, err)
   view.status = exchange:code()
   view.bytes_sent, view.bytes_received = facts.bytes_sent, facts.bytes_received
   if view.status then
-    local answered = exchange:headers()
-    local id = answered["x-goog-request-id"] or answered["x-request-id"]
-    view.headers, view.first_byte = headers.seen(answered, secrets), facts.first_byte
-    view.request_id = id and errors.redact(id, secrets)
+    view.headers, view.first_byte = headers.seen(exchange:headers(), secrets), facts.first_byte
+    view.request_id = facts.request_id and errors.redact(facts.request_id, secrets)
   end
   return view
 end

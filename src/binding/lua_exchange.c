@@ -213,24 +213,53 @@ static void push_header(lua_State *L, const char *line, size_t n)
     lua_rawset(L, -3);
 }
 
-/* The values of the name in the header lines, joined by ", "; nil where it is not there. [-0,+1,m] */
-static void push_value(lua_State *L, const char *lines, size_t n, const char *name, size_t length)
+/* The value in the next line of that name, and in *from where the search goes on; NULL: there is none. */
+static const char *find_value(const char **from, const char *end, const char *name, size_t length, size_t *size)
 {
-    int found = 0;
-    for (const char *line = lines, *end = lines + n, *stop; line < end; line = stop + 1) {
+    for (const char *line = *from, *stop; line < end; line = stop + 1) {
         stop = memchr(line, '\n', (size_t)(end - line));
         if ((size_t)(stop - line) <= length || line[length] != ':' || !is_name(line, name, length))
             continue;
         const char *value = line + length + 1;
-        size_t size = trim(&value, (size_t)(stop - value));
+        *size = trim(&value, (size_t)(stop - value));
+        *from = stop + 1;
+        return value;
+    }
+    *from = end;
+    return NULL;
+}
+
+/* The values of the name, joined by ", ". [-0,+1,m] */
+static void push_joined(lua_State *L, const char *lines, size_t n, const char *name, size_t length)
+{
+    size_t size;
+    const char *value, *end = lines + n;
+    int found = 0;
+    while ((value = find_value(&lines, end, name, length, &size)) != NULL) {
         if (found++ > 0)
             lua_pushliteral(L, ", ");
         lua_pushlstring(L, value, size);
         if (found > 1)
             lua_concat(L, 3);
     }
-    if (found == 0)
+}
+
+/* What headers() has under the name; nil where it is not there. To push a value may make Lua collect, and a finaliser of
+ * the program's may close the exchange: several are joined out of a copy. [-0,+1,m] */
+static void push_value(lua_State *L, const struct gem_exchange *ex, const char *name, size_t length)
+{
+    size_t n = ex->head_done ? ex->head.len : 0, size = 0, more;
+    const char *lines = n > 0 ? gem_buf_head(&ex->head) : "", *from = lines;
+    const char *value = find_value(&from, lines + n, name, length, &size);
+    if (value == NULL) {
         lua_pushnil(L);
+    } else if (find_value(&from, lines + n, name, length, &more) == NULL) {
+        lua_pushlstring(L, value, size);
+    } else {
+        lua_pushlstring(L, lines, n);
+        push_joined(L, lua_tostring(L, -1), n, name, length);
+        lua_remove(L, -2);
+    }
 }
 
 /* header(first, second) -> the values of these lower-case names, as headers() has them */
@@ -238,13 +267,10 @@ static int exchange_header(lua_State *L)
 {
     struct lgem_exchange *x = lgem_checkexchange(L, 1);
     lua_settop(L, 3);
-    size_t n = x->ex.head_done ? x->ex.head.len : 0;
-    lua_pushlstring(L, n > 0 ? gem_buf_head(&x->ex.head) : "", n); /* a copy, as in headers() */
-    const char *lines = lua_tostring(L, 4);
     for (int i = 2; i <= 3; i++) {
         size_t length;
         const char *name = luaL_checklstring(L, i, &length);
-        push_value(L, lines, n, name, length);
+        push_value(L, &x->ex, name, length);
     }
     return 2;
 }
@@ -335,11 +361,26 @@ static void set_bytes(lua_State *L, const char *name, int64_t n) /* [-0,+0,m] */
     lua_setfield(L, -2, name);
 }
 
+/* How the service calls it. [-0,+1,m] */
+static void push_id(lua_State *L, const struct gem_exchange *ex)
+{
+    static const char ours[] = "x-goog-request-id", theirs[] = "x-request-id";
+    push_value(L, ex, ours, sizeof ours - 1);
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        push_value(L, ex, theirs, sizeof theirs - 1);
+    }
+}
+
 /* How it went on the wire: known when it is done. */
 static int exchange_facts(lua_State *L)
 {
-    const struct gem_facts *f = &lgem_checkexchange(L, 1)->ex.facts;
-    lua_createtable(L, 0, 9); /* two are added to it: see http.lua */
+    const struct gem_exchange *ex = &lgem_checkexchange(L, 1)->ex;
+    const struct gem_facts *f = &ex->facts;
+    push_id(L, ex);
+    lua_createtable(L, 0, lua_isnil(L, -1) ? 8 : 9); /* one is added to it: see http.lua */
+    lua_insert(L, -2);
+    lua_setfield(L, -2, "request_id");
     if (f->http_version > 0)
         set_number(L, "http_version", f->http_version / 10.0);
     set_number(L, "connect", f->connect);
