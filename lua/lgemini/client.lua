@@ -409,7 +409,9 @@ end
 function methods.close(self)
   options.check_object(self, Client, "client.close")
   self.tasks:close()
-  http.forget_route(self)
+  for _, address in pairs(self.addresses) do
+    http.forget(address)
+  end
 end
 
 Client.__close = methods.close
@@ -486,13 +488,12 @@ function client.new(given)
     tape = false, -- of record.lua or replay.lua
     product = ("lgemini/%s gl-lua/%s"):format(client._VERSION, _VERSION:match "%d.*"),
     random = chance,
-    addresses = {}, -- see plan.lua
+    addresses = {}, -- see direct.lua
     vertex = false, -- of vertex.lua, where it is Vertex AI's
     pace = false,
     problem = false, -- what is wrong with what was given
     checked = false, -- the key that was looked at last, and what it is without blanks around it
     checked_key = false,
-    last_route = false, -- see routes.lua
   }, Client)
   if given.on_request ~= nil or given.on_response ~= nil or given.on_retry ~= nil or given.log ~= nil then
     self.watch = require("lgemini.watch").new(given, core.now)

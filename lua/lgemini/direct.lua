@@ -9,14 +9,15 @@ local direct = {}
 
 local JSON = { ["Content-Type"] = "application/json" }
 
----@class lgemini.direct.Address  where a call goes
+---@class lgemini.direct.Address: lgemini.Address  where a call goes
 ---@field given any  the model as the caller named it
 ---@field options table  of the call
 ---@field model string  its full name
 ---@field url string|nil  once it was asked for
 ---@field about table  for hints of errors
 
---- Where a call goes. Most calls of a program differ in their contents only: the last address of each row is kept.
+--- Where a call goes. Most calls of a program differ in their contents only: the last address of each row is kept. A
+--- model that is a table may be another one tomorrow.
 ---@param client lgemini.Client
 ---@param call lgemini.Call
 ---@param row lgemini.endpoints.Row
@@ -25,18 +26,21 @@ local JSON = { ["Content-Type"] = "application/json" }
 ---@return lgemini.Error|nil err
 function direct.address(client, call, row, given)
   local last = client.addresses[row]
-  if last and last.given == given and last.options == call.options then
+  local known = last and last.options == call.options
+  if known and last.given == given and type(given) == "string" then
     return last
   end
   local model, err = endpoints.name("models", given, "model", client.vertex)
   if not model then
     return nil, err
+  elseif known and last.model == model then
+    return last
+  elseif last then
+    http.forget(last)
   end
   local made = { given = given, options = call.options, model = model,
     about = { model = model:gsub("^models/", ""), takes_media = true } }
-  if type(given) == "string" then -- a table may be another one tomorrow
-    client.addresses[row] = made
-  end
+  client.addresses[row] = made
   return made
 end
 
@@ -81,6 +85,7 @@ function direct.request(client, call, row, found, body, media_to)
   return {
     verb = row.verb,
     url = found.url,
+    address = found,
     headers = JSON,
     body = body,
     raw = row.stream,

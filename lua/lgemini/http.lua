@@ -20,6 +20,7 @@ local http = {}
 ---@class lgemini.Request
 ---@field verb string
 ---@field url string
+---@field address lgemini.Address|nil  where it has that; such requests differ in their bodies only, which are whole
 ---@field headers table<string, string>|nil  beside those of the options
 ---@field no_key boolean|nil   the URL is a secret of its own
 ---@field foreign boolean|nil  of another origin: it gets no key, headers or certificate of the options
@@ -46,6 +47,13 @@ local http = {}
 ---@field answers string|nil    its type in schema.lua; else it is as it came
 ---@field renewed boolean|nil  it was sent again with another token
 ---@field due number|nil      its turn in the client's rate, which it has taken already
+
+---@class lgemini.Address  where many requests go; routes.lua keeps a route here, and what it is for
+---@field route table|nil      of core.exchange
+---@field forgotten boolean|nil
+---@field key string|nil
+---@field decodes boolean|nil
+---@field bulk boolean|nil
 
 -- Bodies from this size on go over HTTP/1.1, where they cost less and hold up no streams.
 local BULK = 1024 * 1024
@@ -93,8 +101,7 @@ local function failed(call, request, err)
   }
 end
 
---- Lets go of what was kept for the client's next request.
-http.forget_route = routes.forget
+http.forget = routes.forget
 
 --- What of a URL that gives rights must stay out of errors: servers like to say which path they did not find.
 http.secret_of = sent_headers.secret_of
@@ -124,11 +131,10 @@ local function take_key(call, request)
     return nil
   end
   local key, err = call.client:key(call)
-  if err then
-    return nil, err
+  if not err then
+    call.key = key
   end
-  call.key = key or nil
-  return call.key
+  return key, err
 end
 
 --- Takes the request's turn in the client's rate, if it has one, without waiting for it.
@@ -180,25 +186,25 @@ end
 ---@return lgemini.Error|nil err
 function http.start(call, request)
   local client = call.client
-  local refusal = client.tasks:refusal()
+  local tasks = client.tasks
+  local refusal = tasks:refusal()
   if refusal then
     return nil, refusal
   end
-  local key, key_err = take_key(call, request)
-  if key_err then
-    return nil, client.tasks:refusal() or key_err
+  local key, err = take_key(call, request)
+  if key ~= client.checked_key then -- whoever gave it may have closed the client
+    refusal = tasks:refusal()
+  end
+  if refusal or err then
+    return nil, refusal or err
   end
   request.attempts, request.sent = (request.attempts or 0) + 1, false
   local bulk = request.bulk or length_of(request) >= BULK
-  refusal = client.tasks:refusal() -- the function that gives the key may have closed the client
-  if refusal then
-    return nil, refusal
-  end
-  local exchange, err = routes.exchange(call, request, key, bulk)
+  local exchange, problem = routes.exchange(call, request, key, bulk)
   if not exchange then
-    return nil, errors.is(err) and err or failed(call, request, err)
+    return nil, errors.is(problem) and problem or failed(call, request, problem)
   end
-  client.tasks:add(exchange, bulk and "bulk" or "calls")
+  tasks:add(exchange, bulk and "bulk" or "calls")
   return exchange
 end
 

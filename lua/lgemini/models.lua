@@ -61,7 +61,7 @@ local JSON = "application/json"
 local function facts_of(args)
   local config = args.config
   if not config then
-    return { uploads = nil, json = false, enum = false, turns = nil, transport = nil, calls = nil } -- later
+    return { uploads = nil, transport = nil } -- later
   end
   local mime_type = config.response_mime_type
   if not mime_type and (config.response_schema ~= nil or config.response_json_schema ~= nil) then

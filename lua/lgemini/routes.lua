@@ -40,38 +40,35 @@ local function all_fields(call, request, key, bulk)
   return fields
 end
 
--- Most requests of a program differ in their bodies only: the last route serves the next one. It is the client's, which
--- closes it.
-local function route_for(call, request, key, bulk)
-  local client = call.client
-  local last = client.last_route
-  if last and last.options == call.options and last.url == request.url and last.verb == request.verb
-    and last.headers == request.headers and last.key == key and last.has_body == (request.body ~= nil)
-    and last.raw == request.raw and last.decodes == request.decodes and last.bulk == bulk
-    and last.foreign == request.foreign then
-    return last.route
+local function close(address)
+  if address.route then
+    address.route:close()
+    address.route = nil
   end
-  local route = client.core.exchange.route(route_fields(call, request, key, bulk))
-  if last then
-    last.route:close()
+end
+
+-- Requests to one address differ in their bodies only: the route of the last one serves the next. It is the address's,
+-- which closes it.
+local function route_to(address, call, request, key, bulk)
+  local route = address.route
+  if route and address.key == key and address.decodes == request.decodes and address.bulk == bulk then
+    return route
   end
-  client.last_route = { route = route, options = call.options, url = request.url, verb = request.verb,
-    headers = request.headers, key = key, has_body = request.body ~= nil, raw = request.raw,
-    decodes = request.decodes, bulk = bulk, foreign = request.foreign }
+  close(address)
+  route = call.client.core.exchange.route(route_fields(call, request, key, bulk))
+  address.route, address.key, address.decodes, address.bulk = route, key, request.decodes, bulk
   return route
 end
 
---- Lets go of what was kept for the client's next request.
----@param client lgemini.Client
-function routes.forget(client)
-  if client.last_route then
-    client.last_route.route:close()
-    client.last_route = false
-  end
+--- Few will ask there again: lets go of what was kept for the next request, and keeps nothing more.
+---@param address lgemini.Address
+function routes.forget(address)
+  close(address)
+  address.forgotten = true
 end
 
 --- A new exchange, from the places where they come from: a recording, or the core. A recording and who watches want to
---- know the fields; a secret URL is not kept.
+--- know the fields.
 ---@param call lgemini.Call
 ---@param request lgemini.Request
 ---@param key string|nil
@@ -80,10 +77,9 @@ end
 ---@return lgemini.Error|lgemini.core.Failure|nil err
 function routes.exchange(call, request, key, bulk)
   local client = call.client
-  local tape, watch, new = client.tape, client.watch, client.core.exchange.new
-  if not (tape or watch or request.no_key) then
-    return new(route_for(call, request, key, bulk), request.body, call.deadline, request.offset, request.length,
-      request.hash, request.hash_offset)
+  local tape, watch, address, new = client.tape, client.watch, request.address, client.core.exchange.new
+  if address and not (tape or watch or address.forgotten) then
+    return new(route_to(address, call, request, key, bulk), request.body, call.deadline)
   end
   local fields = all_fields(call, request, key, bulk)
   if watch then

@@ -9,8 +9,8 @@ local loops = require "lgemini.loop"
 
 ---@class lgemini.Tasks
 ---@field now fun(): number  the clock, in seconds
----@field closed boolean|nil
----@field hurried boolean|nil  answers are replayed: nothing is waited for between them
+---@field closed boolean
+---@field hurried boolean  answers are replayed: nothing is waited for between them
 local tasks = {}
 tasks.__index = tasks
 tasks.__name = "lgemini.Tasks"
@@ -25,6 +25,7 @@ function tasks.new(core, loop)
     now = core.now,
     exchanges = setmetatable({}, { __mode = "k" }),
     hurried = false,
+    closed = false,
     share = nil,     -- of core.loop: places for the exchanges that run at a time
   }, tasks)
   local ok, err = self.loop:attach(self)

@@ -4,6 +4,9 @@ local json = require "dkjson"
 
 local judge = {}
 
+-- What a client keeps by itself: its loop, and the routes of questions and of streams.
+local KEPT = { loop = 1, route = 2 }
+
 --- The classes of findings, as the driver's table shows them.
 judge.CLASSES = { "lost", "corrupted", "twice", "hung", "unexplained", "left over" }
 
@@ -407,8 +410,7 @@ function judge.judge(facts)
   if outcome.raised then case:find("unexplained", "raised: %s", outcome.raised) end
   for _, text in ipairs(outcome.problems) do case:find("unexplained", text) end
   for kind, count in pairs(facts.alive or {}) do
-    local kept = (kind == "loop" or kind == "route") and 1 or 0 -- by the client
-    if count > kept then case:find("left over", "%d %s", count, kind) end
+    if count > (KEPT[kind] or 0) then case:find("left over", "%d %s", count, kind) end
   end
   return case.findings
 end

@@ -660,6 +660,32 @@ describe("a call", function()
     end)
   end)
 
+  it("leaves a route for each way of asking models, whichever is asked last, until the client is closed", function()
+    local stop = 'data: {"candidates":[{"finishReason":"STOP"}]}\n\n'
+    local answers = {}
+    for i = 1, 12 do answers[i] = i % 2 == 1 and answer_with "one" or stream_of { event "one", stop } end
+    begin(answers)
+    collect()
+    collectgarbage "stop" -- it is not the collector that closes them
+    for _, model in ipairs { "a", "b", "a", { name = "models/b" }, { name = "models/b" }, "b" } do
+      assert(client.models:generate_content { model = model, contents = "Hi" })
+      local stream = client.models:generate_content_stream { model = model, contents = "Hi" }
+      repeat until not stream:next()
+      assert.is_true(client.core.alive().route <= 2)
+    end
+    server:script { refusal(503), stream_of { event "one", stop }, stream_of { event "one", stop } }
+    local refused = client.models:generate_content_stream { model = "a", contents = "Hi" }
+    assert(client.models:generate_content_stream { model = "b", contents = "Hi" }:next())
+    assert.equal("one", assert(refused:next()).text) -- tried again, after another has taken its place
+    assert.is_true(client.core.alive().route <= 2)
+    client:close()
+    assert.equal(0, client.core.alive().route)
+    collectgarbage "restart"
+    local asked = {}
+    for i, request in ipairs(server:received()) do asked[i] = request.request_line:match "models/(%w):" end
+    assert.equal("aba", table.concat(asked))
+  end)
+
   it("that would not fit after its uploads is refused before anything is sent", function()
     begin({}, nil, { inline_limit = 1000 })
     local err = assert_failed("too_large", generate { ("x"):rep(850),
