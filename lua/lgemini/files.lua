@@ -187,8 +187,11 @@ function Files:download(args)
   options.check_self(self, Files, "files.download")
   args = arguments(args, "file", DOWNLOAD, "files:download")
   options.callback(args.on_progress, "on_progress")
-  local is_open = io.type(args.to) == "file"
-  if not is_open and (options.string(args.to, "to") or ""):find "%z" then
+  local handle = type(args.to) == "userdata" and io.type(args.to)
+  local is_open = handle == "file"
+  if handle == "closed file" then
+    return nil, errors.new { kind = "invalid", message = "to: the handle is closed" }
+  elseif not is_open and (options.string(args.to, "to") or ""):find "%z" then
     return nil, errors.new { kind = "invalid", message = "to: a path has no NUL byte in it" }
   end
   local call, err = self.client:call(args.config, false)

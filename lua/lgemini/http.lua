@@ -83,8 +83,22 @@ function http.call(client, options, total)
   }
 end
 
+-- In libcurl's words, and in OpenSSL's: who is to be asked for another certificate.
+local function tls_hint(message)
+  if message:find("client certificate", 1, true) or message:find("private key", 1, true) then
+    return "http_options.cert_file and key_file are your own certificate and its key, as PEM"
+  elseif message:find("setting certificate file", 1, true) then
+    return "http_options.ca_file is a file with certificates, as PEM"
+  elseif message:find(" alert ", 1, true) then
+    return "the server refused: where it wants a certificate of yours, that is http_options.cert_file"
+  end
+  return HINTS.tls
+end
+
 local function hint_of(err)
-  if err.kind == "network" and err.message:find("response 407", 1, true) then -- of a tunnel, in libcurl's words
+  if err.kind == "tls" then
+    return tls_hint(err.message)
+  elseif err.kind == "network" and err.message:find("response 407", 1, true) then -- of a tunnel
     return require("lgemini.refusal").LOG_IN
   end
   return HINTS[err.kind] or limits.hint(err.message)

@@ -94,7 +94,7 @@ local function finish(self)
   end
   if not ok then
     os.remove(open.part)
-    return nil, tostring(problem)
+    return nil, ("%s: %s"):format(open.path, tostring(problem))
   end
   return open.path
 end
@@ -115,8 +115,9 @@ function Sink:write(blob, bytes, last)
   end
   ok, problem = self.open.file:write(bytes)
   if not ok then
+    problem = ("%s: %s"):format(self.open.path, tostring(problem))
     self:abandon()
-    return nil, tostring(problem)
+    return nil, problem
   elseif not last then
     return true
   end

@@ -98,6 +98,7 @@ local function write(path, before, pieces)
     end
     local closed, why = file:close()
     if ok and not closed then ok, problem = nil, why end
+    if not ok then problem = ("%s: %s"):format(path, tostring(problem)) end
   end
   if not ok then return nil, errors.new { kind = "io", message = tostring(problem) } end
   return true

@@ -165,6 +165,7 @@ describe("a batch", function()
       file = io.open("/dev/full", "r+b")
       refused("io", "cannot write to the open file", client.files:download { file = batch.dest.file_name, to = file })
       file:close()
+      refused("invalid", "to: the handle is closed", client.files:download { file = batch.dest.file_name, to = file })
     end
   end)
 

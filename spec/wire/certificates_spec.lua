@@ -123,6 +123,13 @@ describe("certificates:", function()
     end)
   end)
 
+  it("ca_file is a file of certificates: else tls, with a hint", function()
+    local url = keep(certificates.serve(good, root)).url
+    for _, path in ipairs { directory .. "/nowhere.pem", "README.md" } do
+      assert.matches("http_options.ca_file is a file", assert_refused("file: " .. path, url, { ca_file = path }).hint)
+    end
+  end)
+
   describe("ca_path", function()
     it("is a directory that was hashed", function()
       local hashed, bare = directory .. "/hashed", directory .. "/bare"
@@ -165,6 +172,7 @@ describe("certificates:", function()
         local url = serve(version)
         local err = assert_refused("alert", url, { ca_file = authority.cert })
         assert.is_falsy(err.retryable)
+        assert.matches("http_options.cert_file", err.hint)
         local names = "email:other@example.invalid"
         local other = certificates.issue(directory, "other", { authority = stranger, names = names })
         assert_refused("alert unknown ca", url,
@@ -177,7 +185,8 @@ describe("certificates:", function()
       for _, case in ipairs { { "certificate", directory .. "/nowhere.pem", mine.key },
         { "private key", mine.cert, directory .. "/nowhere.key" }, { "private key", mine.cert, good.key },
         { "certificate", mine.key, mine.key }, { "private key", mine.cert } } do
-        assert_refused(case[1], em.url, { ca_file = em.ca_file, cert_file = case[2], key_file = case[3] })
+        local err = assert_refused(case[1], em.url, { ca_file = em.ca_file, cert_file = case[2], key_file = case[3] })
+        assert.matches("http_options.cert_file and key_file", err.hint)
       end
       assert.equal(0, #em:requests())
     end)

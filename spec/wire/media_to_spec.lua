@@ -197,6 +197,10 @@ describe("media_to", function()
       [function() return directory .. "/missing/a.png" end] = "No such file",
       [function() error "no idea" end] = "the function, failed: .*no idea",
       [function() return 5 end] = "gave no path but number",
+      [function()
+        assert(os.execute(("ln -sf /dev/full '%s/full.png.part'"):format(directory)))
+        return directory .. "/full.png"
+      end] = "/full%.png: No space left",
     } do
       script(answer_with { { "image/png" } })
       local response, err = ask(target)
