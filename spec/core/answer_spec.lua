@@ -256,6 +256,16 @@ describe("a decoder of answers", function()
     end)
   end)
 
+  it("gives one that no blank line ended as any other", function()
+    local text = event("a", 1) .. event("b", 2) .. event("c", 3):gsub("\r\n\r\n$", "\n")
+    for _, size in ipairs { #text, 50, 1 } do
+      local values, _, _, rest, what = read(text, size, TYPE)
+      assert.same({ 'fünf "a"', 'fünf "b"' }, { text_of(values[1]), text_of(values[2]) })
+      assert.same(answer.decode(CHUNK:format("c", 3), TYPE), rest)
+      assert.equal("event", what)
+    end
+  end)
+
   it("gives texts alone where nothing else is new", function()
     local stream = event("a", 1) .. event("b\\n", 2) .. event("", 30)
       .. 'data: {"candidates":[{"finishReason":"STOP"}]}\n\n' .. event("c", 31)

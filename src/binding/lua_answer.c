@@ -325,6 +325,7 @@ static int take_alike(lua_State *L, struct lgem_answer *a, const struct lgem_sit
     } else {
         lua_getiuservalue(L, at->owner, SLOT_VALUES);
         lgem_make(L, &a->cast, at->pool, at->base + 1);
+        lua_replace(L, at->base + 1);
     }
     lua_pushboolean(L, 1);
     return 2;
