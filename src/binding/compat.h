@@ -93,6 +93,9 @@ static inline void *lgem_testudata(lua_State *L, int index, const char *name)
 #define lgem_isyieldable(L) lua_isyieldable(L)
 #endif
 
+/* Whether finalisers may run before what is pushed was copied: not in place of bytes that one of them may free. */
+#define LGEM_COPIES_LATE (LUA_VERSION_NUM < 503)
+
 /* As if so many KiB had been allocated, or given back where there are less than none: the collector does what it would
  * do then, or has so much less to do next. Only where it is not stopped. In 5.1 and LuaJIT, which never do more than a
  * little at a time, nothing; false then. [-0,+0,e] */

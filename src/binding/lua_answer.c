@@ -585,8 +585,10 @@ static int answer_said(lua_State *L)
     size_t n;
     const char *head;
     struct lgem_answer *a = check_kept(L);
+    bool busy = a->busy; /* where a function that takes media asks for the answer so far */
     if (!a->alike && a->before.len == 0)
         return 0;
+    a->busy = true;
     lua_newtable(L);
     for (int i = 1; (head = gem_rope_head(&a->said, &n)) != NULL; i++) {
         lua_pushlstring(L, head, n);
@@ -601,7 +603,7 @@ static int answer_said(lua_State *L)
     lua_pushboolean(L, a->over);
     a->alike = false;
     gem_buf_free(&a->before);
-    return 3;
+    return busy ? 3 : leave(a, 3);
 }
 
 void lgem_open_answer(lua_State *L)

@@ -137,6 +137,32 @@ static int exchange_cancel(lua_State *L)
 
 /* ---- the answer ---- */
 
+/* Pushes n bytes of one of its buffers. A finaliser of the program's may close the exchange meanwhile, or read of it: where
+ * that comes before the copy, "" or what is left of them. [-0,+1,m] */
+static void push_bytes(lua_State *L, const struct lgem_exchange *x, const struct gem_buf *buf, size_t from, size_t n)
+{
+#if LGEM_COPIES_LATE
+    char *box = lua_newuserdata(L, n + 1);
+    size_t held = x->state != NULL && buf->len > from ? buf->len - from : 0;
+    n = n < held ? n : held;
+    if (n > 0)
+        memcpy(box, gem_buf_head(buf) + from, n);
+    lua_pushlstring(L, box, n);
+    lua_remove(L, -2);
+#else
+    (void)x;
+    lua_pushlstring(L, n > 0 ? gem_buf_head(buf) + from : "", n);
+#endif
+}
+
+/* Pushes the header lines, none until the head is whole, as a string: what is made of them may make Lua collect.
+ * Returns its bytes. [-0,+1,m] */
+static const char *push_head(lua_State *L, const struct lgem_exchange *x, size_t *n)
+{
+    push_bytes(L, x, &x->ex.head, 0, x->ex.head_done ? x->ex.head.len : 0);
+    return lua_tolstring(L, -1, n);
+}
+
 static const char *const phases[] = {"closed", "queued", "connecting", "sending", "waiting", "receiving", "done"};
 
 static int exchange_phase(lua_State *L)
@@ -244,20 +270,21 @@ static void push_joined(lua_State *L, const char *lines, size_t n, const char *n
     }
 }
 
-/* What headers() has under the name; nil where it is not there. To push a value may make Lua collect, and a finaliser of
- * the program's may close the exchange: several are joined out of a copy. [-0,+1,m] */
-static void push_value(lua_State *L, const struct gem_exchange *ex, const char *name, size_t length)
+/* What headers() has under the name; nil where it is not there. Several values are joined out of a copy. [-0,+1,m] */
+static void push_value(lua_State *L, const struct lgem_exchange *x, const char *name, size_t length)
 {
-    size_t n = ex->head_done ? ex->head.len : 0, size = 0, more;
-    const char *lines = n > 0 ? gem_buf_head(&ex->head) : "", *from = lines;
+    size_t n = x->ex.head_done ? x->ex.head.len : 0, size = 0, more;
+    const char *lines = n > 0 ? gem_buf_head(&x->ex.head) : "", *from = lines;
     const char *value = find_value(&from, lines + n, name, length, &size);
     if (value == NULL) {
         lua_pushnil(L);
     } else if (find_value(&from, lines + n, name, length, &more) == NULL) {
-        lua_pushlstring(L, value, size);
+        push_bytes(L, x, &x->ex.head, (size_t)(value - lines), size);
     } else {
-        lua_pushlstring(L, lines, n);
-        push_joined(L, lua_tostring(L, -1), n, name, length);
+        lines = push_head(L, x, &n);
+        if (n == 0)
+            return;
+        push_joined(L, lines, n, name, length);
         lua_remove(L, -2);
     }
 }
@@ -266,23 +293,21 @@ static void push_value(lua_State *L, const struct gem_exchange *ex, const char *
 static int exchange_header(lua_State *L)
 {
     struct lgem_exchange *x = lgem_checkexchange(L, 1);
+    size_t length;
     lua_settop(L, 3);
     for (int i = 2; i <= 3; i++) {
-        size_t length;
         const char *name = luaL_checklstring(L, i, &length);
-        push_value(L, &x->ex, name, length);
+        push_value(L, x, name, length);
     }
     return 2;
 }
 
-/* Header values under their lower-case names; empty until the head is whole. They are parsed from a copy: the table may
- * make Lua collect, and a finaliser of the program's may close the exchange. */
+/* Header values under their lower-case names; empty until the head is whole. */
 static int exchange_headers(lua_State *L)
 {
     struct lgem_exchange *x = lgem_checkexchange(L, 1);
-    size_t n = x->ex.head_done ? x->ex.head.len : 0;
-    lua_pushlstring(L, n > 0 ? gem_buf_head(&x->ex.head) : "", n);
-    const char *line = lua_tostring(L, -1), *end = line + n;
+    size_t n;
+    const char *line = push_head(L, x, &n), *end = line + n;
     lua_newtable(L);
     while (line < end) {
         const char *stop = memchr(line, '\n', (size_t)(end - line));
@@ -290,13 +315,6 @@ static int exchange_headers(lua_State *L)
         line = stop + 1;
     }
     return 1;
-}
-
-/* Pushing the bytes may have run a finaliser that closed the exchange. */
-static void consume(struct lgem_exchange *x, size_t n)
-{
-    if (x->state != NULL)
-        gem_exchange_consume(&x->ex, n);
 }
 
 /* At most n bytes of what waits to be read; "" when nothing does. */
@@ -308,8 +326,10 @@ static int exchange_read(lua_State *L)
         int64_t most = lgem_checkbytes(L, 2);
         n = (uint64_t)most < n ? (size_t)most : n;
     }
-    lua_pushlstring(L, n > 0 ? gem_buf_head(&x->ex.inbox) : "", n);
-    consume(x, n);
+    push_bytes(L, x, &x->ex.inbox, 0, n);
+    n = lua_rawlen(L, -1);
+    if (x->state != NULL && n <= x->ex.inbox.len) /* it still is as it was */
+        gem_exchange_consume(&x->ex, n);
     return 1;
 }
 
@@ -362,22 +382,22 @@ static void set_bytes(lua_State *L, const char *name, int64_t n) /* [-0,+0,m] */
 }
 
 /* How the service calls it. [-0,+1,m] */
-static void push_id(lua_State *L, const struct gem_exchange *ex)
+static void push_id(lua_State *L, const struct lgem_exchange *x)
 {
     static const char ours[] = "x-goog-request-id", theirs[] = "x-request-id";
-    push_value(L, ex, ours, sizeof ours - 1);
+    push_value(L, x, ours, sizeof ours - 1);
     if (lua_isnil(L, -1)) {
         lua_pop(L, 1);
-        push_value(L, ex, theirs, sizeof theirs - 1);
+        push_value(L, x, theirs, sizeof theirs - 1);
     }
 }
 
 /* How it went on the wire: known when it is done. */
 static int exchange_facts(lua_State *L)
 {
-    const struct gem_exchange *ex = &lgem_checkexchange(L, 1)->ex;
-    const struct gem_facts *f = &ex->facts;
-    push_id(L, ex);
+    const struct lgem_exchange *x = lgem_checkexchange(L, 1);
+    const struct gem_facts *f = &x->ex.facts;
+    push_id(L, x);
     lua_createtable(L, 0, lua_isnil(L, -1) ? 8 : 9); /* one is added to it: see http.lua */
     lua_insert(L, -2);
     lua_setfield(L, -2, "request_id");
