@@ -351,7 +351,13 @@ end
 ---@return lgemini.Error|nil err  kind "io", or "integrity" where it is none
 function tape.read(core, path)
   local file, why = io.open(path, "rb")
-  local text = file and file:read(MAX_FILE)
+  local size = file and file:seek "end"
+  if size and size > MAX_FILE then
+    why = "it is too large"
+  elseif size then
+    file:seek "set"
+  end
+  local text = size and size <= MAX_FILE and file:read(size) -- Lua takes memory for as much as is asked for
   if file then
     file:close()
   end

@@ -1,8 +1,10 @@
 -- What is sent is never held: a request takes the same memory whatever its size. A property, not a timing. The
 -- sanitizers keep freed memory, so these run in the plain interpreter only. #plain
 local emulator = require "spec.support.emulator"
+local gemini = require "lgemini"
 local peak = require "spec.support.peak"
 local process = require "spec.support.process"
+local program = require "spec.support.program"
 local scripted = require "spec.support.scripted"
 
 local MIB = 1024 * 1024
@@ -80,9 +82,9 @@ describe("memory #plain", function()
     return path
   end
 
-  local function growth(program, small, large)
-    local least = peak.of(program, em.url, file_of(small), tostring(small))
-    local most = peak.of(program, em.url, file_of(large), tostring(large))
+  local function growth(code, small, large)
+    local least = peak.of(code, em.url, file_of(small), tostring(small))
+    local most = peak.of(code, em.url, file_of(large), tostring(large))
     return most - least
   end
 
@@ -122,6 +124,19 @@ describe("memory #plain", function()
       return most
     end
     assert.is_true(peak_of(800) - peak_of(40) < 2 * MIB)
+  end)
+
+  it("is not taken for more than a recording has: a replay needs no 300 MB of addresses", function()
+    local folder = directory .. "/recording"
+    local recorder = gemini.Client { api_key = "k", record = folder, http_options = { base_url = em.url } }
+    assert(recorder.models:count_tokens { model = "gemini-3.5-flash", contents = "Hello" })
+    local script = assert(io.open(directory .. "/replay.lua", "wb"))
+    assert(script:write('print(assert(require"lgemini".Client { replay = arg[1] }.models:count_tokens {'
+      .. 'model = "gemini-3.5-flash", contents = "Hello" }).total_tokens)'))
+    script:close()
+    local result = program.run(directory .. "/replay.lua", { arguments = { folder },
+      host = { "sh", "-c", 'ulimit -v 300000; exec "$0" "$@"', os.getenv "LUA" or "lua5.4" } })
+    assert.equal("2\n", result.out, result.err)
   end)
 
   it("does not grow with a batch: 4000 requests, 5 MB of them, take at most 4 MiB more than 40", function()
