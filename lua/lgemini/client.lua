@@ -2,6 +2,7 @@
 
 require("lgemini.compat").goes_over_tables()
 
+local compat = require "lgemini.compat"
 local errors = require "lgemini.errors"
 local http = require "lgemini.http"
 local limits = require "lgemini.limits"
@@ -100,7 +101,7 @@ end
 
 -- Blank is unset, and a line end at the end is an accident.
 local function getenv(name)
-  local value = (os.getenv(name) or ""):match "^%s*(.-)%s*$"
+  local value = (compat.getenv(name) or ""):match "^%s*(.-)%s*$"
   return value ~= "" and value or nil
 end
 
@@ -482,7 +483,7 @@ function client.new(given)
     loop = tasks.loop,
     api_key = given.api_key,
     insecure = given.insecure,
-    local_files = given.local_files,
+    local_files = compat.has_files and given.local_files, -- false: contents open none
     state_dir = false,
     watch = false, -- of watch.lua, where there are hooks
     tape = false, -- of record.lua or replay.lua

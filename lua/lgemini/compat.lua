@@ -12,6 +12,23 @@ compat.tointeger = rawget(math, "tointeger")
 ---@type (fun(s: string): integer|nil, integer|nil)|nil
 compat.utf8_len = rawget(_G, "utf8") and rawget(_G, "utf8").len
 
+local os_library = rawget(_G, "os") -- a host may leave it out
+
+--- Seconds since 1970; 0 where there is no `os` to ask.
+---@type fun(): integer
+compat.time = os_library and os_library.time or function() return 0 end
+
+--- `os.date`, or nil.
+compat.date = os_library and os_library.date
+
+--- What the environment says.
+---@type fun(name: string): string|nil
+compat.getenv = os_library and os_library.getenv or function() end
+
+--- Whether there is an `io`: a host that leaves it out does not want files to be opened.
+---@type boolean
+compat.has_files = rawget(_G, "io") ~= nil
+
 -- nginx ties what its own functions of these names make to the request that made it, and crashes where another one goes
 -- on with it, as requests do that share a loop. It keeps Lua's own with an underscore.
 for _, name in ipairs { "create", "resume", "running", "status", "yield" } do

@@ -6,6 +6,7 @@
 require("lgemini.compat").goes_over_tables()
 
 local binary = require "lgemini.binary"
+local compat = require "lgemini.compat"
 local endpoints = require "lgemini.endpoints"
 local errors = require "lgemini.errors"
 local media = require "lgemini.media"
@@ -236,6 +237,7 @@ local function local_media(found, policy)
   if not next(found.locals) then
     return entries
   end
+  policy = compat.has_files and policy
   local items, err = require("lgemini.attach").look({ core = require "lgemini.core", local_files = policy }, found)
   if not items then
     return nil, err

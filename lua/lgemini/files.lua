@@ -1,5 +1,6 @@
 --- client.files: media that lives at the service for 48 hours (reference section 6).
 
+local compat = require "lgemini.compat"
 local download = require "lgemini.download"
 local endpoints = require "lgemini.endpoints"
 local errors = require "lgemini.errors"
@@ -187,6 +188,9 @@ function Files:download(args)
   options.check_self(self, Files, "files.download")
   args = arguments(args, "file", DOWNLOAD, "files:download")
   options.callback(args.on_progress, "on_progress")
+  if args.to and not compat.has_files then
+    return nil, errors.new { kind = "invalid", message = "to: this Lua has no io library, so files are not opened" }
+  end
   local handle = type(args.to) == "userdata" and io.type(args.to)
   local is_open = handle == "file"
   if handle == "closed file" then

@@ -3,6 +3,7 @@
 -- A call is what the user called: its options, its deadline and what it has waited between tries, shared by all the
 -- requests it takes, some of them at once. Only this file sends a request again.
 
+local compat = require "lgemini.compat"
 local errors = require "lgemini.errors"
 local sent_headers = require "lgemini.headers"
 local limits = require "lgemini.limits"
@@ -190,7 +191,7 @@ end
 ---@param client lgemini.Client
 ---@return integer
 function http.time(client)
-  return client.tape and client.tape:time() or os.time()
+  return client.tape and client.tape:time() or compat.time()
 end
 
 --- Starts one request; nothing is retried.

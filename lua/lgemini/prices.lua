@@ -7,6 +7,7 @@
 
 require("lgemini.compat").goes_over_tables()
 
+local compat = require "lgemini.compat"
 local errors = require "lgemini.errors"
 local options = require "lgemini.options"
 
@@ -169,7 +170,8 @@ function prices.of(model, counts, given)
   local list = given.prices
   options.table(list.models, "prices.models")
   local row, name = row_of(list.models, model)
-  local rate = row and on_day(row, given.day or os.date "!%Y-%m-%d")
+  local today = given.day or compat.date and compat.date "!%Y-%m-%d" or list.date
+  local rate = row and on_day(row, today or "")
   if not rate then
     return invalid("there is no price for %s in the table of %s", prices.name(model), tostring(list.date))
   end

@@ -2,6 +2,7 @@
 
 require("lgemini.compat").goes_over_tables()
 
+local compat = require "lgemini.compat"
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
 
@@ -413,7 +414,7 @@ local function conclude(found, given)
   found.status = found.status and shorten(errors.redact(fold(found.status), given.secrets), MAX_STATUS)
   found.details = found.details and redact_all(found.details, given.secrets)
   found.reason = text_or_nil(detail(found.details, "ErrorInfo").reason) or ""
-  found.retry_after = retry_after(found.details, headers, given.now or os.time())
+  found.retry_after = retry_after(found.details, headers, given.now or compat.time())
 
   local kind, file = classify(found, given)
   if kind == "rate_limited" then

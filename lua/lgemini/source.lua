@@ -2,6 +2,7 @@
 
 require("lgemini.compat").goes_over_tables()
 
+local compat = require "lgemini.compat"
 local errors = require "lgemini.errors"
 local media = require "lgemini.media"
 local options = require "lgemini.options"
@@ -36,7 +37,7 @@ function source.head(path)
 end
 
 local function is_handle(value)
-  return type(value) == "userdata" and io.type(value) ~= nil
+  return type(value) == "userdata" and compat.has_files and io.type(value) ~= nil
 end
 
 local makers = {}
@@ -50,7 +51,9 @@ function makers.file(core, args)
     end
     size, err = body:add_handle(args.file)
   elseif type(args.file) == "string" then
-    if args.file:find "%z" then
+    if not compat.has_files then
+      return invalid "file: this Lua has no io library, so files are not opened: pass data, or read"
+    elseif args.file:find "%z" then
       return invalid "file: a path has no NUL byte in it"
     end
     size, err = body:add_file(args.file)

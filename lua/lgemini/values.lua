@@ -3,6 +3,7 @@
 
 require("lgemini.compat").goes_over_tables()
 
+local compat = require "lgemini.compat"
 local emit = require "lgemini.emit"
 local json = require "lgemini.json"
 local ordered = require "lgemini.ordered"
@@ -87,8 +88,10 @@ local YEAR_10000 = 253402300800 -- seconds since 1970; RFC 3339 has four digits 
 function values.timestamp(walk, seconds)
   if not (seconds > 0 and seconds < YEAR_10000) then
     return walks.invalid(walk, ": a time as os.time() gives it expected, got " .. tostring(seconds))
+  elseif not compat.date then
+    return walks.invalid(walk, ": a time as text expected, since this Lua has no os.date")
   end
-  return os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(seconds))
+  return compat.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(seconds))
 end
 
 -- JSON Schema and the API's own notation differ in the case of type names; the service wants its own.
