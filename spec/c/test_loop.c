@@ -170,7 +170,7 @@ static void begin_upload(struct upload *up)
         abort();
     open_loop(&up->loop);
     open_exchange(&up->ex, url, &up->body);
-    curl_easy_setopt(up->ex.handle.easy, CURLOPT_SOCKOPTFUNCTION, small_buffer);
+    curl_easy_setopt(up->ex.handle->easy, CURLOPT_SOCKOPTFUNCTION, small_buffer);
     gem_loop_add(&up->loop, &up->ex, GEM_LANE_BULK, NULL);
     while (up->ex.sent == 0)
         CHECK(gem_loop_step(&up->loop, HUGE_VAL, 0.005, &err) >= 0);

@@ -30,7 +30,7 @@ static void listen_once(void)
 
 static int attach(lua_State *L)
 {
-    CURL *easy = lgem_checkexchange(L, 1)->ex.handle.easy;
+    CURL *easy = lgem_checkexchange(L, 1)->ex.handle->easy;
     listen_once();
     curl_easy_setopt(easy, CURLOPT_ABSTRACT_UNIX_SOCKET, far.name);
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);

@@ -45,7 +45,7 @@ static void want_resume(struct gem_exchange *ex)
 
 static int on_connected(void *ud, char *a, char *b, int c, int d)
 {
-    struct gem_exchange *ex = ud;
+    struct gem_exchange *ex = ((struct gem_handle *)ud)->owner;
     struct gem_err err;
     long connects = 1;
     (void)a, (void)b, (void)c, (void)d;
@@ -59,7 +59,7 @@ static int on_connected(void *ud, char *a, char *b, int c, int d)
     ex->phase = ex->sent < ex->length ? GEM_PHASE_SENDING : GEM_PHASE_WAITING;
     ex->since = gem_now();
     ex->facts.connect = ex->since - ex->started;
-    curl_easy_getinfo(ex->handle.easy, CURLINFO_NUM_CONNECTS, &connects);
+    curl_easy_getinfo(ex->handle->easy, CURLINFO_NUM_CONNECTS, &connects);
     ex->facts.reused = connects == 0;
     return CURL_PREREQFUNC_OK;
 }
@@ -168,7 +168,7 @@ static int version_of(CURL *easy)
 static void end_head(struct gem_exchange *ex)
 {
     long status = 0;
-    curl_easy_getinfo(ex->handle.easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(ex->handle->easy, CURLINFO_RESPONSE_CODE, &status);
     if (status < 200) {
         gem_buf_clear(&ex->head);
         return;
@@ -178,7 +178,7 @@ static void end_head(struct gem_exchange *ex)
     ex->phase = GEM_PHASE_RECEIVING;
     ex->since = gem_now();
     ex->facts.first_byte = ex->since - ex->started;
-    if (ex->shares && version_of(ex->handle.easy) < 20 && ex->ready != NULL)
+    if (ex->shares && version_of(ex->handle->easy) < 20 && ex->ready != NULL)
         ex->apart = ex->ready->apart = true;
     if (status >= 300 && ex->held_out)
         want_resume(ex);
@@ -186,7 +186,7 @@ static void end_head(struct gem_exchange *ex)
 
 static size_t on_header(char *line, size_t one, size_t n, void *ud)
 {
-    struct gem_exchange *ex = ud;
+    struct gem_exchange *ex = ((struct gem_handle *)ud)->owner;
     struct gem_err err;
     size_t length = line_length(line, n *= one);
     ex->head_bytes += n;
@@ -224,7 +224,7 @@ static size_t within_limits(struct gem_exchange *ex, size_t n)
 
 static size_t on_write(char *bytes, size_t one, size_t n, void *ud)
 {
-    struct gem_exchange *ex = ud;
+    struct gem_exchange *ex = ((struct gem_handle *)ud)->owner;
     struct gem_err err;
     n *= one;
     bool full = ex->inbox.len > 0 && ex->inbox.len + n > ex->limits.room;
@@ -257,23 +257,6 @@ static long buffer_for(const struct gem_body *body)
     return size;
 }
 
-static int add_header(struct gem_exchange *ex, const char *line, struct gem_err *err)
-{
-    struct curl_slist *more = curl_slist_append(ex->handle.headers, line);
-    if (more == NULL)
-        return gem_err_memory(err);
-    ex->handle.headers = more;
-    return 0;
-}
-
-static int set_headers(struct gem_exchange *ex, const struct gem_request *r, struct gem_err *err)
-{
-    for (size_t i = 0; i < r->header_count; i++)
-        if (add_header(ex, r->headers[i], err) < 0)
-            return -1;
-    return add_header(ex, "Expect:", err); /* an empty one: never wait for 100-continue */
-}
-
 /* Only bytes in memory, and few of them. */
 static bool is_small(const struct gem_request *r)
 {
@@ -283,6 +266,23 @@ static bool is_small(const struct gem_request *r)
         if (r->body->segments[i].source != GEM_SOURCE_BYTES)
             return false;
     return true;
+}
+
+static int add_header(struct gem_exchange *ex, const char *line, struct gem_err *err)
+{
+    struct curl_slist *more = curl_slist_append(ex->handle->headers, line);
+    if (more == NULL)
+        return gem_err_memory(err);
+    ex->handle->headers = more;
+    return 0;
+}
+
+static int set_headers(struct gem_exchange *ex, const struct gem_request *r, struct gem_err *err)
+{
+    for (size_t i = 0; i < r->header_count; i++)
+        if (add_header(ex, r->headers[i], err) < 0)
+            return -1;
+    return is_small(r) ? 0 : add_header(ex, "Expect:", err); /* an empty one: never wait for 100-continue */
 }
 
 /* A small body goes to libcurl at once: it leaves with the head, in one piece, and needs no buffer that lives as long as
@@ -296,14 +296,14 @@ static CURLcode set_whole_body(struct gem_exchange *ex)
     if (bad == CURLE_OK && n > 0)
         gem_body_read_at(ex->body, &ex->cursor, ex->offset, bytes, n, &got, &err);
     if (bad == CURLE_OK && got == n)
-        bad = curl_easy_setopt(ex->handle.easy, CURLOPT_COPYPOSTFIELDS, bytes);
+        bad = curl_easy_setopt(ex->handle->easy, CURLOPT_COPYPOSTFIELDS, bytes);
     gem_mem_free(ex->mem, bytes, n + 1);
     return got == n ? bad : CURLE_READ_ERROR;
 }
 
 static CURLcode set_body(struct gem_exchange *ex, const struct gem_request *r)
 {
-    CURL *e = ex->handle.easy;
+    CURL *e = ex->handle->easy;
     CURLcode bad = 0;
     if (strcmp(r->method, "GET") == 0)
         return curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
@@ -406,10 +406,10 @@ static uint64_t origin_of(const char *url)
 
 static CURLcode set_transport(struct gem_exchange *ex, const struct gem_request *r)
 {
-    CURL *e = ex->handle.easy;
+    CURL *e = ex->handle->easy;
     CURLcode bad = 0;
     bad |= curl_easy_setopt(e, CURLOPT_URL, r->url);
-    bad |= curl_easy_setopt(e, CURLOPT_HTTPHEADER, ex->handle.headers);
+    bad |= curl_easy_setopt(e, CURLOPT_HTTPHEADER, ex->handle->headers);
     bad |= curl_easy_setopt(e, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE); /* a proxy sees none of them */
     bad |= curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
     bad |= curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
@@ -428,27 +428,49 @@ static CURLcode set_transport(struct gem_exchange *ex, const struct gem_request 
     return bad;
 }
 
+static void free_handle(struct gem_handle *handle)
+{
+    if (handle == NULL)
+        return;
+    curl_easy_cleanup(handle->easy);
+    curl_slist_free_all(handle->headers);
+    curl_url_cleanup(handle->url);
+    gem_mem_free(handle->mem, handle, sizeof *handle);
+}
+
+/* What its callbacks get, and loop.c, is the handle, which knows its owner. */
+static CURLcode set_owner(struct gem_handle *handle)
+{
+    CURLcode bad = 0;
+    bad |= curl_easy_setopt(handle->easy, CURLOPT_PRIVATE, handle);
+    bad |= curl_easy_setopt(handle->easy, CURLOPT_HEADERDATA, handle);
+    bad |= curl_easy_setopt(handle->easy, CURLOPT_WRITEDATA, handle);
+    bad |= curl_easy_setopt(handle->easy, CURLOPT_PREREQDATA, handle);
+    return bad | curl_easy_setopt(handle->easy, CURLOPT_ERRORBUFFER, handle->message);
+}
+
+struct gem_exchange *gem_exchange_of(CURL *easy)
+{
+    struct gem_handle *handle = NULL;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&handle);
+    return handle != NULL ? handle->owner : NULL;
+}
+
 /* A handle for what all requests of its route have in common. */
 static int set_up(struct gem_exchange *ex, const struct gem_request *r, struct gem_err *err)
 {
-    ex->handle.easy = curl_easy_init();
-    if (ex->handle.easy == NULL || set_headers(ex, r, err) < 0)
+    struct gem_handle *handle = gem_mem_alloc(ex->mem, sizeof *handle);
+    if (handle == NULL)
         return -1;
-    CURLcode bad = set_transport(ex, r);
-    bad |= set_trust(ex->handle.easy, r);
-    bad |= set_certificate(ex->handle.easy, r);
-    return bad == CURLE_OK && set_answer(ex->handle.easy, r) == CURLE_OK ? 0 : -1;
-}
-
-/* What the handle knows of this one exchange: where it is, or NULL, which takes all of that away. */
-static CURLcode set_owner(CURL *e, struct gem_exchange *ex)
-{
-    CURLcode bad = 0;
-    bad |= curl_easy_setopt(e, CURLOPT_PRIVATE, ex);
-    bad |= curl_easy_setopt(e, CURLOPT_HEADERDATA, ex);
-    bad |= curl_easy_setopt(e, CURLOPT_WRITEDATA, ex);
-    bad |= curl_easy_setopt(e, CURLOPT_PREREQDATA, ex);
-    return bad | curl_easy_setopt(e, CURLOPT_ERRORBUFFER, ex != NULL ? ex->message : NULL);
+    *handle = (struct gem_handle){.easy = curl_easy_init(), .mem = ex->mem};
+    ex->handle = handle;
+    if (handle->easy == NULL || set_headers(ex, r, err) < 0)
+        return -1;
+    CURLcode bad = set_owner(handle);
+    bad |= set_transport(ex, r);
+    bad |= set_trust(handle->easy, r);
+    bad |= set_certificate(handle->easy, r);
+    return bad == CURLE_OK && set_answer(handle->easy, r) == CURLE_OK ? 0 : -1;
 }
 
 /* libcurl takes a URL apart for each request, which is a fifth of all that it does: one that has served before is given
@@ -465,11 +487,11 @@ static void keep_url(struct gem_handle *handle, const char *url)
 static bool take_spare(struct gem_exchange *ex, const char *url)
 {
     struct gem_spare *spare = ex->spare;
-    if (spare == NULL || spare->handle.easy == NULL)
+    if (spare == NULL || spare->handle == NULL)
         return false;
     ex->handle = spare->handle;
-    spare->handle = (struct gem_handle){0};
-    keep_url(&ex->handle, url);
+    spare->handle = NULL;
+    keep_url(ex->handle, url);
     return true;
 }
 
@@ -477,25 +499,18 @@ static bool take_spare(struct gem_exchange *ex, const char *url)
 static void leave_spare(struct gem_exchange *ex)
 {
     struct gem_spare *spare = ex->spare;
-    if (spare == NULL || spare->handle.easy != NULL || spare->closed)
+    if (spare == NULL || spare->handle != NULL || spare->closed)
         return;
-    set_owner(ex->handle.easy, NULL);
-    curl_easy_setopt(ex->handle.easy, CURLOPT_COPYPOSTFIELDS, NULL);
+    curl_easy_setopt(ex->handle->easy, CURLOPT_COPYPOSTFIELDS, NULL);
+    ex->handle->owner = NULL;
     spare->handle = ex->handle;
-    ex->handle = (struct gem_handle){0};
-}
-
-static void free_handle(struct gem_handle *handle)
-{
-    curl_easy_cleanup(handle->easy);
-    curl_slist_free_all(handle->headers);
-    curl_url_cleanup(handle->url);
-    *handle = (struct gem_handle){0};
+    ex->handle = NULL;
 }
 
 void gem_spare_close(struct gem_spare *spare)
 {
-    free_handle(&spare->handle);
+    free_handle(spare->handle);
+    spare->handle = NULL;
     spare->closed = true;
 }
 
@@ -520,8 +535,12 @@ int gem_exchange_open(struct gem_exchange *ex, const struct gem_mem *mem, const 
     ex->spare = strcmp(r->method, "POST") == 0 && is_small(r) ? r->spare : NULL; /* others set more than set_body resets */
     ex->phase = GEM_PHASE_QUEUED;
     ex->since = gem_now();
-    if ((!take_spare(ex, r->url) && set_up(ex, r, err) < 0) || set_owner(ex->handle.easy, ex) != CURLE_OK ||
-        set_body(ex, r) != CURLE_OK) {
+    bool ready = take_spare(ex, r->url) || set_up(ex, r, err) == 0;
+    if (ready) {
+        ex->handle->owner = ex;
+        ex->handle->message[0] = '\0';
+    }
+    if (!ready || set_body(ex, r) != CURLE_OK) {
         gem_exchange_close(ex);
         return gem_err_set(err, GEM_LIMIT, 0, "not enough memory, or a libcurl without what is needed (7.88, TLS)");
     }
@@ -530,7 +549,8 @@ int gem_exchange_open(struct gem_exchange *ex, const struct gem_mem *mem, const 
 
 static void release(struct gem_exchange *ex)
 {
-    free_handle(&ex->handle);
+    free_handle(ex->handle);
+    ex->handle = NULL;
     gem_body_cursor_free(&ex->cursor);
     gem_buf_free(&ex->supplied);
     ex->body = NULL;
@@ -552,9 +572,9 @@ void gem_exchange_close(struct gem_exchange *ex)
 static void take_facts(struct gem_exchange *ex)
 {
     curl_off_t sent = 0, received = 0;
-    curl_easy_getinfo(ex->handle.easy, CURLINFO_SIZE_UPLOAD_T, &sent);
-    curl_easy_getinfo(ex->handle.easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
-    ex->facts.http_version = version_of(ex->handle.easy);
+    curl_easy_getinfo(ex->handle->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+    curl_easy_getinfo(ex->handle->easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
+    ex->facts.http_version = version_of(ex->handle->easy);
     ex->facts.total = ex->started > 0 ? gem_now() - ex->started : 0;
     ex->facts.sent = sent;
     ex->facts.received = received;
@@ -583,13 +603,13 @@ void gem_exchange_fail(struct gem_exchange *ex, const struct gem_err *err)
 static bool is_bad_proxy(const struct gem_exchange *ex)
 {
     static const char words[] = "Unsupported proxy";
-    return strncmp(ex->message, words, sizeof words - 1) == 0;
+    return strncmp(ex->handle->message, words, sizeof words - 1) == 0;
 }
 
 /* In TLS 1.3 a server that does not like our certificate says so when we already read. */
 static bool is_alert(const struct gem_exchange *ex)
 {
-    return ex->status == 0 && strstr(ex->message, "SSL routines:") != NULL && strstr(ex->message, " alert ") != NULL;
+    return ex->status == 0 && strstr(ex->handle->message, "SSL routines:") != NULL && strstr(ex->handle->message, " alert ") != NULL;
 }
 
 /* libcurl takes header lines of up to 100 KB. It says "out of memory" of a longer one, "too large" since 8.6. */
@@ -606,7 +626,7 @@ static bool is_cut(const struct gem_exchange *ex)
     static const char *const words[] = {"SSL_ERROR_SYSCALL", "Recv failure", "Send failure"};
     bool found = false;
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        found = found || strstr(ex->message, words[i]) != NULL;
+        found = found || strstr(ex->handle->message, words[i]) != NULL;
     return found;
 }
 
@@ -659,7 +679,7 @@ static const char *words_of(struct gem_exchange *ex, CURLcode result)
         return "a line of the answer's headers is longer than libcurl takes, or memory is short";
     if (is_bad_proxy(ex))
         return "the proxy's URL makes no sense, or libcurl has no such proxies: scheme://host:port is needed";
-    return ex->message[0] != '\0' ? ex->message : curl_easy_strerror(result);
+    return ex->handle->message[0] != '\0' ? ex->handle->message : curl_easy_strerror(result);
 }
 
 void gem_exchange_finish(struct gem_exchange *ex, CURLcode result)
@@ -784,5 +804,5 @@ CURLcode gem_exchange_resume(struct gem_exchange *ex)
 {
     ex->resume = ex->held_in = ex->held_out = false;
     ex->since = gem_now();
-    return curl_easy_pause(ex->handle.easy, CURLPAUSE_CONT);
+    return curl_easy_pause(ex->handle->easy, CURLPAUSE_CONT);
 }

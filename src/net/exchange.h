@@ -49,18 +49,27 @@ struct gem_limits {
     size_t room;   /* bytes waiting to be read before the peer is made to wait; at most answer */
 };
 
-/* A libcurl handle, and what it points to. Zeroed: none. */
+struct gem_exchange;
+
+/* A libcurl handle, and what it points to: itself, too, so that it stays in one place while exchanges take it over from
+ * each other. */
 struct gem_handle {
     CURL *easy;
     struct curl_slist *headers;
-    CURLU *url; /* in parts, or NULL */
+    CURLU *url;                 /* in parts, or NULL */
+    struct gem_exchange *owner; /* or NULL */
+    const struct gem_mem *mem;
+    char message[CURL_ERROR_SIZE];
 };
+
+/* The exchange whose libcurl handle that is, or NULL. */
+struct gem_exchange *gem_exchange_of(CURL *easy);
 
 /* One between two requests of one route, which differ in their bodies and deadlines only: setting one up costs more than
  * the request. An exchange that ended well leaves its handle there, with nothing of its own in it, and the next one takes
  * it. Zeroed at first; it outlives the exchanges that know it, be it closed. */
 struct gem_spare {
-    struct gem_handle handle;
+    struct gem_handle *handle; /* or NULL */
     bool closed;
 };
 
@@ -130,7 +139,7 @@ struct gem_exchange {
     long status;               /* 0 until the head is whole */
 
     const struct gem_mem *mem;
-    struct gem_handle handle;
+    struct gem_handle *handle; /* or NULL */
     struct gem_spare *spare;   /* where that goes when it has ended, or NULL */
     struct gem_buf head;       /* the answer's header lines, each ended by '\n' */
     size_t head_bytes;         /* all that ever came, 1xx and trailers included */
@@ -153,7 +162,6 @@ struct gem_exchange {
     struct gem_exchange *prev, *next;
 
     struct gem_err err;        /* GEM_OK, or why it failed; the first failure stays */
-    char message[CURL_ERROR_SIZE];
 };
 
 /* libcurl's global set-up, for each Lua state before its first loop unless the host has done it. Never undone: libcurl

@@ -74,8 +74,7 @@ enum { TAG_LANE = 1, TAG_CONNECTING = 2 };
 
 static bool is_connecting(CURL *easy)
 {
-    struct gem_exchange *ex = NULL;
-    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&ex);
+    const struct gem_exchange *ex = gem_exchange_of(easy);
     return ex != NULL && ex->phase == GEM_PHASE_CONNECTING;
 }
 
@@ -246,10 +245,10 @@ static void take_out(struct gem_loop *loop, struct gem_exchange *ex)
     if (!with_libcurl(ex))
         return;
     if (gem_loop_is_ours(loop)) {
-        curl_multi_remove_handle(loop->lanes[ex->lane].multi, ex->handle.easy);
-        curl_easy_setopt(ex->handle.easy, CURLOPT_SHARE, NULL); /* the handle may outlive the loop */
+        curl_multi_remove_handle(loop->lanes[ex->lane].multi, ex->handle->easy);
+        curl_easy_setopt(ex->handle->easy, CURLOPT_SHARE, NULL); /* the handle may outlive the loop */
     } else {
-        ex->handle.easy = NULL;
+        ex->handle->easy = NULL;
     }
     discount(loop, ex);
     if (ex->share != NULL)
@@ -276,8 +275,8 @@ void gem_loop_remove(struct gem_exchange *ex)
 /* Takes a place of its share before. */
 static void hand_over(struct gem_loop *loop, struct gem_exchange *ex)
 {
-    curl_easy_setopt(ex->handle.easy, CURLOPT_SHARE, loop->sessions);
-    CURLMcode result = curl_multi_add_handle(loop->lanes[ex->lane].multi, ex->handle.easy);
+    curl_easy_setopt(ex->handle->easy, CURLOPT_SHARE, loop->sessions);
+    CURLMcode result = curl_multi_add_handle(loop->lanes[ex->lane].multi, ex->handle->easy);
     if (result != CURLM_OK) {
         struct gem_err err;
         if (ex->share != NULL)
@@ -339,7 +338,7 @@ static void part(struct gem_loop *loop, uint64_t origin)
             count(host, ex);
             continue;
         }
-        curl_multi_remove_handle(loop->lanes[ex->lane].multi, ex->handle.easy);
+        curl_multi_remove_handle(loop->lanes[ex->lane].multi, ex->handle->easy);
         ex->lane = GEM_LANE_BULK;
         hand_over(loop, ex);
     }
@@ -365,10 +364,9 @@ static void collect(struct gem_lane *lane)
     while ((m = curl_multi_info_read(lane->multi, &left)) != NULL) {
         CURL *easy = m->easy_handle;
         CURLcode result = m->data.result; /* m dies with the removal */
-        struct gem_exchange *ex = NULL;
+        struct gem_exchange *ex = gem_exchange_of(easy);
         if (m->msg != CURLMSG_DONE)
             continue;
-        curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&ex);
         take_out(lane->loop, ex);
         gem_exchange_finish(ex, result);
     }
