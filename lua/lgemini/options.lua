@@ -55,25 +55,25 @@ local function check_name(name, value, known, place, prefix, root, given)
   end
 end
 
-function check(given, known, place, prefix, root)
-  for name, value in pairs(given) do
-    if known[name] ~= true then
-      check_name(name, value, known, place, prefix, root, given)
-    end
-  end
-end
-
 --- Raises for a name that is not known, in `given` and in the tables within it that `known` describes, and says which
 --- name or place was probably meant.
 ---@param given table            what the caller gave
 ---@param known lgemini.Known
 ---@param place string           the call, as the caller knows it: "generate_content"
-function options.check(given, known, place)
+---@param prefix string|nil      of names, where it is a table within another
+---@param root lgemini.Known|nil  what is known of that one
+function options.check(given, known, place, prefix, root)
   if type(given) ~= "table" then
     errors.misuse(("%s: takes a table of options, got %s"):format(place, type(given)))
   end
-  check(given, known, place, "", known)
+  for name, value in pairs(given) do
+    if known[name] ~= true then
+      check_name(name, value, known, place, prefix or "", root or known, given)
+    end
+  end
 end
+
+check = options.check
 
 local function checker(wanted)
   return function(value, name)
@@ -203,8 +203,10 @@ function options.arguments(given, main, known, name)
   elseif given == nil then
     given = {}
   end
-  options.check(given, known, name)
-  options.table(given.config, "config")
+  check(given, known, name)
+  if given.config ~= nil then
+    options.table(given.config, "config")
+  end
   return given
 end
 

@@ -46,6 +46,8 @@ function GENERATE.finished(chunk)
   return feedback ~= nil and feedback.block_reason ~= nil
 end
 
+local EVENTS = "text/event-stream"
+
 -- What a decoder gives to which nothing more comes.
 local END = { nil, false }
 
@@ -193,7 +195,7 @@ local function open(self)
     return nil, self.closed and closed(self) or err
   end
   local kind, coding = self.exchange:header("content-type", "content-encoding")
-  if kind and kind:find("text/html", 1, true) then
+  if kind and kind ~= EVENTS and kind:find("text/html", 1, true) then
     return nil, protocol(self, "the server's answer is a web page",
       "is there a login page or a proxy between here and the service?")
   elseif coding and coding:lower() ~= "identity" then

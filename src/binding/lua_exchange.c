@@ -103,9 +103,10 @@ static int exchange_new(lua_State *L)
         anchor(L, AT_HASH, LGEM_SLOT_HASH);
     if (route != NULL)
         anchor(L, 1, LGEM_SLOT_ROUTE);
-    if (gem_exchange_open(&x->ex, lgem_state(L)->mem, &request, &err) < 0)
+    struct lgem_state *state = lgem_state(L);
+    if (gem_exchange_open(&x->ex, state->mem, &request, &err) < 0)
         return lgem_fail(L, &err);
-    x->state = lgem_state(L);
+    x->state = state;
     x->state->alive[LGEM_EXCHANGE]++;
     return 1;
 }
@@ -398,9 +399,12 @@ static int exchange_facts(lua_State *L)
     const struct lgem_exchange *x = lgem_checkexchange(L, 1);
     const struct gem_facts *f = &x->ex.facts;
     push_id(L, x);
-    lua_createtable(L, 0, lua_isnil(L, -1) ? 8 : 9); /* one is added to it: see http.lua */
-    lua_insert(L, -2);
-    lua_setfield(L, -2, "request_id");
+    bool has_id = !lua_isnil(L, -1);
+    lua_createtable(L, 0, has_id ? 9 : 8); /* one is added to it: see http.lua */
+    if (has_id) {
+        lua_pushvalue(L, -2);
+        lua_setfield(L, -2, "request_id");
+    }
     if (f->http_version > 0)
         set_number(L, "http_version", f->http_version / 10.0);
     set_number(L, "connect", f->connect);
