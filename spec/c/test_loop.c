@@ -326,6 +326,28 @@ static void test_a_child_leaves_its_parents_connections(void)
     close(listener);
 }
 
+/* It leaves its places to others, of its server too. */
+static void test_an_exchange_that_libcurl_does_not_take(void)
+{
+    struct gem_loop loop;
+    struct gem_exchange ex;
+    struct gem_err err;
+    struct gem_share share = {.max = 1};
+    CURLM *elsewhere = curl_multi_init();
+    open_loop(&loop);
+    open_exchange(&ex, "https://127.0.0.1:1/", NULL);
+    loop.hosts[0].origin = ex.origin;
+    CHECK(curl_multi_add_handle(elsewhere, ex.handle->easy) == CURLM_OK); /* so that another one refuses it */
+    gem_loop_add(&loop, &ex, GEM_LANE_CALLS, &share);
+    CHECK(gem_loop_step(&loop, HUGE_VAL, 0, &err) >= 0);
+    CHECK(ex.phase == GEM_PHASE_DONE && ex.err.kind == GEM_LIMIT);
+    CHECK(share.active == 0 && loop.hosts[0].active == 0 && !loop.full);
+    gem_loop_remove(&ex);
+    gem_exchange_close(&ex);
+    gem_loop_close(&loop);
+    curl_multi_cleanup(elsewhere);
+}
+
 int main(void)
 {
     RUN(test_a_step_that_waits_goes_on);
@@ -334,5 +356,6 @@ int main(void)
     RUN(test_a_socket_that_cannot_be_watched);
     RUN(test_an_exchange_let_go_of_outlives_the_loop);
     RUN(test_a_child_leaves_its_parents_connections);
+    RUN(test_an_exchange_that_libcurl_does_not_take);
     return check_done();
 }

@@ -239,7 +239,16 @@ static void discount(struct gem_loop *loop, struct gem_exchange *ex)
     ex->counted = false;
 }
 
-/* Takes it out of libcurl, which makes room for another. */
+/* It makes room for another. */
+static void free_places(struct gem_loop *loop, struct gem_exchange *ex)
+{
+    discount(loop, ex);
+    if (ex->share != NULL)
+        ex->share->active--;
+    loop->full = false;
+}
+
+/* Takes it out of libcurl. */
 static void take_out(struct gem_loop *loop, struct gem_exchange *ex)
 {
     if (!with_libcurl(ex))
@@ -250,10 +259,7 @@ static void take_out(struct gem_loop *loop, struct gem_exchange *ex)
     } else {
         ex->handle->easy = NULL;
     }
-    discount(loop, ex);
-    if (ex->share != NULL)
-        ex->share->active--;
-    loop->full = false;
+    free_places(loop, ex);
 }
 
 void gem_loop_remove(struct gem_exchange *ex)
@@ -279,8 +285,7 @@ static void hand_over(struct gem_loop *loop, struct gem_exchange *ex)
     CURLMcode result = curl_multi_add_handle(loop->lanes[ex->lane].multi, ex->handle->easy);
     if (result != CURLM_OK) {
         struct gem_err err;
-        if (ex->share != NULL)
-            ex->share->active--;
+        free_places(loop, ex);
         gem_err_set(&err, GEM_LIMIT, (int)result, "%s", curl_multi_strerror(result));
         ex->phase = GEM_PHASE_QUEUED; /* libcurl does not have it */
         gem_exchange_fail(ex, &err);

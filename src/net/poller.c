@@ -279,7 +279,13 @@ static int open_alarm(struct gem_poller *poller)
     if (poller->alarm < 0)
         return -1;
     ev.data.u64 = (uint32_t)poller->alarm;
-    return epoll_ctl(poller->fd, EPOLL_CTL_ADD, poller->alarm, &ev);
+    if (epoll_ctl(poller->fd, EPOLL_CTL_ADD, poller->alarm, &ev) == 0)
+        return 0;
+    int why = errno;
+    close(poller->alarm);
+    poller->alarm = -1; /* the next one tries again */
+    errno = why;
+    return -1;
 }
 
 /* Setting a timer takes back what it has reported. */
