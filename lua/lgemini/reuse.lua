@@ -16,6 +16,12 @@ reuse.__name = "lgemini.Reuse"
 local MARGIN = 600
 -- The service keeps files for 48 hours; where it does not say, a little less is believed.
 local LIFETIME = 47 * 3600
+-- Seconds after which a file of the index that nobody wrote to has nothing in it that lives.
+local STALE = 7 * 86400
+-- After so many additions what has expired is forgotten, whatever its size.
+local SWEEP = 256
+
+local PREFIX = "uploads-"
 
 ---@class lgemini.reuse.Entry
 ---@field sha256 string     of the content, in hex
@@ -32,11 +38,20 @@ local LIFETIME = 47 * 3600
 ---@param core table            lgemini.core
 ---@param directory string|nil  nil: in memory
 function reuse.new(core, directory)
-  return setmetatable({ core = core, directory = directory, sizes = {}, seen = {} }, reuse)
+  if directory then
+    core.remove_old(directory, PREFIX, STALE)
+  end
+  return setmetatable({
+    core = core,
+    directory = directory,
+    sizes = {}, -- size -> its entries, where they are in memory
+    seen = {},  -- size -> when the last of its entries expires
+    added = 0,
+  }, reuse)
 end
 
 local function path_of(self, size)
-  return ("%s/uploads-%.0f.json"):format(self.directory, size)
+  return ("%s/%s%.0f.json"):format(self.directory, PREFIX, size)
 end
 
 local TEXT = { "sha256", "mime_type", "scope", "name" }
@@ -93,13 +108,13 @@ local function write(self, size, entries)
 end
 
 local function load(self, size, now)
-  self.seen[size] = true
-  local alive = {}
+  local alive, last = {}, nil
   for _, entry in ipairs(self.directory and read(self, size) or self.sizes[size] or {}) do
     if entry.expires > now then
-      alive[#alive + 1] = entry
+      alive[#alive + 1], last = entry, math.max(last or 0, entry.expires)
     end
   end
+  self.seen[size] = last
   return alive
 end
 
@@ -108,6 +123,14 @@ local function store(self, size, entries)
     write(self, size, entries) -- the index is a convenience: where it cannot be written, nothing is reused
   else
     self.sizes[size] = entries[1] and entries or nil
+  end
+end
+
+local function sweep(self, now)
+  for size, last in pairs(self.seen) do
+    if last <= now then
+      self.seen[size], self.sizes[size] = nil, nil
+    end
   end
 end
 
@@ -143,6 +166,10 @@ function reuse:add(size, entry, now)
     end
   end
   store(self, size, entries)
+  self.seen[size], self.added = math.max(self.seen[size] or 0, entry.expires), self.added + 1
+  if self.added % SWEEP == 0 then
+    sweep(self, now)
+  end
 end
 
 --- Forgets an entry: its file is gone.
