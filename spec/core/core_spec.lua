@@ -139,6 +139,18 @@ describe("lgemini.core", function()
     body:close()
   end)
 
+  it("does not go on with a hash that has a gap", function()
+    local hash, body = core.sha256.new(), core.body.new()
+    assert(body:add "0123456789")
+    assert.equal(4, hash:read(body, 4))
+    hash:feed(6, "6")
+    for _, position in ipairs { { hash:read(body, 4) }, { hash:hex() } } do
+      assert.is_nil(position[1])
+      assert.equal("integrity", position[2].kind)
+    end
+    assert.equal(4, hash:position())
+  end)
+
   it("removes old files of a folder, those that begin so", function()
     local pipe = assert(io.popen "mktemp -d")
     local directory = pipe:read "*l"

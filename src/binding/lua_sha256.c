@@ -72,6 +72,10 @@ static int sha256_read(lua_State *L)
     gem_body_cursor_free(&cursor);
     if (result == GEM_BODY_WAIT)
         gem_err_set(&err, GEM_INVALID, 0, "a reader's bytes can not be read here");
+    if (h->hash.broken) { /* who reads on would do so for ever */
+        gem_err_set(&err, GEM_INTEGRITY, 0, "not all bytes were hashed");
+        result = GEM_BODY_FAILED;
+    }
     if (result != GEM_BODY_OK)
         return lgem_fail(L, &err);
     lgem_pushbytes(L, h->hash.position);
