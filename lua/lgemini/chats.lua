@@ -280,9 +280,12 @@ end
 local SEND = { model = "chats:create{ model = ... }", contents = "message", file = "message = { { file = ... } }",
   data = "message = { { data = ... } }", message = true, on_progress = true, reuse = true }
 
+local known_message -- the names that a message knows, made once for all
+
 -- The arguments of a question to the model. A config of the message takes the place of the chat's.
 local function arguments(self, given, name)
-  local args = options.arguments(given, "message", known_names(SEND), name)
+  known_message = known_message or known_names(SEND)
+  local args = options.arguments(given, "message", known_message, name)
   return {
     model = self.model,
     message = args.message,

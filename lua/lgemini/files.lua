@@ -8,7 +8,6 @@ local options = require "lgemini.options"
 local pager = require "lgemini.pager"
 local remote = require "lgemini.remote"
 local request = require "lgemini.request"
-local schema = require "lgemini.schema"
 local service = require "lgemini.service"
 local upload = require "lgemini.upload"
 
@@ -25,14 +24,6 @@ end
 
 local rows = endpoints.files
 
--- A file object may stand for its name.
-local function arguments(given, main, known, name)
-  if schema.is(given, "File") then
-    given = { [main] = given }
-  end
-  return options.arguments(given, main, known, name)
-end
-
 local GET = { name = true, config = { http_options = options.HTTP } }
 
 --- A file as it is now.
@@ -41,7 +32,7 @@ local GET = { name = true, config = { http_options = options.HTTP } }
 ---@return lgemini.Error|nil err
 function Files:get(args)
   options.check_self(self, Files, "files.get")
-  args = arguments(args, "name", GET, "files:get")
+  args = service.arguments(args, "name", GET, "files:get", "File")
   local call, err = self.client:call(args.config, options.TOTAL)
   if not call then
     return nil, err
@@ -55,7 +46,7 @@ end
 ---@return lgemini.Error|nil err
 function Files:delete(args)
   options.check_self(self, Files, "files.delete")
-  args = arguments(args, "name", GET, "files:delete")
+  args = service.arguments(args, "name", GET, "files:delete", "File")
   local call, err = self.client:call(args.config, options.TOTAL)
   if not call then
     return nil, err
@@ -80,7 +71,7 @@ local WAIT = { name = true, timeout = true, config = { http_options = options.HT
 ---@return lgemini.Error|nil err  "file_failed", "timeout" (clock "processing"), or what files:get gives
 function Files:wait(args)
   options.check_self(self, Files, "files.wait")
-  args = arguments(args, "name", WAIT, "files:wait")
+  args = service.arguments(args, "name", WAIT, "files:wait", "File")
   local seconds, err = options.seconds(args.timeout, "timeout")
   if err then
     return nil, err
@@ -186,7 +177,7 @@ local DOWNLOAD = { file = true, to = true, on_progress = true, config = { http_o
 ---@return lgemini.Error|nil err
 function Files:download(args)
   options.check_self(self, Files, "files.download")
-  args = arguments(args, "file", DOWNLOAD, "files:download")
+  args = service.arguments(args, "file", DOWNLOAD, "files:download", "File")
   options.callback(args.on_progress, "on_progress")
   if args.to and not compat.has_files then
     return nil, errors.new { kind = "invalid", message = "to: this Lua has no io library, so files are not opened" }

@@ -56,24 +56,24 @@ function Sink:add_base64_file(path)
 end
 
 --- The next line of a file: its text, nil at the end; nil, err where it is longer than `most` bytes.
----@param reader { file: file*, rest: string, most: integer }
+---@param reader { file: file*, block: string, at: integer, most: integer }  what was read of it last, and from where on
 ---@return string|nil
 ---@return lgemini.Error|nil err
 local function next_line(reader)
   local pieces, size = {}, 0
   while true do
-    local stop = reader.rest:find("\n", 1, true)
-    local piece = reader.rest:sub(1, stop and stop - 1)
+    local stop = reader.block:find("\n", reader.at, true)
+    local piece = reader.block:sub(reader.at, stop and stop - 1)
     pieces[#pieces + 1], size = piece, size + #piece
     if size > reader.most then
       return nil, errors.new { kind = "limit", message = ("a line of the results is longer than %d bytes")
         :format(reader.most), hint = "raise limits.max_event of Client{}" }
     elseif stop then
-      reader.rest = reader.rest:sub(stop + 1)
+      reader.at = stop + 1
       return table.concat(pieces)
     end
-    reader.rest = reader.file:read(BLOCK) or ""
-    if reader.rest == "" then
+    reader.block, reader.at = reader.file:read(BLOCK) or "", 1
+    if reader.block == "" then
       return size > 0 and table.concat(pieces) or nil
     end
   end
@@ -84,7 +84,7 @@ end
 ---@param most integer  bytes of a line
 ---@return fun(): string|nil, lgemini.Error|nil
 function lines.of(file, most)
-  local reader, ended = { file = file, rest = "", most = most }, false
+  local reader, ended = { file = file, block = "", at = 1, most = most }, false
   return function()
     while not ended do
       local text, err = next_line(reader)

@@ -391,21 +391,13 @@ local function taken_up(call, args, record)
   return up
 end
 
-local function exists(path)
-  local file = io.open(path, "rb")
-  if file then
-    file:close()
-  end
-  return file ~= nil
-end
-
 -- The journal that the client keeps of an upload of that file, if there is one.
 local function journal_of(call, path)
   local client = call.client
   local info = client.state_dir and client.core.file_info(path)
   local scope = info and scope_of(call)
   local kept = scope and journal.path(client.core, client.state_dir, info, scope)
-  return kept and exists(kept) and kept or nil
+  return kept and client.core.file_info(kept) and kept or nil
 end
 
 --- Goes on with the upload that a journal tells of; see Files:resume.
