@@ -312,8 +312,9 @@ end
 
 -- A time that may be nothing.
 local function check_time(value, name)
-  options.number(value, name)
-  if value and not (value >= 0 and value < math.huge) then
+  if type(value) ~= "number" then
+    options.number(value, name)
+  elseif not (value >= 0 and value < math.huge) then
     errors.misuse(("%s: seconds expected, got %s"):format(name, tostring(value)))
   end
   return value

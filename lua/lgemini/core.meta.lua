@@ -535,7 +535,8 @@ function Loop:add(exchange, lane, share) end
 ---@param alone boolean|nil    nobody else waits for the rest of the budget: all of it is used, unless an exchange wants
 --- to be looked at
 ---@return integer|nil count  how much was done; 0: nothing is left to do now
----@return lgemini.core.Failure|nil err  "io", "limit": the system's poller failed; "closed": this is another process
+---@return boolean|lgemini.core.Failure told  whether an exchange wants to be looked at; or why it failed: the system's
+---  poller ("io", "limit"), or that this is another process ("closed")
 function Loop:step(budget, max_wait, early, alone) end
 
 --- Lets Lua's collector hear of a piece of the large strings that Answer:next made apart, and of more for that long.

@@ -426,19 +426,21 @@ local function run_told(self)
   return ran
 end
 
--- Moves bytes, after waiting at most `max_wait` seconds for something to come. Returns how much there was.
-local function move(self, budget, max_wait, early)
+-- Moves bytes, after waiting at most `max_wait` seconds for something to come. Returns how much there was, and whether
+-- somebody is to be told of it. Within a budget it goes on until then where it is `alone` with it.
+local function move(self, budget, max_wait, early, alone)
   if not self.driver then
     return 0
   end
-  local count, err = self.driver:step(budget, max_wait, early, budget and not has_ready(self))
+  local count, told = self.driver:step(budget, max_wait, early, alone)
   if not count then
+    local err = told
     if err.kind == "closed" then -- a fork's child
       errors.misuse(err.message)
     end
     error(errors.new(err), 0)
   end
-  return count
+  return count, told
 end
 
 local function longest_wait(self, max_wait)
@@ -468,11 +470,12 @@ local function begin_step(self, seconds)
 end
 
 -- The work of one round. Where time is short, bytes and tasks come first in turn, so that neither starves, and who is
--- woken waits behind the others. After the instant `latest` no handshake goes on. Returns how much there was.
-local function work(self, finish, wait, latest)
+-- woken waits behind the others. After the instant `latest` no handshake goes on. Where bytes were `moved` before, it
+-- is the rest of the round. Returns how much there was.
+local function work(self, finish, wait, latest, moved)
   local ran, ready = 0, self.ready
   if not finish then
-    local moved = move(self, nil, wait)
+    moved = move(self, nil, wait)
     if ready.first > ready.last then
       ran = run_told(self)
     else
@@ -480,11 +483,13 @@ local function work(self, finish, wait, latest)
     end
     run_timers(self)
     return moved + ran + run_ready(self)
-  elseif self.turns % 2 == 0 then
+  elseif not moved and self.turns % 2 == 0 then
     ran = run_ready(self, finish)
   end
-  local now = self.now()
-  local moved = move(self, math.max(0, finish - now), wait, math.max(0, latest - now))
+  if not moved then
+    local now = self.now()
+    moved = move(self, math.max(0, finish - now), wait, math.max(0, latest - now), not has_ready(self))
+  end
   tell_all(self)
   run_timers(self)
   if ran == 0 or self.now() < finish then
@@ -494,12 +499,12 @@ local function work(self, finish, wait, latest)
 end
 
 -- One round: waits at most that long, moves bytes, goes on with tasks.
-function turn(self, finish, max_wait, latest)
+function turn(self, finish, max_wait, latest, moved)
   local outer, wait = self.finish, longest_wait(self, max_wait)
   self.finish = finish
   self.alerted = true
   self.turns = self.turns + 1
-  local count = work(self, finish, wait, latest)
+  local count = work(self, finish, wait, latest, moved)
   self.finish = outer
   set_alarm(self)
   if self.closing then
@@ -550,8 +555,8 @@ local LATER = { "spawn", "put_off", "report", "await_end", "await_signal", "sign
   "host_turn", "timeout", "pollfd" }
 
 local inner = { alert = alert, begin_step = begin_step, check_alone = check_alone, current = current, forget = forget,
-  has_ready = has_ready, is_stuck = is_stuck, pop = pop, push = push, set_alarm = set_alarm, suspend = suspend,
-  turn = turn, waiter_for = waiter_for }
+  has_ready = has_ready, is_stuck = is_stuck, move = move, pop = pop, push = push, set_alarm = set_alarm,
+  suspend = suspend, turn = turn, waiter_for = waiter_for }
 
 for _, name in ipairs(LATER) do
   loop[name] = function(...)

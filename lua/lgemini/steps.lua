@@ -12,7 +12,7 @@ local steps = {}
 local Loop = {}
 
 -- Local functions of loop.lua.
-local alert, begin_step, check_alone, current, forget, has_ready, is_stuck, pop, push, set_alarm, suspend, turn
+local alert, begin_step, check_alone, current, forget, has_ready, is_stuck, move, pop, push, set_alarm, suspend, turn
 local waiter_for
 
 --- The methods, for the class.
@@ -21,7 +21,7 @@ local waiter_for
 function steps.methods(inner)
   alert, begin_step, check_alone = inner.alert, inner.begin_step, inner.check_alone
   current, forget = inner.current, inner.forget
-  has_ready, is_stuck, pop, push = inner.has_ready, inner.is_stuck, inner.pop, inner.push
+  has_ready, is_stuck, move, pop, push = inner.has_ready, inner.is_stuck, inner.move, inner.pop, inner.push
   set_alarm, suspend, turn, waiter_for = inner.set_alarm, inner.suspend, inner.turn, inner.waiter_for
   return Loop
 end
@@ -180,18 +180,35 @@ local LONGEST_STEP = 1
 -- that little comes before it.
 local EARLY, SHORTEST = 0.1, 0.001
 
+-- Whether a step that ends then is for bytes alone: as long as nothing of note comes, nobody else has a part in it.
+local function is_for_bytes(self, finish)
+  local ready, later, problems, first = self.ready, self.later, self.problems, self.timers[1]
+  return self.driver and ready.first > ready.last and later.first > later.last and problems.first > problems.last
+    and not (first and first.instant <= finish) and not (self.owing or self.foreign or self.closing)
+end
+
 --- Does what there is to do now for about `budget` seconds.
 ---@param budget number|nil  1 when left out
 ---@return boolean  whether tasks are left
 function Loop:step(budget)
-  check_outside "step"
+  if inside.active then
+    check_outside "step"
+  end
   local seconds = budget or LONGEST_STEP
-  local begin = self.now()
-  local finish, latest = begin + seconds, begin + math.max(seconds, SHORTEST) * EARLY
-  begin_step(self, seconds)
-  repeat
-    local count = turn(self, finish, 0, latest)
-  until count == 0 or self.now() >= finish
+  local begin, early = self.now(), (seconds < SHORTEST and SHORTEST or seconds) * EARLY
+  local finish, moved, told = begin + seconds, nil, true
+  if is_for_bytes(self, finish) then -- the usual step of an upload: what is cold after a pause is best left alone
+    moved, told = move(self, seconds, 0, early, true)
+  else
+    begin_step(self, seconds)
+  end
+  if not told then
+    return self.alive > 0
+  end
+  local count = turn(self, finish, 0, begin + early, moved)
+  while count > 0 and self.now() < finish do
+    count = turn(self, finish, 0, begin + early)
+  end
   raise_problem(self)
   return self.alive > 0
 end

@@ -282,7 +282,7 @@ describe("a loop", function()
     secure:stop()
   end)
 
-  it("reads no more of a body at once than a step has time for", function()
+  it("reads a body in slices in a step that has an end", function()
     local path = drive.file(drive.bytes(2000000))
     for _, case in ipairs { { least = 65536, most = 65536, budget = 1e-6 }, { least = 524288, most = 2000000 } } do
       local body = core.body.new()

@@ -102,8 +102,8 @@ static int loop_add(lua_State *L)
     return 1;
 }
 
-/* step(budget, max_wait, early, alone) in seconds -> how much was done, or nil, err when the system's poller failed, and
- * in another process */
+/* step(budget, max_wait, early, alone) in seconds -> how much was done, and whether an exchange wants to be looked at; or
+ * nil, err when the system's poller failed, and in another process */
 static int loop_step(lua_State *L)
 {
     struct gem_err err;
@@ -119,7 +119,8 @@ static int loop_step(lua_State *L)
     if (done < 0)
         return lgem_fail(L, &err);
     lua_pushinteger(L, done);
-    return 1;
+    lua_pushboolean(L, l->loop.ready.first != NULL);
+    return 2;
 }
 
 /* collect(seconds or nil) -> whether the collector is owed more: it works off a piece at least, and more for that long */

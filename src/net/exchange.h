@@ -31,7 +31,7 @@ struct gem_ready_list {
     struct gem_exchange *first, *last;
     bool resume; /* one of them may go on: see gem_exchange_resume */
     bool apart;  /* one of them is */
-    double end;  /* of the step, HUGE_VAL for none: what is read of bodies is no more than there is time for */
+    double end;  /* of the step, HUGE_VAL for none: until then bodies are read in slices */
 };
 
 /* Seconds, 0 for none; deadline is an instant. Which one holds is the phase's matter. */
