@@ -15,7 +15,10 @@ local errors = require "lgemini.errors"
 local inside = require "lgemini.inside"
 local timers = require "lgemini.timers"
 
-local running, status = compat.running, compat.status
+local running, status, WAIT = compat.running, compat.status, inside.WAIT
+
+-- What a task that waits for an exchange and nothing else has for `waits`.
+local PLAIN = "plain"
 
 ---@class lgemini.Loop
 local loop = { __name = "lgemini.Loop" }
@@ -27,6 +30,7 @@ function loop.new(core)
   return setmetatable({
     core = core,
     now = core.now,
+    yield = core.yield,
     users = setmetatable({}, { __mode = "k" }), -- the clients' tasks: without any there is no driver
     driver = nil,    -- of core.loop
     ready = { first = 1, last = 0 }, -- tasks to go on with, in order
@@ -36,6 +40,7 @@ function loop.new(core)
     alive = 0,       -- tasks that have not ended
     problems = { first = 1, last = 0 }, -- errors that nobody took, to be raised
     turns = 0,
+    finish = false,  -- when the step that is under way is to end, where it has little time
     eager = false,   -- one of `later` has a large string to make, and the step is to begin with that
     owing = false,   -- the collector is to hear of such strings
     woken = setmetatable({}, { __mode = "k" }), -- waiters outside of tasks that have not seen it yet
@@ -292,6 +297,8 @@ function loop:wait_for(exchange, instant, user, hook)
   end
   if instant then
     self.timers:add(waiter, instant)
+  elseif exchange and waiter.coroutine then
+    waiter.waits = PLAIN
   end
   suspend(self, waiter, hook)
   if not waiter.coroutine then
@@ -309,8 +316,8 @@ function loop:wait_again(exchange)
   if not task or self.waiters[exchange] ~= task or task.cancelled then
     return false
   end
-  task.waits = true
-  if self.core.yield(task.coroutine, inside.WAIT) == false then
+  task.waits = PLAIN
+  if self.yield(task.coroutine, WAIT) == false then
     task.waits = false
     return false
   end
@@ -412,7 +419,7 @@ local function run_told(self)
   local exchange = driver and next_of(driver)
   while exchange do
     local task = waiters[exchange]
-    if task and task.waits and task.coroutine and not task.place and task ~= active then
+    if task and task.waits == PLAIN and task ~= active then
       go_on = go_on or require("lgemini.task").go_on
       task.waits = false
       go_on(task)

@@ -167,6 +167,9 @@ local function closed(self)
   return self.call and self.call.client.tasks:refusal() or closed_by_hand()
 end
 
+-- Methods of decoders and of loops, for at_hand: to find them takes as long as what it does beside.
+local next_event, wait_again
+
 local function open(self)
   local err
   if self.ways.prepare then
@@ -206,6 +209,7 @@ local function open(self)
   self.sink = self.sent.media_to and require("lgemini.media_to").new(self.sent.media_to)
   self.decoder = answer.decoder(self.form.type, limits_set.max_event, limits_set.max_depth, true, self.sink)
   self.decoder:attach(self.exchange)
+  next_event, wait_again = self.decoder.next, self.tasks.loop.wait_again
   if self.form == GENERATE then
     self.accumulator:follow(self.decoder)
   end
@@ -415,15 +419,18 @@ end
 local function at_hand(self, texts)
   local decoder, tasks = self.decoder, self.tasks
   if self.drained then -- nothing is pending then
-    tasks.loop:wait_again(self.exchange)
+    wait_again(tasks.loop, self.exchange)
   elseif not decoder or self.pending then
     return nil
   end
-  while self.decoder == decoder and not tasks.closed and not tasks.loop.finish do -- it may be closed while it waits
-    local value, alike, drained, ends = decoder:next(texts)
+  local loop = tasks.loop
+  while self.decoder == decoder and not tasks.closed and not loop.finish do -- it may be closed while it waits
+    local value, alike, drained, ends = next_event(decoder, texts)
     self.drained = drained
     if alike == true then
-      self.finished = ends or self.finished
+      if ends then
+        self.finished = true
+      end
       return value
     elseif value ~= nil or alike ~= nil then
       self.pending = value == nil and alike == false and END or { value, alike }

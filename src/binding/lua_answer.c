@@ -11,6 +11,7 @@
 enum { SLOT_SHAPES = 1, SLOT_STACK, SLOT_SOURCE, SLOT_SINK, SLOT_VALUES, SLOT_READER, SLOTS = SLOT_READER };
 
 enum {
+    AT_POOL = 4,       /* on the stack of a call, behind the answer, an argument and the shapes */
     HEAD_MAX = 512,    /* of an event: what messages say of it */
     PIECES = 4096      /* an event is decoded as it comes from this size on: of a smaller one it is worth more to see it whole */
 };
@@ -232,6 +233,15 @@ static void advance(struct lgem_answer *a, size_t n)
 
 /* ---- events and bodies ---- */
 
+/* The pool comes to its place, where it is not there yet: a text that is like the one before does without. [-0,+0..2,-] */
+static void bring_pool(lua_State *L, const struct lgem_site *at)
+{
+    if (lua_gettop(L) >= at->pool)
+        return;
+    lua_getiuservalue(L, at->owner, SLOT_SHAPES);
+    lgem_pushpool(L, at->pool - 1);
+}
+
 /* For messages: where memory is short, they say less. */
 static void note_head(struct lgem_answer *a, const char *bytes, size_t n)
 {
@@ -258,6 +268,7 @@ static void start_afresh(struct lgem_answer *a)
 /* Some of an event's data, or of the body. What is wrong with it is said at its end. */
 static void take(lua_State *L, struct lgem_answer *a, const struct lgem_site *at, const char *bytes, size_t n)
 {
+    bring_pool(L, at);
     if (!a->began)
         start_afresh(a);
     a->began = true;
@@ -323,6 +334,7 @@ static int take_alike(lua_State *L, struct lgem_answer *a, const struct lgem_sit
     if (texts) {
         lua_pushlstring(L, mold->text, mold->length);
     } else {
+        bring_pool(L, at);
         lua_getiuservalue(L, at->owner, SLOT_VALUES);
         lgem_make(L, &a->cast, at->pool, at->base + 1);
         lua_replace(L, at->base + 1);
@@ -397,6 +409,7 @@ static int take_event(lua_State *L, struct lgem_answer *a, const struct lgem_sit
     bool is_whole = !a->began, is_new = is_whole && !a->builder.later;
     if (is_new && is_alike(a, event, n, texts))
         return take_alike(L, a, at, texts);
+    bring_pool(L, at);
     if (is_new)
         start_afresh(a);
     int pushed = take_last(L, a, at, event, n);
@@ -493,11 +506,9 @@ static struct lgem_answer *enter(lua_State *L, struct lgem_site *at)
     lua_settop(L, 2);
     if (a->busy)
         luaL_error(L, "the answer is being decoded already, or could not be");
-    lua_getiuservalue(L, 1, SLOT_SHAPES);
-    lgem_pushpool(L, 3);
     at->owner = 1;
-    at->pool = 4;
-    at->base = 4;
+    at->pool = AT_POOL;
+    at->base = AT_POOL;
     at->slot = SLOT_STACK;
     at->sink = a->has_sink ? SLOT_SINK : 0;
     at->apart = NULL;
@@ -543,6 +554,7 @@ static int answer_finish(lua_State *L)
     struct gem_err err;
     struct lgem_answer *a = enter(L, &at);
     int what = 2, pushed;
+    bring_pool(L, &at);
     if (a->events) {
         enum gem_sse_result result = gem_sse_finish(&a->sse, &err);
         if (result == GEM_SSE_END)
