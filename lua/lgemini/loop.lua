@@ -15,7 +15,7 @@ local errors = require "lgemini.errors"
 local inside = require "lgemini.inside"
 local timers = require "lgemini.timers"
 
-local running, status, WAIT = compat.running, compat.status, inside.WAIT
+local resume, running, status, WAIT = compat.resume, compat.running, compat.status, inside.WAIT
 
 -- What a task that waits for an exchange and nothing else has for `waits`.
 local PLAIN = "plain"
@@ -381,9 +381,9 @@ end
 local function run_ready(self, finish)
   local ready, ran = self.ready, 0
   local count = ready.last - ready.first + 1
-  local resume = count > 0 and require("lgemini.task").resume
+  local go_on = count > 0 and require("lgemini.task").resume
   while ran < count and ready.first <= ready.last do -- what a step inside this one took over is gone
-    resume(pop(ready))
+    go_on(pop(ready))
     ran = ran + 1
     if finish and self.now() >= finish then
       break
@@ -414,15 +414,18 @@ end
 -- Goes on with the tasks that wait for what has come, while nobody is in front of them: as if they were woken first,
 -- with less between.
 local function run_told(self)
-  local waiters, ran, go_on, driver, active = self.waiters, 0, nil, self.driver, inside.active
+  local waiters, ran, driver, active = self.waiters, 0, self.driver, inside.active
   local next_of = driver and driver.next
   local exchange = driver and next_of(driver)
   while exchange do
     local task = waiters[exchange]
     if task and task.waits == PLAIN and task ~= active then
-      go_on = go_on or require("lgemini.task").go_on
-      task.waits = false
-      go_on(task)
+      task.waits, inside.active = false, task
+      local ok, what = resume(task.coroutine)
+      inside.active = active
+      if not ok or what ~= WAIT then
+        require("lgemini.task").settle(task, ok, what)
+      end
       ran = ran + 1
       driver = self.driver -- it may be another now
     elseif task then

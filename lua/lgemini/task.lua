@@ -21,6 +21,15 @@ local WAIT = inside.WAIT
 local Task = { __name = "lgemini.Task" }
 Task.__index = Task
 
+local function pack(...)
+  return { n = select("#", ...), ... }
+end
+
+-- What its coroutine runs. Nothing is returned to who goes on with it: that is asked after each wait.
+local function run(task, fn, ...)
+  task.values = pack(fn(...))
+end
+
 ---@param loop lgemini.Loop
 ---@param fn function
 ---@return lgemini.Task
@@ -29,8 +38,8 @@ function tasks.new(loop, fn, ...)
     done = false,
     cancelled = false,
     loop = loop,
-    coroutine = create(fn),
-    arguments = { n = select("#", ...), ... }, -- until it begins
+    coroutine = create(run),
+    arguments = { n = select("#", ...) + 1, fn, ... }, -- until it begins
     idle = true,     -- its turn comes without anything to wait for
     values = nil,    -- what its function returned, with `n`
     failure = nil,   -- what it raised
@@ -132,16 +141,16 @@ end
 
 -- Its turns ------------------------------------------------------------------------------------
 
--- What a resumed coroutine has come to. One that yielded by itself has its next turn in the next step.
-local function settle(task, before, ok, ...)
-  inside.active = before
-  if ok and (...) == WAIT then -- the usual case
-    return
-  elseif not ok then
-    task.failure = (...)
+--- What a task has come to that was gone on with, where it does not wait. One that yielded by itself has its next turn
+--- in the next step.
+---@param task lgemini.Task
+---@param ok boolean  what `resume` returned
+---@param failure any
+function tasks.settle(task, ok, failure)
+  if not ok then
+    task.failure = failure
     end_task(task)
   elseif status(task.coroutine) == "dead" then
-    task.values = { n = select("#", ...), ... }
     end_task(task)
   else
     task.idle = true
@@ -157,17 +166,10 @@ end
 local function start(task)
   local arguments = task.arguments
   task.arguments = false
-  return resume(task.coroutine, unpack(arguments, 1, arguments.n))
+  return resume(task.coroutine, task, unpack(arguments, 1, arguments.n))
 end
 
---- Goes on with a task that has waited, until it waits again or ends.
-function tasks.go_on(task)
-  local before = inside.active
-  inside.active = task
-  settle(task, before, resume(task.coroutine))
-end
-
---- The same with any task; it may have ended.
+--- Goes on with a task, or begins with it, until it waits or ends; nothing where it has ended.
 function tasks.resume(task)
   if task.done then
     return
@@ -175,10 +177,15 @@ function tasks.resume(task)
   local before = inside.active
   inside.active = task
   task.idle = false
+  local ok, what
   if task.arguments then
-    settle(task, before, start(task))
+    ok, what = start(task)
   else
-    settle(task, before, resume(task.coroutine))
+    ok, what = resume(task.coroutine)
+  end
+  inside.active = before
+  if not ok or what ~= WAIT then
+    tasks.settle(task, ok, what)
   end
 end
 
