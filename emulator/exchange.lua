@@ -263,12 +263,14 @@ function methods:open(status, headers, last)
   end
   if self.fault and self.fault:strikes_at("done") then self.fault:strike(self) end
   local out = new_headers()
-  out:append(":status", string.format("%d", status))
+  -- lua-http writes numbers wrongly that just fill their place in HPACK. Fields that go into no table have none.
+  local apart = self.version == "2"
+  out:append(":status", string.format("%d", status), apart)
   local sorted = {}
   for name in pairs(headers) do sorted[#sorted + 1] = name end
   table.sort(sorted)
-  for _, name in ipairs(sorted) do out:append(name:lower(), tostring(headers[name])) end
-  if not out:has("server") then out:append("server", "lgemini-emulator") end
+  for _, name in ipairs(sorted) do out:append(name:lower(), tostring(headers[name]), apart) end
+  if not out:has("server") then out:append("server", "lgemini-emulator", apart) end
   -- With bytes of the body unread, the connection is of no more use.
   if self.version ~= "2" and (self.closing or self.received < (self.length or 0)) then
     out:upsert("connection", "close")

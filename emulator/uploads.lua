@@ -74,7 +74,7 @@ function uploads:start(ex, store_id)
       "file.display_name"))
   end
   local session = {
-    id = source.hex(rand.bytes(24)), owner = ex.owner, announced = announced, mime_type = mime_type,
+    id = source.hex(rand.bytes(32)), owner = ex.owner, announced = announced, mime_type = mime_type,
     name = wanted.name and wanted.name ~= "" and self.emu.files:check_name(wanted.name) or nil,
     display_name = wanted.displayName, file_name = ex.headers["x-goog-upload-file-name"],
     received = 0, status = "active", store_id = store_id, metadata = into and into.customMetadata,
@@ -86,6 +86,7 @@ function uploads:start(ex, store_id)
   session.number = #self.order
   self.emu:save()
   ex.note({ upload = session.number })
+  -- Longer than 127 bytes wherever the emulator listens: lua-http writes the length of 127 wrongly on HTTP/2.
   local url = string.format("%s://%s%s?upload_id=%s&upload_protocol=resumable", ex.scheme, ex.authority, ex.path,
     session.id)
   ex:answer(200, {

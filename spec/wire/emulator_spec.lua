@@ -1287,6 +1287,16 @@ describe("the emulator", function()
       assert.equal("2", tls:requests(2)[1].http_version)
     end)
 
+    h2("begins uploads over it, whatever its name and port", function()
+      for length = 1, 60 do
+        local output = curl(tls, { "-o", "/dev/null", "-w", "%{http_code} %{http_version}", "-H", "Host: "
+          .. ("h"):rep(length), "-H", "X-Goog-Upload-Protocol: resumable", "-H", "X-Goog-Upload-Command: start", "-H",
+          "X-Goog-Upload-Header-Content-Length: 1", "-H", "x-goog-api-key: k", "-d", "{}",
+          tls.url .. "/upload/v1beta/files" })
+        assert.equal("200 2", output, "a host of " .. length .. " letters")
+      end
+    end)
+
     h2("takes large bodies over it", function()
       local path = directory .. "/large"
       local file = assert(io.open(path, "wb"))
