@@ -284,6 +284,7 @@ local function advance(up)
   if not sent then
     return nil, err
   end
+  sent.attempts = up.attempts -- each is a request of its own; tries are counted over all of them
   local answered, refusal
   answered, err, refusal = http.send(up.call, sent)
   if not answered and not refusal and err.kind ~= "network" and err.kind ~= "incomplete"

@@ -418,6 +418,9 @@ function upload.resume(call, args, path)
       record.path = path -- that of the journal may be of another folder
     end
   end
+  if not record and call.client.state_dir and err.kind == "integrity" then
+    err.message = ("no unfinished upload of %s is known here, and %s"):format(path, err.message)
+  end
   if not record then
     err.hint = err.hint or "give the path of a journal, or of a file whose upload Client{ state_dir = } knows"
     return nil, err

@@ -271,6 +271,9 @@ describe("an upload", function()
         { error = { code = 400, message = "no", status = "INVALID_ARGUMENT" } } }
       assert.is_nil((keeper.files:upload { file = path, reuse = false }))
       assert.same({}, kept())
+      local _, err = keeper.files:resume(path)
+      assert.equal(("no unfinished upload of %s is known here, and %s is no journal"):format(path, path),
+        err.message:match "^.*no journal")
       assert(keeper.files:upload(write("caf\233.txt", "not UTF-8")))
       process.remove_directory(state)
       assert(keeper.files:upload { file = path, reuse = false })

@@ -135,6 +135,17 @@ describe("what a program is told", function()
     assert.is_true(retries[1].wait > 0 and retries[1].wait <= 0.001)
   end)
 
+  it("of an upload's tries, which are requests of their own", function()
+    server:script { BUSY, BUSY, { status = 400, body = { json = { error = { code = 400, message = "No." } } } } }
+    local _, err = client_of(server.url).files:upload { data = "x", config = { mime_type = "text/plain" } }
+    assert.equal("invalid", err.kind)
+    local requests = assert_paired()
+    local retries = views "on_retry"
+    assert.same({ 1, 2, 3 }, { requests[1].attempt, requests[2].attempt, requests[3].attempt })
+    assert.same({ 1, 2 }, { retries[1].attempt, retries[2].attempt })
+    assert.equal(3, err.attempts)
+  end)
+
   it("in the log: a line and the same fields, what failed as a warning", function()
     server:script { BUSY, ANSWER }
     assert(ask(client_of(server.url)))
