@@ -56,7 +56,7 @@ local function job_of(operation)
   if schema.is(operation, "BatchPredictionJob") then
     return require("lgemini.vertex_batches").shown(operation)
   end
-  local job = operation.metadata or setmetatable({}, nil)
+  local job = operation.metadata or {}
   job.name = operation.name or job.name
   job.state = (job.state or "BATCH_STATE_UNSPECIFIED"):gsub("^BATCH_", "JOB_")
   job.error = operation.error

@@ -198,8 +198,9 @@ function Files:download(args)
   if not path then
     return nil, err
   end
-  local sent = { verb = "GET", url = self.client:url(call.options, rows.download, path, "alt=media"), raw = true,
-    bulk = true, once = true, about = { file = path:match "^files/[^:]*" } }
+  local url = self.client:url(call.options, rows.download, path, endpoints.query(rows.download))
+  local sent = { verb = "GET", url = url, raw = true, bulk = true, once = true,
+    about = { file = path:match "^files/[^:]*" } }
   if is_open then
     return download.to_handle(call, sent, args.to, args.on_progress)
   elseif args.to then

@@ -8,22 +8,16 @@ local endpoints = require "lgemini.endpoints"
 local errors = require "lgemini.errors"
 local options = require "lgemini.options"
 local plans = require "lgemini.plan"
-local schema = require "lgemini.schema"
+local service = require "lgemini.service"
 
 local making = {}
 
 local rows = endpoints.models
 
-local function known_config(row)
-  local config = schema.known(row.config)
-  config.http_options = options.HTTP
-  return config
-end
-
 function making.images(client, args)
   local row = rows.generate_images
-  args = options.arguments(args, nil, { model = true, prompt = true, config = known_config(row), contents = "prompt" },
-    "generate_images")
+  local known = { model = true, prompt = true, config = service.known_config(row), contents = "prompt" }
+  args = options.arguments(args, nil, known, "generate_images")
   local call, err = client:call(args.config, options.TOTAL)
   if not call then
     return nil, err
@@ -58,7 +52,7 @@ function making.videos(client, args)
   local row = rows.generate_videos
   local source = { prompt = true, image = true, video = true }
   args = options.arguments(args, nil, { model = true, prompt = true, image = true, video = true, source = source,
-    config = known_config(row), contents = "prompt", file = "image = { file = ... }" }, "generate_videos")
+    config = service.known_config(row), contents = "prompt", file = "image = { file = ... }" }, "generate_videos")
   local call, err = client:call(args.config, options.TOTAL)
   if not call then
     return nil, err

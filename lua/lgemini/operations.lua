@@ -9,7 +9,7 @@ local options = require "lgemini.options"
 local poll = require "lgemini.poll"
 local progress = require "lgemini.progress"
 local refusal = require "lgemini.refusal"
-local schema = require "lgemini.schema"
+local service = require "lgemini.service"
 
 ---@class lgemini.Operations
 local Operations = { __name = "lgemini.Operations" }
@@ -52,14 +52,6 @@ function operations.ask(call, request)
   return operations.of(value)
 end
 
--- An operation may stand for its name.
-local function arguments(given, known, name)
-  if schema.is(given, "Operation") then
-    given = { operation = given }
-  end
-  return options.arguments(given, "operation", known, name)
-end
-
 local function get(self, call, given)
   local path, err = endpoints.path(rows.get, { operation = given }, self.client.vertex)
   if not path then
@@ -83,7 +75,7 @@ local GET = { operation = true, config = { http_options = options.HTTP } }
 ---@return lgemini.Error|nil err
 function Operations:get(args)
   options.check_self(self, Operations, "operations.get")
-  args = arguments(args, GET, "operations:get")
+  args = service.arguments(args, "operation", GET, "operations:get", "Operation")
   local call, err = self.client:call(args.config, options.TOTAL)
   if not call then
     return nil, err
@@ -102,7 +94,7 @@ local WAIT = { operation = true, timeout = true, on_progress = true, config = { 
 ---  what operations:get gives
 function Operations:wait(args)
   options.check_self(self, Operations, "operations.wait")
-  args = arguments(args, WAIT, "operations:wait")
+  args = service.arguments(args, "operation", WAIT, "operations:wait", "Operation")
   options.callback(args.on_progress, "on_progress")
   local seconds, err = options.seconds(args.timeout, "timeout")
   if err then
