@@ -31,6 +31,16 @@ function process.remove_directory(path)
   os.execute("rm -rf " .. process.quote(path))
 end
 
+--- What a command of the shell prints.
+---@param command string words already quoted
+---@return string
+function process.output(command)
+  local pipe = assert(io.popen(command))
+  local text = pipe:read "*a"
+  pipe:close()
+  return text
+end
+
 --- The interpreter that runs this file, for child processes that must be of the same Lua.
 ---@return string
 function process.interpreter()

@@ -1,16 +1,12 @@
 -- Media of answers in files. What a WAV looks like is compared with one that ffmpeg wrote.
 local answer = require "lgemini.answer"
 local cjson = require "cjson"
+local files = require "spec.support.files"
 local process = require "spec.support.process"
 
 local L16 = "audio/L16;codec=pcm;rate=24000"
 
-local function read(path)
-  local file = assert(io.open(path, "rb"))
-  local content = file:read "*a"
-  file:close()
-  return content
-end
+local read = files.read
 
 -- A number of little-endian bytes.
 local function number(text, at, size)

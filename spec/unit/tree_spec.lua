@@ -1,12 +1,8 @@
 -- The rules of the house that text and object files can prove.
+local files = require "spec.support.files"
 local process = require "spec.support.process"
 
-local function output(command)
-  local pipe = assert(io.popen(command))
-  local text = pipe:read "*a"
-  pipe:close()
-  return text
-end
+local output = process.output
 
 local function lines(command)
   local list = {}
@@ -14,12 +10,7 @@ local function lines(command)
   return list
 end
 
-local function read(path)
-  local file = assert(io.open(path, "rb"))
-  local text = file:read "*a"
-  file:close()
-  return text
-end
+local read = files.read
 
 local function words(text)
   local set = {}

@@ -1,5 +1,6 @@
 -- What goes wrong on this side, or is refused by the service: each gets an error that names it and says what to do.
 local emulator = require "spec.support.emulator"
+local files = require "spec.support.files"
 local gemini = require "lgemini"
 local process = require "spec.support.process"
 
@@ -27,11 +28,7 @@ describe("bad input:", function()
   end)
 
   local function write(name, bytes)
-    local path = directory .. "/" .. name
-    local file = assert(io.open(path, "wb"))
-    assert(file:write(bytes))
-    assert(file:close())
-    return path
+    return files.write(directory .. "/" .. name, bytes)
   end
 
   local function has(text, ...)

@@ -2,6 +2,7 @@
 local cjson = require "cjson"
 local core = require "lgemini.core"
 local emulator = require "spec.support.emulator"
+local files = require "spec.support.files"
 local gemini = require "lgemini"
 local process = require "spec.support.process"
 local refused = require "spec.support.refused"
@@ -38,12 +39,7 @@ describe("a batch", function()
     return found
   end
 
-  local function read(path)
-    local file = assert(io.open(path, "rb"))
-    local text = file:read "*a"
-    file:close()
-    return text
-  end
+  local read = files.read
 
   it("of a list is answered, each request by its key or number", function()
     local batch = assert(client.batches:create { model = MODEL, src = {

@@ -1,6 +1,7 @@
 -- Interactions: against the emulator, and what it cannot do against a scripted server.
 local cjson = require "cjson"
 local emulator = require "spec.support.emulator"
+local files = require "spec.support.files"
 local gemini = require "lgemini"
 local refused = require "spec.support.refused"
 local scripted = require "spec.support.scripted"
@@ -11,12 +12,7 @@ local function connect(url)
   return gemini.Client { api_key = "key-of-the-interactions", http_options = { base_url = url, retry_options = false } }
 end
 
-local function read(path)
-  local file = assert(io.open(path, "rb"))
-  local bytes = file:read "*a"
-  file:close()
-  return bytes
-end
+local read = files.read
 
 describe("an interaction", function()
   local em, client

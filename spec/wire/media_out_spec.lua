@@ -1,6 +1,7 @@
 -- Pictures, speech and videos that the service makes, from the question to the file: made by the emulator, which
 -- encodes them itself, and looked at by its own readers of media.
 local emulator = require "spec.support.emulator"
+local files = require "spec.support.files"
 local gemini = require "lgemini"
 local process = require "spec.support.process"
 
@@ -26,12 +27,7 @@ describe("media that the service makes:", function()
     client = nil
   end)
 
-  local function read(path)
-    local file = assert(io.open(path, "rb"))
-    local content = file:read "*a"
-    file:close()
-    return content
-  end
+  local read = files.read
 
   -- What the emulator sees in a file: the part of its record.
   local function seen(path)

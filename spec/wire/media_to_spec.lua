@@ -1,4 +1,5 @@
 -- config.media_to: the bytes of media go into files while they come.
+local files = require "spec.support.files"
 local gemini = require "lgemini"
 local process = require "spec.support.process"
 local scripted = require "spec.support.scripted"
@@ -18,12 +19,7 @@ local function answer_with(blobs, finish)
     finish == false and "" or ',"finishReason":"STOP"')
 end
 
-local function read(path)
-  local file = assert(io.open(path, "rb"))
-  local bytes = file:read "*a"
-  file:close()
-  return bytes
-end
+local read = files.read
 
 describe("media_to", function()
   local server, client, directory

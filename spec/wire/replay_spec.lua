@@ -1,6 +1,7 @@
 -- Record and replay: what a program sees of a replayed call is what it saw when it was recorded, without a network, in
 -- whatever order calls run; what was not recorded is said clearly; and no recording holds a secret.
 local emulator = require "spec.support.emulator"
+local files = require "spec.support.files"
 local gemini = require "lgemini"
 local process = require "spec.support.process"
 local scripted = require "spec.support.scripted"
@@ -10,12 +11,7 @@ local MODEL = "gemini-3.5-flash"
 local SLIDE = "spec/fixtures/slide.png"
 local NOWHERE = "http://127.0.0.1:1" -- nobody listens there
 
-local function read_file(path)
-  local file = assert(io.open(path, "rb"))
-  local bytes = file:read "*a"
-  file:close()
-  return bytes
-end
+local read_file = files.read
 
 local function write_file(path, bytes)
   local file = assert(io.open(path, "wb"))

@@ -1,5 +1,6 @@
 -- Uploads that survive: what was sent is what is there, and a program that was killed can be followed by another.
 local emulator = require "spec.support.emulator"
+local files = require "spec.support.files"
 local gemini = require "lgemini"
 local json = require "dkjson"
 local process = require "spec.support.process"
@@ -36,26 +37,12 @@ describe("an upload", function()
   end)
 
   local function write(name, bytes)
-    local path = directory .. "/" .. name
-    local file = assert(io.open(path, "wb"))
-    assert(file:write(bytes))
-    assert(file:close())
-    return path
+    return files.write(directory .. "/" .. name, bytes)
   end
 
-  local function read(path)
-    local file = assert(io.open(path, "rb"))
-    local bytes = file:read "*a"
-    file:close()
-    return bytes
-  end
+  local read = files.read
 
-  local function output(command)
-    local pipe = assert(io.popen(command))
-    local text = pipe:read "*a"
-    pipe:close()
-    return text
-  end
+  local output = process.output
 
   it("is compared with what the service has, and says so", function()
     local file = assert(client.files:upload "spec/fixtures/demo.mp4")

@@ -1,5 +1,6 @@
 -- The same content is not uploaded twice while it lives, and a file that is gone is uploaded again.
 local emulator = require "spec.support.emulator"
+local files = require "spec.support.files"
 local gemini = require "lgemini"
 local process = require "spec.support.process"
 local scripted = require "spec.support.scripted"
@@ -39,19 +40,10 @@ describe("content that was uploaded", function()
   end)
 
   local function write(name, bytes)
-    local path = directory .. "/" .. name
-    local file = assert(io.open(path, "wb"))
-    assert(file:write(bytes))
-    assert(file:close())
-    return path
+    return files.write(directory .. "/" .. name, bytes)
   end
 
-  local function output(command)
-    local pipe = assert(io.popen(command))
-    local text = pipe:read "*a"
-    pipe:close()
-    return text
-  end
+  local output = process.output
 
   -- How many uploads were begun.
   local function begun()

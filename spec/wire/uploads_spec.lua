@@ -1,17 +1,13 @@
 -- Files at the service: where bytes may come from, what is sent, and what becomes of it.
 local emulator = require "spec.support.emulator"
+local files = require "spec.support.files"
 local gemini = require "lgemini"
 local process = require "spec.support.process"
 
 local DEMO = "spec/fixtures/demo.mp4"
 local GRANULARITY = 262144
 
-local function read_file(path)
-  local file = assert(io.open(path, "rb"))
-  local bytes = file:read "*a"
-  file:close()
-  return bytes
-end
+local read_file = files.read
 
 describe("an upload", function()
   local em, client, directory
@@ -35,11 +31,7 @@ describe("an upload", function()
   end)
 
   local function write(name, bytes)
-    local path = directory .. "/" .. name
-    local file = assert(io.open(path, "wb"))
-    assert(file:write(bytes))
-    assert(file:close())
-    return path
+    return files.write(directory .. "/" .. name, bytes)
   end
 
   -- The commands that were sent, with offset and bytes that came.
