@@ -46,24 +46,14 @@ local ROLES = {
   Part = { "part", setmetatable({ text = false }, { __index = function() return true end }) },
 }
 
--- Kinds of schema.lua that answers do not tell apart from others.
-local KINDS = { upper = "text", map = "struct", open = "any" }
-
 -- A type of schema.lua as the core wants it.
 local function shape_of(name)
-  local type, role = schema.type(name), ROLES[name] or {}
-  local shape = { role = role[1], echoed = ECHOED[name], media = name == "Blob", metatable = metatables[name] }
-  for i, field in ipairs(type.order) do
-    local kind = field.kind == "list" and field.of or field
-    shape[i] = { wire = field.wire, field = field.field, list = field.kind == "list", type = kind.name,
-      kind = KINDS[kind.kind] or kind.kind, apart = role[2] and role[2][field.field],
-      ends = role[3] and role[3][field.field] }
-    if name == "CitationMetadata" then -- Vertex AI has another name for it
-      shape[#type.order + 1] = { wire = field.field, field = field.field, list = true, kind = kind.kind,
-        type = kind.name }
-    end
+  local fields, role = schema.source(name), ROLES[name] or {}
+  if name == "CitationMetadata" then -- Vertex AI has another name for it
+    fields = fields .. " citations=citations:[Citation]"
   end
-  return shape
+  return { fields = fields, role = role[1], apart = role[2], ends = role[3], echoed = ECHOED[name],
+    media = name == "Blob", metatable = metatables[name] }
 end
 
 -- What the core could not show as it came: by its name on the wire, the value. Members that no type knows are shown

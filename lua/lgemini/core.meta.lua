@@ -204,13 +204,14 @@ function Body:close() end
 
 core.answer = {}
 
----@class lgemini.core.Shape  a type of answers; its fields in the list
+---@class lgemini.core.Shape  a type of answers
+---@field fields string  in the words of schema.lua
 ---@field role "response"|"candidate"|"content"|"part"|nil  of an answer that is made of texts
 ---@field media boolean|nil     its bytes may go to a sink
 ---@field echoed boolean|nil    what it cannot show as it came is settled, here and below
 ---@field metatable table|nil   of its objects
----@field [integer] { wire: string, field: string, kind: string, list: boolean, type: string|nil, apart: boolean|nil }
---- kind of it or of its items; type of objects; apart: with it, a chunk says more than its text
+---@field apart table<string, boolean>|nil  fields with which a chunk says more than its text
+---@field ends table<string, boolean>|nil   fields with which it says that the answer is whole
 
 ---@class lgemini.core.Shapes
 

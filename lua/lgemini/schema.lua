@@ -15,7 +15,7 @@
 -- `!name` is a field that only Vertex AI takes, `^name` one that only the Gemini API takes: refused in requests to the
 -- other, understood in answers.
 --
--- Types are parsed when they are first asked for.
+-- Types are parsed when they are first asked for; those of answers by the core, which reads the same words.
 
 require("lgemini.compat").goes_over_tables()
 
@@ -219,15 +219,22 @@ local function parse(name, source)
   return { name = name, as_is = as_is, order = order, fields = fields, wires = wires }
 end
 
+--- A type in the words above. Asking for one that does not exist is a bug of ours and raises.
+---@param name string
+---@return string
+function schema.source(name)
+  return assert(SOURCE[name] or require("lgemini.schema_more")[name], "no such type: " .. name)
+end
+
 local types = {}
 
---- The type of that name. Asking for one that does not exist is a bug of ours and raises.
+--- The same, parsed.
 ---@param name string
 ---@return lgemini.schema.Type
 function schema.type(name)
   local type = types[name]
   if not type then
-    type = parse(name, assert(SOURCE[name] or require("lgemini.schema_more")[name], "no such type: " .. name))
+    type = parse(name, schema.source(name))
     types[name] = type
   end
   return type

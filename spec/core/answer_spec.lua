@@ -4,6 +4,7 @@ local answer = require "lgemini.answer"
 local collect = require "spec.support.collect"
 local core = require "lgemini.core"
 local json = require "lgemini.json"
+local schema = require "lgemini.schema"
 
 local TYPE = "GenerateContentResponse"
 
@@ -417,11 +418,33 @@ describe("a decoder of answers", function()
     assert.error_matches(function() core.answer.shapes {} end, "null")
   end)
 
+  it("reads the words for every type as schema.lua does", function()
+    local samples = { text = '"t"', upper = '"T"', number = "1.5", integer = "2", int64 = '"3"', boolean = "true",
+      bytes = '"QUJD"', any = '[{"camelCase":1}]', open = '{"camelCase":1}', struct = '{"camelCase":1}',
+      map = '{"camelCase":1}', object = "{}" }
+    local values = { text = "t", upper = "T", number = 1.5, integer = 2, int64 = 3, boolean = true, bytes = "ABC",
+      any = { { camelCase = 1 } }, open = { camelCase = 1 }, struct = { camelCase = 1 }, map = { camelCase = 1 },
+      object = {} }
+    for _, name in ipairs(schema.names()) do
+      for wire, field in pairs(schema.type(name).wires) do
+        local list = field.kind == "list"
+        local kind = list and field.of.kind or field.kind
+        local value = answer.decode(('{"%s":%s}'):format(wire, list and "[" .. samples[kind] .. "]" or samples[kind]),
+          name)
+        assert.same({ [field.field] = list and { values[kind] } or values[kind] }, value, name .. "." .. field.field)
+        if kind == "object" and schema.mark(field.name or field.of.name) then
+          local object = value[field.field]
+          assert.is_true(schema.is(list and object[1] or object, field.name or field.of.name))
+        end
+      end
+    end
+  end)
+
   it("is closed at its end where a function of the program closes it in the middle", function()
     local before = core.alive().answer
     local decoder
     local setup = { null = json.null, array = {}, settle = function() decoder:close() end,
-      types = function() return { { wire = "a", field = "a", kind = "text", list = false } } end }
+      types = function() return { fields = "a" } end }
     decoder = core.answer.new(core.answer.shapes(setup), "T", 1000, 10, false)
     decoder:feed '{"b":1}'
     decoder:next()
@@ -432,7 +455,7 @@ describe("a decoder of answers", function()
   it("cannot go on after an error that was thrown through it", function()
     local before = core.alive().answer
     local setup = { null = json.null, array = {}, settle = function() error "thrown" end,
-      types = function() return {} end }
+      types = function() return { fields = "" } end }
     local decoder = core.answer.new(core.answer.shapes(setup), "T", 1000, 10, false)
     decoder:feed '{"b":1}'
     assert.error_matches(function() decoder:next() end, "thrown")

@@ -3,11 +3,19 @@
 #include <string.h>
 
 enum { SLOT_POOL = 1, SLOTS = 1 };
+enum { SLOTS_OF_MAKE = 8 }; /* the type, two of its members, what is read of them, and room */
 
-/* What fits into a byte of the hash; and the members of a chunk that must be told, into the bits of a number. */
-enum { FIELDS_MAX = 200, TOLD_MAX = 32 };
+/* What fits into a byte of the hash; the members of a chunk that must be told, into the bits of a number; the bytes of a
+ * name. */
+enum { FIELDS_MAX = 200, TOLD_MAX = 32, WIRE_MAX = 64 };
 
-static const char *const kinds[] = {"any", "struct", "text", "number", "integer", "int64", "boolean", "bytes", "object", NULL};
+/* The words of schema.lua for kinds; answers do not tell all of them apart. */
+static const struct {
+    const char *word;
+    enum lgem_value kind;
+} kinds[] = {{"", LGEM_TEXT}, {"string", LGEM_TEXT}, {"upper", LGEM_TEXT}, {"number", LGEM_NUMBER},
+    {"integer", LGEM_INTEGER}, {"int64", LGEM_INT64}, {"boolean", LGEM_BOOLEAN}, {"bytes", LGEM_BYTES},
+    {"any", LGEM_ANY}, {"open", LGEM_ANY}, {"struct", LGEM_STRUCT}};
 static const char *const roles[] = {"", "response", "candidate", "content", "part", NULL};
 
 struct lgem_shapes *lgem_checkshapes(lua_State *L, int arg)
@@ -50,39 +58,106 @@ static int put(lua_State *L, struct lgem_shapes *shapes, int pool)
     return shapes->pooled;
 }
 
-/* A text of the table at the top, in the pool. *text: its bytes, or NULL: there is none. [-0,+0,v] */
-static int text_of(lua_State *L, struct lgem_shapes *shapes, int pool, const char *name, const char **text, size_t *n)
+static enum lgem_role role_of(lua_State *L) /* of the table at the top. [-0,+0,v] */
 {
-    lgem_rawfield(L, lua_gettop(L), name);
-    *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, n) : NULL;
-    return put(L, shapes, pool);
-}
-
-static int option_of(lua_State *L, const char *name, const char *const *list) /* [-0,+0,v] */
-{
-    lgem_rawfield(L, lua_gettop(L), name);
-    const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+    lgem_rawfield(L, lua_gettop(L), "role");
+    const char *text = luaL_optstring(L, -1, "");
     int i = 0;
-    while (list[i] != NULL && strcmp(list[i], text) != 0)
+    while (roles[i] != NULL && strcmp(roles[i], text) != 0)
         i++;
-    if (list[i] == NULL)
-        luaL_error(L, "types: %s %s is not known", name, text);
+    if (roles[i] == NULL)
+        luaL_error(L, "types: role %s is not known", text);
     lua_pop(L, 1);
-    return i;
+    return (enum lgem_role)i;
 }
 
-static void read_field(lua_State *L, struct lgem_shapes *shapes, int pool, struct lgem_field *field) /* [-0,+0,v] */
+/* A field in the words of schema.lua: name=wire:kind. Parts that are not there have no length. */
+struct word {
+    const char *name, *wire, *kind;
+    size_t name_length, wire_length, kind_length;
+};
+
+#define SPACE " \n"
+
+/* The word at *at, which moves behind it; false: there is none. Whether only one of the services takes it does not matter
+ * here. */
+static bool next_word(const char **at, struct word *word)
 {
-    size_t n;
-    const char *text;
-    memset(field, 0, sizeof *field);
-    field->wire_key = text_of(L, shapes, pool, "wire", &field->wire, &field->wire_length);
-    field->key = text_of(L, shapes, pool, "field", &text, &n);
-    if (field->wire == NULL || text == NULL)
-        luaL_error(L, "types: a field without a name");
-    text_of(L, shapes, pool, "type", &field->type, &n);
-    field->kind = (enum lgem_value)option_of(L, "kind", kinds);
-    field->list = lgem_flagfield(L, lua_gettop(L), "list");
+    const char *s = *at + strspn(*at, SPACE "!^");
+    word->name = s;
+    word->name_length = strcspn(s, SPACE "=:");
+    s += word->name_length;
+    word->wire = *s == '=' ? ++s : s;
+    word->wire_length = s == word->name + word->name_length ? 0 : strcspn(s, SPACE ":");
+    s += word->wire_length;
+    word->kind = *s == ':' ? ++s : s;
+    word->kind_length = s == word->wire + word->wire_length ? 0 : strcspn(s, SPACE);
+    *at = s + word->kind_length;
+    return word->name_length > 0;
+}
+
+/* The name on the wire: the one that is said, else the name in camelCase or as it is. [-0,+1,v] */
+static void push_wire(lua_State *L, const struct word *word, bool as_is)
+{
+    char camel[WIRE_MAX];
+    size_t n = 0;
+    if (word->wire_length > 0) {
+        lua_pushlstring(L, word->wire, word->wire_length);
+        return;
+    }
+    if (as_is) {
+        lua_pushlstring(L, word->name, word->name_length);
+        return;
+    }
+    if (word->name_length > WIRE_MAX)
+        luaL_error(L, "types: a long name");
+    for (size_t i = 0; i < word->name_length; i++) {
+        char c = word->name[i], next = i + 1 < word->name_length ? word->name[i + 1] : '\0';
+        if (c == '_' && next >= 'a' && next <= 'z')
+            camel[n++] = (char)(next - 'a' + 'A'), i++;
+        else if (c != '_' || next < '0' || next > '9')
+            camel[n++] = c;
+    }
+    lua_pushlstring(L, camel, n);
+}
+
+static void read_kind(lua_State *L, struct lgem_shapes *shapes, int pool, const char *text, size_t n,
+    struct lgem_field *field) /* [-0,+0,v] */
+{
+    if (*text == '[' && n > 2) {
+        field->list = true;
+        text++, n -= 2;
+    }
+    if (n > 0 && *text == '{') {
+        field->kind = LGEM_STRUCT;
+        return;
+    }
+    if (n > 0 && *text >= 'A' && *text <= 'Z') {
+        lua_pushlstring(L, text, n);
+        field->type = lua_tostring(L, -1);
+        field->kind = LGEM_OBJECT;
+        put(L, shapes, pool);
+        return;
+    }
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (strlen(kinds[i].word) == n && memcmp(kinds[i].word, text, n) == 0) {
+            field->kind = kinds[i].kind;
+            return;
+        }
+    }
+    luaL_error(L, "types: kind %s is not known", text);
+}
+
+/* Whether a set of names, or nil, at that index has this one. [-0,+0,e] */
+static bool has(lua_State *L, int set, const struct word *word)
+{
+    if (!lua_istable(L, set))
+        return false;
+    lua_pushlstring(L, word->name, word->name_length);
+    lua_gettable(L, set);
+    bool found = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return found;
 }
 
 static void enter(struct lgem_shape *shape, unsigned i) /* into the hash */
@@ -93,23 +168,33 @@ static void enter(struct lgem_shape *shape, unsigned i) /* into the hash */
     shape->hash[at & (shape->slots - 1)] = (unsigned char)(i + 1);
 }
 
-static void read_fields(lua_State *L, struct lgem_shapes *shapes, int pool, struct lgem_shape *shape) /* [-0,+0,v] */
+/* Of the table at the top. [-0,+0,v] */
+static void read_fields(lua_State *L, struct lgem_shapes *shapes, int pool, struct lgem_shape *shape, const char *text)
 {
+    int apart = lua_gettop(L) + 1, ends = apart + 1;
+    bool as_is = *text == '~';
+    struct word word;
+    lgem_rawfield(L, apart - 1, "apart");
+    lgem_rawfield(L, apart - 1, "ends");
     shape->index = -1;
-    for (unsigned i = 0; i < shape->count; i++) {
-        lua_rawgeti(L, -1, (int)i + 1);
-        if (!lua_istable(L, -1))
-            luaL_error(L, "types: a list of fields expected");
-        read_field(L, shapes, pool, &shape->fields[i]);
-        if (lgem_flagfield(L, lua_gettop(L), "apart"))
+    text += as_is;
+    for (unsigned i = 0; next_word(&text, &word); i++) {
+        struct lgem_field *field = &shape->fields[i];
+        push_wire(L, &word, as_is);
+        field->wire = lua_tolstring(L, -1, &field->wire_length);
+        field->wire_key = put(L, shapes, pool);
+        lua_pushlstring(L, word.name, word.name_length);
+        field->key = put(L, shapes, pool);
+        read_kind(L, shapes, pool, word.kind, word.kind_length, field);
+        if (has(L, apart, &word))
             shape->apart |= UINT32_C(1) << i % 32;
-        if (lgem_flagfield(L, lua_gettop(L), "ends"))
+        if (has(L, ends, &word))
             shape->ends |= UINT32_C(1) << i % 32;
-        if (shape->role == LGEM_CANDIDATE && strcmp(shape->fields[i].wire, "index") == 0)
+        if (shape->role == LGEM_CANDIDATE && strcmp(field->wire, "index") == 0)
             shape->index = (int)i;
         enter(shape, i);
-        lua_pop(L, 1);
     }
+    lua_pop(L, 2);
 }
 
 /* The block is linked before anything is read, so that an error loses nothing. [-0,+0,v] */
@@ -136,11 +221,17 @@ static struct lgem_shape *new_shape(lua_State *L, struct lgem_shapes *shapes, un
 /* [-1,+0,v] */
 static struct lgem_shape *make(lua_State *L, struct lgem_shapes *shapes, int pool, const char *name)
 {
-    size_t n = lua_rawlen(L, -1);
+    const char *text = lgem_textfield(L, lua_gettop(L), "fields");
+    unsigned n = 0;
+    if (text == NULL)
+        luaL_error(L, "types: fields expected");
+    struct word word;
+    for (const char *at = text + (*text == '~'); next_word(&at, &word);)
+        n++;
     if (n > FIELDS_MAX)
         luaL_error(L, "types: too many fields");
-    struct lgem_shape *shape = new_shape(L, shapes, (unsigned)n);
-    shape->role = (enum lgem_role)option_of(L, "role", roles);
+    struct lgem_shape *shape = new_shape(L, shapes, n);
+    shape->role = role_of(L);
     if (shape->role != LGEM_NO_ROLE && n > TOLD_MAX)
         luaL_error(L, "types: too many fields");
     shape->media = lgem_flagfield(L, lua_gettop(L), "media");
@@ -153,7 +244,7 @@ static struct lgem_shape *make(lua_State *L, struct lgem_shapes *shapes, int poo
     lua_pushstring(L, name);
     const char *kept = lua_tostring(L, -1);
     shape->name_key = put(L, shapes, pool);
-    read_fields(L, shapes, pool, shape);
+    read_fields(L, shapes, pool, shape, text);
     shape->name = kept; /* last: now it may be found */
     lua_pop(L, 1);
     return shape;
@@ -164,6 +255,7 @@ struct lgem_shape *lgem_findshape(lua_State *L, struct lgem_shapes *shapes, int 
     for (struct lgem_shape *shape = shapes->first; shape != NULL; shape = shape->next)
         if (shape->name != NULL && strcmp(shape->name, name) == 0)
             return shape;
+    luaL_checkstack(L, SLOTS_OF_MAKE, "JSON is nested too deeply");
     lua_rawgeti(L, pool, LGEM_POOL_TYPES);
     lua_pushstring(L, name);
     lua_call(L, 1, 1);
