@@ -315,8 +315,9 @@ ifeq ($(shell uname -s),Linux)
 DOOR = $(BUILD)/door.so
 endif
 
-$(BUILD)/door.so: src/door.c $(BUILD)/flags
-	$(COMPILE) $(LIBFLAG) $(LDFLAGS) -o $@ $< -ldl
+$(BUILD)/door.so: src/door.c $(BUILD)/whole.so
+	gnutls=$$(ldd $(BUILD)/whole.so | sed -n 's/^[[:space:]]*\(libgnutls[^ ]*\) =>.*/\1/p') && \
+	$(COMPILE) $${gnutls:+-DBEFORE="\"$$gnutls\""} $(LIBFLAG) $(LDFLAGS) -o $@ $< -ldl
 
 $(BUILD)/whole.so: $(OBJECTS)
 	$(CC) $(LIBFLAG) $(NODELETE) -Wl,-z,now $(LDFLAGS) -o $@ $(OBJECTS) $(LIBS)

@@ -2,7 +2,11 @@
  *
  * Lua binds every name of what it opens, and with ours the 1,800 by which the libraries behind libcurl call one another,
  * almost all for nothing. Opened from here they are bound as in any program, when they are first called. The core's own
- * names are bound at once all the same (-z now), so that one that is missing is an error of `require`. */
+ * names are bound at once all the same (-z now), so that one that is missing is an error of `require`.
+ *
+ * Others are bound when a library is opened, whatever is asked for. Where GnuTLS is behind libcurl, by roundabout ways, it
+ * and what it needs have most of these, and look for each among all of libcurl's thirty libraries. Opened before them
+ * they look among the few that they need themselves. */
 #if defined(__linux__)
 #define _GNU_SOURCE /* dladdr */
 #endif
@@ -28,6 +32,9 @@ int luaopen_lgemini_core(lua_State *L)
     lua_pushlstring(L, self.dli_fname, slash != NULL ? (size_t)(slash + 1 - self.dli_fname) : 0);
     lua_pushliteral(L, "whole.so");
     lua_concat(L, 2);
+#if defined(BEFORE) /* its name here; elsewhere it may be another or none */
+    dlopen(BEFORE, RTLD_LAZY | RTLD_LOCAL);
+#endif
     void *core = dlopen(lua_tostring(L, -1), RTLD_LAZY | RTLD_LOCAL);
     if (core == NULL)
         return luaL_error(L, "%s", dlerror());
