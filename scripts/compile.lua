@@ -6,13 +6,41 @@
 -- the files, as it refuses the core.
 local folder = arg[1]
 
+-- What a first call loads, one after the other, comes in one file with the first of them: each costs a search and
+-- three times opening it. They also stay files of their own.
+local TOGETHER = {
+  client = { "answer", "direct", "endpoints", "headers", "http", "http_options", "inside", "limits", "loop", "models",
+    "options", "question", "routes", "schema", "tasks", "timers" },
+}
+
+local function read(path)
+  local file = assert(io.open(path, "rb"))
+  local text = assert(file:read "*a")
+  file:close()
+  return text
+end
+
+local function compiled(text, name)
+  return string.dump(assert((loadstring or load)(text, "=lgemini/" .. name .. ".lua"))) -- luacheck: ignore 113 (5.1's)
+end
+
+-- Puts the others into package.preload, unless somebody has, and is what it was.
+local function with(others, directory, name, code)
+  local lines = { "local preload, load = package.preload, loadstring or load\n" }
+  for i, other in ipairs(others) do
+    local module = "lgemini." .. other
+    lines[i + 1] = ("preload[%q] = preload[%q] or function(...) preload[%q] = nil return load(%q)(...) end\n")
+      :format(module, module, module, compiled(read(directory .. other .. ".lua"), other))
+  end
+  lines[#lines + 1] = ("return load(%q)(...)\n"):format(code)
+  return compiled(table.concat(lines), name)
+end
+
 for i = 2, #arg do
-  local name = assert(arg[i]:match "[^/]+$")
-  local source = assert(io.open(arg[i], "rb"))
-  local text = assert(source:read "*a")
-  source:close()
-  local chunk = assert((loadstring or load)(text, "=lgemini/" .. name)) -- luacheck: ignore 113 (5.1's)
-  local file = assert(io.open(folder .. "/" .. name, "wb"))
-  assert(file:write(string.dump(chunk)))
-  assert(file:close())
+  local directory, name = assert(arg[i]:match "^(.-)([^/]+)%.lua$")
+  local code = compiled(read(arg[i]), name)
+  if TOGETHER[name] then code = with(TOGETHER[name], directory, name, code) end
+  local file = assert(io.open(folder .. "/" .. name .. ".lua", "wb"))
+  assert(file:write(code))
+  file:close()
 end

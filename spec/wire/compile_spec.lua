@@ -1,0 +1,71 @@
+-- scripts/compile.lua: what `make install` leaves of the Lua files. #plain: programs of their own.
+local emulator = require "spec.support.emulator"
+local process = require "spec.support.process"
+local program = require "spec.support.program"
+
+-- Notes which of the library's modules come from files.
+local HEAD = [[
+local searchers, files = package.searchers or package.loaders, {}
+local search = searchers[2]
+searchers[2] = function(name)
+  if name:find "^lgemini" then files[#files + 1] = name end
+  return search(name)
+end
+local gemini = require "lgemini"
+]]
+
+describe("the compiled files #plain", function()
+  local em, directory
+
+  setup(function()
+    em = emulator.start()
+    directory = process.temporary_directory()
+    local made = os.execute(("mkdir %s/lgemini && %s scripts/compile.lua %s/lgemini lua/lgemini/*.lua")
+      :format(directory, process.quote(process.interpreter()), directory))
+    assert(made == true or made == 0)
+  end)
+
+  teardown(function()
+    em:stop()
+    process.remove_directory(directory)
+  end)
+
+  local function run(text)
+    local path = directory .. "/program.lua"
+    local file = assert(io.open(path, "w"))
+    file:write(HEAD .. text)
+    file:close()
+    local result = program.run(path, { env = { GOOGLE_GEMINI_BASE_URL = em.url, GEMINI_API_KEY = "test-key-0123456789",
+      LUA_PATH = ("%s/?.lua;%s/?/init.lua;%s"):format(directory, directory, os.getenv "LUA_PATH" or ";") } })
+    assert.same({ "", 0 }, { result.err, result.code })
+    return result.out
+  end
+
+  it("bring what a first call needs with the client, and nothing else", function()
+    assert.equal("lgemini lgemini.errors lgemini.compat lgemini.json lgemini.client lgemini.core\n", run [[
+      local response = gemini.assert(gemini.Client {}.models:generate_content {
+        model = "gemini-3.5-flash", contents = "Hello" })
+      assert(#response.text > 0)
+      print(table.concat(files, " "))
+      for name in pairs(package.preload) do assert(not name:find "^lgemini", name) end
+    ]])
+  end)
+
+  it("say the lines of the sources", function()
+    local source = assert(loadfile "lua/lgemini/limits.lua")()
+    local line = debug.getinfo(source.hint, "S").linedefined
+    assert.equal(("=lgemini/limits.lua %d\n"):format(line), run [[
+      require "lgemini.client"
+      local info = debug.getinfo(require("lgemini.limits").hint, "S")
+      print(info.source, info.linedefined)
+    ]]:gsub("\t", " "))
+  end)
+
+  it("leave to a program what it has put in place of a module", function()
+    assert.equal("mine\n", run [[
+      package.preload["lgemini.limits"] = function() return "mine" end
+      pcall(require, "lgemini.client")
+      print(package.loaded["lgemini.limits"])
+    ]])
+  end)
+end)
