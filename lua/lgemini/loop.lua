@@ -466,9 +466,13 @@ end
 -- The part of a step's time that the collector has for what it is owed.
 local COLLECTING = 0.25
 
--- Those whose turn was to come in the next step, which is this one. Two things that take long never share one.
+-- Those whose turn was to come in the next step, which is this one. Two things that take long never share one. A fork's
+-- child goes on with none of its parent's tasks.
 local function begin_step(self, seconds)
   local later, ready = self.later, self.ready
+  if self.driver and not self.driver:is_ours() then
+    errors.misuse "this client is of the process that made it: after a fork, make another one"
+  end
   if self.eager then
     self.eager, self.turns = false, 1 -- tasks come first in the second turn
   elseif self.owing then

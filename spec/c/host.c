@@ -14,12 +14,15 @@
  * may be left of the core's memory and no finaliser may have raised. The core still gets no memory while the
  * state closes; Lua does, since it could not even call the finalisers without.
  *
+ * `require "host"` gives fork() -> the child's number, or nil in the child, and wait(number) -> its exit status.
+ *
  * A leak in the core's memory fails every kind of run. Not a model for an embedder: one state, one static. */
 #include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <lauxlib.h>
@@ -201,6 +204,34 @@ static void learn_sites(lua_State *L)
     lua_gc(L, LUA_GCRESTART);
 }
 
+static int host_fork(lua_State *L)
+{
+    fflush(NULL); /* else the child says again what its parent has said */
+    pid_t child = fork();
+    if (child < 0)
+        return luaL_error(L, "no fork");
+    if (child == 0)
+        return 0;
+    lua_pushinteger(L, child);
+    return 1;
+}
+
+static int host_wait(lua_State *L)
+{
+    int status;
+    if (waitpid((pid_t)luaL_checkinteger(L, 1), &status, 0) < 0)
+        return luaL_error(L, "no such child");
+    lua_pushinteger(L, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+    return 1;
+}
+
+static int open_host(lua_State *L)
+{
+    static const luaL_Reg functions[] = {{"fork", host_fork}, {"wait", host_wait}, {NULL, NULL}};
+    luaL_newlib(L, functions);
+    return 1;
+}
+
 static lua_State *new_state(void)
 {
     lua_State *L = lua_newstate(lua_resize, NULL);
@@ -216,6 +247,8 @@ static lua_State *new_state(void)
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
     lua_pushcfunction(L, luaopen_lgemini_core);
     lua_setfield(L, -2, "lgemini.core");
+    lua_pushcfunction(L, open_host);
+    lua_setfield(L, -2, "host");
     lua_pop(L, 1);
     return L;
 }

@@ -234,7 +234,7 @@ describe("a step in which a task has a large string to make", function()
     local loop, user, steps = loops.new(core), {}, {}
     assert(loop:attach(user))
     local driver, proxy = loop.driver, {}
-    for _, name in ipairs { "next", "timeout", "fd", "alarm" } do
+    for _, name in ipairs { "next", "timeout", "fd", "alarm", "is_ours" } do
       proxy[name] = function(_, ...) return driver[name](driver, ...) end
     end
     local function note(what) table.insert(steps[#steps], what) end
