@@ -64,7 +64,7 @@ local SLICE = 16 * 1024
 local TICK = 0.1
 
 local HINTS = {
-  network = "check the network, http_options.base_url and http_options.proxy",
+  network = "check the network, http_options.base_url, and the proxy: http_options.proxy, else the environment's",
   tls = "where a proxy of a company signs for the server, give its certificate: http_options.ca_file",
   timeout = "http_options.timeout sets the clocks: { connect =, first_byte =, idle =, total = }",
 }

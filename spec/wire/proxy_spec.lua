@@ -255,7 +255,7 @@ describe("a proxy", function()
       gone:stop()
       for _, url in ipairs { gone.url, gone.socks_url, "http://proxy.invalid:1" } do
         local err = failure("network", { base_url = SECURE, proxy = url })
-        assert.matches("proxy", tostring(err))
+        assert.matches("http_options.proxy, else the environment", err.hint)
       end
     end)
 
