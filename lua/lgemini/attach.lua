@@ -63,7 +63,8 @@ local function look_at(client, entry)
     local info
     info, err = client.core.file_info(path)
     if not info then
-      return nil, errors.new { kind = err.kind, message = ("%s: %s"):format(entry.path, err.message) }
+      return nil, errors.new { kind = err.kind, message = ("%s: %s"):format(entry.path, err.message),
+        hint = source.hint(path) }
     end
     size, head = info.size, source.head(path)
     entry.file = path

@@ -36,6 +36,19 @@ function source.head(path)
   return head or ""
 end
 
+--- What a path that leads nowhere was perhaps meant as.
+---@param path string
+---@return string|nil hint
+function source.hint(path)
+  if path:find "^%a[%w+.-]+://" then
+    return "file is a path of this machine; an address goes into { file_data = { file_uri =, mime_type = } }"
+  elseif path:find "^files/" then
+    return "where it is a file of the service, client.files:get(name) gives the part"
+  elseif path:sub(1, 1) == "~" then
+    return "the ~ is the shell's: give the whole path"
+  end
+end
+
 local function is_handle(value)
   return type(value) == "userdata" and compat.has_files and io.type(value) ~= nil
 end
@@ -60,10 +73,10 @@ function makers.file(core, args)
   else
     errors.misuse("files:upload: file is a path or an open file, not a " .. type(args.file))
   end
-  if not size then
-    return nil, errors.new(err)
-  end
   local path = type(args.file) == "string" and args.file or nil
+  if not size then
+    return nil, errors.new { kind = err.kind, message = err.message, hint = path and source.hint(path) }
+  end
   local head
   if path then
     head = source.head(path)

@@ -118,9 +118,19 @@ describe("bad input:", function()
       local err = refusal { "Look", part }
       assert.equal("io", err.kind)
       has(err.message, "contents[2]", part.file)
+      return err
     end
 
     it("is missing", function() io_error { file = directory .. "/nowhere.png" } end)
+
+    it("is none, but an address, a file of the service, or home: what to write", function()
+      for path, words in pairs { ["https://example.com/a.png"] = "file_data", ["files/abc"] = "client.files:get",
+        ["~/a.png"] = "whole path" } do
+        has(io_error({ file = path }).hint, words)
+        has(select(2, client.files:upload(path)).hint, words)
+      end
+      assert.is_nil(io_error({ file = directory .. "/nowhere.png" }).hint)
+    end)
 
     it("is a directory", function() io_error { file = directory } end)
 
