@@ -76,14 +76,19 @@ Accumulator.__index = Accumulator
 ---@param most lgemini.Limits?  max_kept is for the texts, max_answer for all else
 ---@return lgemini.answer.Accumulator
 function Accumulator.new(facts, most)
-  most = most or NO_LIMITS
-  return setmetatable({ facts = facts, top = {}, candidates = {}, limits = most, left = most.max_kept,
-    room = most.max_answer, decoder = false, cut = false }, Accumulator)
+  return setmetatable({ facts = facts, limits = most or NO_LIMITS, decoder = false }, Accumulator)
+end
+
+-- What it has of the answer: made late, since most streams of one text end before anybody looks.
+local function begin(self)
+  if self.top then return end
+  local most = self.limits
+  self.top, self.candidates, self.left, self.room, self.cut = {}, {}, most.max_kept, most.max_answer, false
 end
 
 -- How much text the decoder may keep.
 local function keep(self)
-  if self.decoder then self.decoder:keep(self.cut and 0 or math.min(self.left, 2 ^ 52)) end
+  if self.decoder then self.decoder:keep(self.cut and 0 or math.min(self.left or self.limits.max_kept, 2 ^ 52)) end
 end
 
 local function cut_text(self)
@@ -161,6 +166,7 @@ function Accumulator:fold()
   if not self.decoder then return end
   local texts, events, over = self.decoder:said()
   if texts then
+    begin(self)
     take_texts(self, texts, events, over)
     keep(self)
   end
@@ -183,7 +189,7 @@ end
 ---@return string|false
 function Accumulator:was_cut()
   self:fold()
-  return self.cut
+  return self.cut or false
 end
 
 --- Takes one chunk. Neighbouring plain texts become one part; of all else the last word counts, of
@@ -191,6 +197,7 @@ end
 ---@param chunk lgemini.GenerateContentResponse
 function Accumulator:add(chunk)
   self:fold()
+  begin(self)
   add_all(self, chunk)
   keep(self)
 end
@@ -200,6 +207,7 @@ end
 ---@return lgemini.GenerateContentResponse
 function Accumulator:response()
   self:fold()
+  begin(self)
   if self.whole then return self.whole end
   local whole, sorted = {}, {}
   for key, value in pairs(self.top) do whole[key] = value end

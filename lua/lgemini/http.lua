@@ -15,7 +15,7 @@ local http = {}
 ---@field client lgemini.Client
 ---@field options table       the http_options in force
 ---@field deadline number|nil the instant at which its time is up
----@field waited number       seconds waited between tries
+---@field waited number|nil   seconds waited between tries
 ---@field key string|nil      the last one that was sent, to be kept out of errors
 
 ---@class lgemini.Request
@@ -79,7 +79,6 @@ function http.call(client, options, total)
     client = client,
     options = options,
     deadline = seconds and client.tasks.now() + seconds or nil,
-    waited = 0,
     key = nil, -- later
   }
 end
@@ -439,14 +438,14 @@ function http.again(call, request, err, delivered)
   local retry = require "lgemini.retry"
   local wait, why, words = retry.decide(call.options.retry_options or retry.options(), {
     attempts = request.attempts,
-    waited = call.waited,
+    waited = call.waited or 0,
     remaining = call.deadline and call.deadline - now,
     delivered = delivered,
     starts = request.starts,
     sent = request.sent,
   }, err, call.client.random())
   if wait then
-    call.waited = call.waited + wait
+    call.waited = (call.waited or 0) + wait
     if call.client.watch then
       call.client.watch:retry(call, request, err, wait)
     end

@@ -543,13 +543,14 @@ function loop:turn(max_wait)
   end
 end
 
---- Begins with what was added, without waiting and without going on with tasks; whoever steps does it for a task.
+--- Begins with what was added, without waiting and without going on with tasks; whoever steps does it for a task. What
+--- comes meanwhile is told in the next step, which does not wait then.
 function loop:begin()
   if not inside.task() then
     move(self, nil, 0)
-    tell_all(self)
-    run_timers(self)
-    set_alarm(self)
+    if self.foreign then
+      set_alarm(self)
+    end
   end
 end
 
