@@ -11,7 +11,7 @@ local schema = require "lgemini.schema"
 
 local PART, CONTENT = schema.mark "Part", schema.mark "Content"
 
-local NO_LIMITS = { max_kept = math.huge, max_answer = math.huge }
+local NO_LIMITS = { max_kept = 2 ^ 52, max_answer = math.huge }
 
 -- Texts that follow each other. They are joined when somebody looks.
 local function new_run(thought)
@@ -88,7 +88,7 @@ end
 
 -- How much text the decoder may keep.
 local function keep(self)
-  if self.decoder then self.decoder:keep(self.cut and 0 or math.min(self.left or self.limits.max_kept, 2 ^ 52)) end
+  if self.decoder then self.decoder:keep(self.cut and 0 or self.left or self.limits.max_kept) end
 end
 
 local function cut_text(self)

@@ -553,6 +553,11 @@ function Loop:next() end
 ---@return number|nil seconds  0: not at all; nil: for ever
 function Loop:timeout() end
 
+--- The exchanges that were added with that share and are not closed.
+---@param share lgemini.core.Share
+---@return lgemini.core.Exchange[]
+function Loop:sharing(share) end
+
 --- Whether this is the process that made it: in the child of a fork it is not, and takes no exchange and no step.
 ---@return boolean
 function Loop:is_ours() end

@@ -241,13 +241,14 @@ end
 ---@param request lgemini.Request
 ---@param exchange table
 ---@param until_head boolean|nil
----@return true|nil
+---@return true|integer|nil   the status, where it has waited for the head
 ---@return lgemini.Error|nil err  the transport's, or what `tick` returned
 function http.wait(call, request, exchange, until_head)
   local tasks = call.client.tasks
   while true do
-    if until_head and exchange:code() then -- what came after the head is read, even if it broke off since
-      return true
+    local code = until_head and exchange:code()
+    if code then -- what came after the head is read, even if it broke off since
+      return code
     end
     local done, err = exchange:done()
     if done then
@@ -490,12 +491,11 @@ end
 ---@return lgemini.Error|nil err  from a single try; the exchange is closed
 ---@return lgemini.Answer|nil answer  the one that was refused
 function http.open(call, request, exchange)
-  local ok, err = http.wait(call, request, exchange, true)
-  if not ok then
+  local code, err = http.wait(call, request, exchange, true)
+  if not code then
     http.close(call, request, exchange, err)
     return nil, err
   end
-  local code = exchange:code()
   if code >= 200 and code <= 299 then
     return true
   end

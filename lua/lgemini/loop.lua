@@ -565,6 +565,13 @@ function loop:add(exchange, lane, share)
   end
 end
 
+--- The exchanges that were added with that share and are not closed.
+---@param share table  of core.loop
+---@return table[]
+function loop:sharing(share)
+  return self.driver:sharing(share)
+end
+
 -- What a program asks for beside waiting is in steps.lua, which loads with the first of these.
 local LATER = { "spawn", "put_off", "report", "await_end", "await_signal", "signal", "all", "step", "pause", "run",
   "host_turn", "timeout", "pollfd" }

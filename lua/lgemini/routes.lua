@@ -47,15 +47,10 @@ local function close(address)
   end
 end
 
--- Requests to one address differ in their bodies only: the route of the last one serves the next. It is the address's,
--- which closes it.
-local function route_to(address, call, request, key, bulk)
-  local route = address.route
-  if route and address.key == key and address.decodes == request.decodes and address.bulk == bulk then
-    return route
-  end
+-- A route for the next requests to an address, which closes it.
+local function new_route(address, call, request, key, bulk)
   close(address)
-  route = call.client.core.exchange.route(route_fields(call, request, key, bulk))
+  local route = call.client.core.exchange.route(route_fields(call, request, key, bulk))
   address.route, address.key, address.decodes, address.bulk = route, key, request.decodes, bulk
   return route
 end
@@ -79,7 +74,11 @@ function routes.exchange(call, request, key, bulk)
   local client = call.client
   local tape, watch, address, new = client.tape, client.watch, request.address, client.core.exchange.new
   if address and not (tape or watch or address.forgotten) then
-    return new(route_to(address, call, request, key, bulk), request.body, call.deadline)
+    local route = address.route -- its requests differ in their bodies only
+    if not (route and address.key == key and address.decodes == request.decodes and address.bulk == bulk) then
+      route = new_route(address, call, request, key, bulk)
+    end
+    return new(route, request.body, call.deadline)
   end
   local fields = all_fields(call, request, key, bulk)
   if watch then

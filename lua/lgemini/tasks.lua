@@ -23,7 +23,7 @@ function tasks.new(core, loop)
   local self = setmetatable({
     loop = loop or loops.shared(core),
     now = core.now,
-    exchanges = setmetatable({}, { __mode = "k" }),
+    exchanges = setmetatable({}, { __mode = "k" }), -- tables that stand for some of the core's
     hurried = false,
     closed = false,
     share = nil,     -- of core.loop: places for the exchanges that run at a time
@@ -42,8 +42,10 @@ end
 ---@param exchange table
 ---@param lane "calls"|"bulk"
 function tasks:add(exchange, lane)
-  self.exchanges[exchange] = true
   local wire = exchange.wire
+  if wire ~= nil then
+    self.exchanges[exchange] = true
+  end
   if wire ~= false then
     self.loop:add(wire or exchange, lane, self.share)
   end
@@ -52,7 +54,9 @@ end
 --- The stream ends with the task inside which it was opened.
 ---@param stream lgemini.Stream
 function tasks.adopt(_, stream)
-  inside.adopt(stream)
+  if inside.active then
+    inside.adopt(stream)
+  end
 end
 
 --- Why nothing more is to be begun: the task was cancelled, or the client is closed.
@@ -184,6 +188,10 @@ function tasks:close()
   for exchange in pairs(self.exchanges) do
     exchange:cancel()
     self.loop:tell(exchange.wire or exchange)
+  end
+  for _, exchange in ipairs(self.loop:sharing(self.share)) do
+    exchange:cancel()
+    self.loop:tell(exchange)
   end
   self.loop:wake_sleepers(self)
   self.loop:detach(self)

@@ -241,6 +241,30 @@ describe("a loop", function()
       second:close()
     end)
 
+    it("tells which have it, queued or not, until they are closed", function()
+      local share, other, list = core.loop.share(2), core.loop.share(2), {}
+      assert.same({}, loop:sharing(share))
+      for i = 1, 6 do list[i] = start_with(i % 2 == 0 and other or share) end
+      list[7] = start_with()
+      assert(loop:step(nil, 0))
+      local function told(of)
+        local found, names = {}, {}
+        for _, x in ipairs(loop:sharing(of)) do found[x] = true end
+        for i, x in ipairs(list) do names[#names + 1] = found[x] and i or nil end
+        return table.concat(names, " ")
+      end
+      assert.equal("1 3 5", told(share))
+      assert.equal("2 4 6", told(other))
+      list[3]:close()
+      list[1]:cancel()
+      assert.equal("5", told(share))
+      list[5] = nil
+      collect()
+      assert.same({}, loop:sharing(share))
+      assert.has_error(function() loop:sharing {} end)
+      for _, x in pairs(list) do x:close() end
+    end)
+
     it("is of at least one", function()
       assert.has_error(function() core.loop.share(0) end)
       assert.has_error(function() core.loop.share() end)

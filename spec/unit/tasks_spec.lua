@@ -68,13 +68,19 @@ local function new_world()
   function loop.alarm() return true end
   function loop:close() self.closed = true end
   function loop:is_ours() return self.process == world.process end
-  function loop:add()
+  function loop:add(exchange, _, share)
     if not self:is_ours() then return nil, { kind = "closed", message = "of another process" } end
+    table.insert(self.added, { exchange = exchange, share = share })
     return true
+  end
+  function loop:sharing(share)
+    local list = {}
+    for _, item in ipairs(self.added) do list[#list + 1] = item.share == share and item.exchange or nil end
+    return list
   end
 
   world.core = { now = function() return world.now end, loop = { new = function()
-    return setmetatable({ closed = false, process = world.process }, { __index = loop })
+    return setmetatable({ closed = false, process = world.process, added = {} }, { __index = loop })
   end } }
   function world.core.yield(thread, value)
     if thread ~= coroutine.running() then return false end
@@ -89,6 +95,7 @@ describe("tasks", function()
   before_each(function()
     world = new_world()
     tasks = assert(tasks_module.new(world.core))
+    tasks.share = {}
     log = {}
   end)
 

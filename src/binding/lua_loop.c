@@ -102,6 +102,31 @@ static int loop_add(lua_State *L)
     return 1;
 }
 
+/* sharing(share) -> a list of the exchanges that were added with it. Nothing collects while it is filled: a finaliser may
+ * close one. */
+static int loop_sharing(lua_State *L)
+{
+    struct lgem_loop *l = check_open(L);
+    const struct gem_share *share = luaL_checkudata(L, 2, SHARE);
+    int n = 0, i = 0;
+    for (const struct gem_exchange *ex = l->loop.first; ex != NULL; ex = ex->next)
+        n += ex->share == share;
+    lua_createtable(L, n, 0);
+    lua_getiuservalue(L, 1, SLOT_EXCHANGES);
+    for (struct gem_exchange *ex = l->loop.first; ex != NULL && i < n; ex = ex->next) {
+        if (ex->share != share)
+            continue;
+        lua_pushlightuserdata(L, ex);
+        lua_rawget(L, -2);
+        if (lua_isnil(L, -1)) /* garbage that is not finalised yet */
+            lua_pop(L, 1);
+        else
+            lua_rawseti(L, -3, ++i);
+    }
+    lua_pop(L, 1);
+    return 1;
+}
+
 /* step(budget, max_wait, early, alone) in seconds -> how much was done, and whether an exchange wants to be looked at; or
  * nil, err when the system's poller failed, and in another process */
 static int loop_step(lua_State *L)
@@ -192,7 +217,7 @@ void lgem_open_loop(lua_State *L)
     static const luaL_Reg methods[] = {
         {"add", loop_add},         {"step", loop_step}, {"next", loop_next},
         {"timeout", loop_timeout}, {"fd", loop_fd},     {"alarm", loop_alarm},
-        {"collect", loop_collect}, {"is_ours", loop_is_ours}, {NULL, NULL},
+        {"collect", loop_collect}, {"is_ours", loop_is_ours}, {"sharing", loop_sharing}, {NULL, NULL},
     };
     static const luaL_Reg functions[] = {{"new", loop_new}, {"share", loop_share}, {NULL, NULL}};
     lgem_type(L, LGEM_LOOP, methods, loop_close);
