@@ -322,7 +322,8 @@ end
 local Response = { __name = "lgemini.GenerateContentResponse" }
 metatables.GenerateContentResponse = Response
 
--- What belongs to a response and did not come in its body: response -> { uploads=, transport=, json=, enum=, calls= }.
+-- What belongs to a response and did not come in its body: response -> { uploads=, json=, enum=, calls= }, and where
+-- its transport comes from: { exchange=, attempts=, request_id= }, then { transport= }.
 local beside = setmetatable({}, { __mode = "k" })
 -- A response of a stream of which no more than so many bytes of text were kept.
 local kept = setmetatable({}, { __mode = "k" })
@@ -419,7 +420,13 @@ function get.automatic_function_calling_history(self)
 end
 
 function get.transport(self)
-  return beside[self] and beside[self].transport
+  local facts = beside[self]
+  if facts and facts.exchange then
+    local transport = facts.exchange:facts()
+    transport.attempts, transport.request_id = facts.attempts, facts.request_id
+    facts.transport, facts.exchange = transport, nil
+  end
+  return facts and facts.transport
 end
 
 -- The text as JSON, or nil and what is wrong; nil alone where no JSON was asked for.
@@ -484,8 +491,9 @@ for name in pairs(methods) do reserved.GenerateContentResponse[name] = true end
 
 --- Adds to a response what did not come in its body.
 ---@param response lgemini.GenerateContentResponse
----@param facts { uploads: table[]?, transport: table?, json: boolean?, enum: boolean?, calls: table[]? }  kept as it
---- is, so that it can be filled later. json: the request asked for application/json
+---@param facts { uploads: table[]?, json: boolean?, enum: boolean?, calls: table[]?, exchange: table?,
+--- attempts: integer?, request_id: string?, transport: table? }  kept as it is, so that it can be filled later.
+--- json: the request asked for application/json; transport is made of exchange, attempts, request_id
 function answer.add_facts(response, facts)
   beside[response] = facts
 end

@@ -489,9 +489,12 @@ function Exchange:supply(bytes) end
 ---@field bytes_sent integer       of the bodies on the wire
 ---@field bytes_received integer
 ---@field reused boolean           over a connection that was there
----@field request_id string|nil    what the service calls it: x-goog-request-id, or x-request-id
 
---- How it went: whole when it is done.
+--- What the service calls it: x-goog-request-id, or x-request-id.
+---@return string|nil
+function Exchange:id() end
+
+--- How it went: whole when it is done; of one that was closed, too.
 ---@return lgemini.core.Facts
 function Exchange:facts() end
 

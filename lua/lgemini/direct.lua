@@ -123,7 +123,7 @@ end
 ---@param call lgemini.Call
 ---@param sent lgemini.Request
 ---@param type_name string
----@param facts table  gets `transport`
+---@param facts table  gets what http.note_transport notes
 ---@return table|nil
 ---@return lgemini.Error|nil err
 function direct.send(call, sent, type_name, facts)
@@ -131,7 +131,7 @@ function direct.send(call, sent, type_name, facts)
   if not value then
     return nil, err
   end
-  facts.transport = got.transport
+  facts.exchange, facts.attempts, facts.request_id = got.exchange, got.attempts, got.request_id
   return value
 end
 

@@ -275,8 +275,9 @@ end
 ---@field body string|nil  where it was not decoded while it came
 ---@field value any       what it says, else; nil, and
 ---@field problem table|nil  why it could not be decoded
----@field transport table  see http.transport
+---@field exchange table  see http.note_transport
 ---@field attempts integer
+---@field request_id string|nil
 ---@field cut boolean|nil  of a refusal: the body was longer than max_error
 
 local function refused(call, request, answer)
@@ -306,18 +307,15 @@ end
 --- The error that an answer means: by its status, or by the error object in its body.
 http.refused = refused
 
---- What a caller may want to know about how an answer came.
+--- Notes how an answer came, for a caller who wants to know: see answer.add_facts.
+---@param facts table  gets `exchange`, `attempts`, `request_id`
 ---@param call lgemini.Call
 ---@param request lgemini.Request
----@param exchange table  it has ended
----@return table
-function http.transport(call, request, exchange)
-  local facts = exchange:facts()
-  facts.attempts = request.attempts
-  if facts.request_id then
-    facts.request_id = errors.redact(facts.request_id, sent_headers.secrets(call, request))
-  end
-  return facts
+---@param exchange table  it has ended, and is not closed
+function http.note_transport(facts, call, request, exchange)
+  local id = exchange:id()
+  facts.exchange, facts.attempts = exchange, request.attempts
+  facts.request_id = id and errors.redact(id, sent_headers.secrets(call, request))
 end
 
 local function collect(call, request, exchange)
@@ -325,9 +323,8 @@ local function collect(call, request, exchange)
     code = exchange:code(),
     headers = exchange:headers(),
     body = exchange:read(),
-    transport = http.transport(call, request, exchange),
-    attempts = request.attempts,
   }
+  http.note_transport(answer, call, request, exchange)
   http.close(call, request, exchange)
   return answer
 end
@@ -390,8 +387,9 @@ local function decode(call, request, exchange)
   if why then
     return nil, why
   end
-  return { code = exchange:code(), headers = exchange:headers(), attempts = request.attempts,
-    transport = http.transport(call, request, exchange), value = value, problem = problem }
+  local answer = { code = exchange:code(), headers = exchange:headers(), value = value, problem = problem }
+  http.note_transport(answer, call, request, exchange)
+  return answer
 end
 
 local function try(call, request)

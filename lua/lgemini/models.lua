@@ -61,14 +61,14 @@ local JSON = "application/json"
 local function facts_of(args)
   local config = args.config
   if not config then
-    return { uploads = nil, transport = nil } -- later
+    return { exchange = nil, attempts = nil } -- later
   end
   local mime_type = config.response_mime_type
   if not mime_type and (config.response_schema ~= nil or config.response_json_schema ~= nil) then
     mime_type = JSON
   end
   return { uploads = nil, json = mime_type == JSON, enum = mime_type == "text/x.enum",
-    turns = nil, transport = nil, calls = nil }
+    turns = nil, exchange = nil, attempts = nil, calls = nil }
 end
 
 local function count_or_embed(self, row, args, coerce)

@@ -95,7 +95,7 @@ end
 
 -- What it is for who has it: the real one's, but for what comes out of it ------------------------
 
-for _, name in ipairs { "phase", "headers", "header", "wants", "supply", "facts", "cancel", "sent" } do
+for _, name in ipairs { "phase", "headers", "header", "wants", "supply", "facts", "id", "cancel", "sent" } do
   Exchange[name] = function(self, ...)
     return self.wire[name](self.wire, ...)
   end

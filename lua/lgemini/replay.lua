@@ -395,9 +395,13 @@ function Exchange:supply(bytes)
 end
 
 function Exchange:facts()
-  local id, other = self:header("x-goog-request-id", "x-request-id")
   return { connect = 0, first_byte = 0, total = 0, bytes_sent = self.bytes_sent, bytes_received = self.received,
-    reused = false, request_id = id or other }
+    reused = false }
+end
+
+function Exchange:id()
+  local id, other = self:header("x-goog-request-id", "x-request-id")
+  return id or other
 end
 
 function Exchange:cancel()

@@ -319,7 +319,7 @@ end
 
 -- True where another answer follows; nil at the end; nil, err.
 local function finish(self)
-  self.facts.transport = http.transport(self.call, self.sent, self.exchange)
+  http.note_transport(self.facts, self.call, self.sent, self.exchange)
   let_go(self)
   if not self.finished then
     return nil, incomplete(self, "the stream ended without a finish reason: a part of the answer is missing")

@@ -121,7 +121,8 @@ function watch:look(call, request, exchange, err)
   view.bytes_sent, view.bytes_received = facts.bytes_sent, facts.bytes_received
   if view.status then
     view.headers, view.first_byte = headers.seen(exchange:headers(), secrets), facts.first_byte
-    view.request_id = facts.request_id and errors.redact(facts.request_id, secrets)
+    local id = exchange:id()
+    view.request_id = id and errors.redact(id, secrets)
   end
   return view
 end

@@ -124,13 +124,13 @@ describe("lgemini.core", function()
       for _, method in ipairs { "step", "next", "timeout", "fd", "add", "close" } do
         assert.error_matches(function() loop[method](wrong) end, "lgemini.loop expected")
       end
-      for _, method in ipairs { "phase", "done", "code", "headers", "read", "sent", "wants", "supply", "facts",
+      for _, method in ipairs { "phase", "done", "code", "headers", "read", "sent", "wants", "supply", "facts", "id",
         "close" } do
         assert.error_matches(function() x[method](wrong) end, "lgemini.exchange expected")
       end
     end
     x:close()
-    for _, method in ipairs { "done", "code", "headers", "read", "sent", "wants", "supply", "facts" } do
+    for _, method in ipairs { "done", "code", "headers", "read", "sent", "wants", "supply", "id" } do
       assert.has_error(function() x[method](x) end, "attempt to use a closed exchange")
     end
     assert.equal("closed", x:phase())

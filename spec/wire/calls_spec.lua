@@ -660,6 +660,33 @@ describe("a call", function()
     end)
   end)
 
+  it("tells how its answer came, when the client is closed, too, and holds nothing of its request for it", function()
+    local function told(response)
+      collect()
+      assert.equal(0, client.core.alive().body)
+      assert.equal(0, client.core.alive().exchange)
+      client:close()
+      local transport = response.transport
+      assert.equal("id of [redacted]", transport.request_id)
+      assert.same({ 2, 1.1, true }, { transport.attempts, transport.http_version, transport.bytes_received > 0 })
+      assert.equal(transport, response.transport)
+    end
+    local media = { "Look", { data = "bytes", mime_type = "image/png" } }
+    local function headed(answer)
+      answer.headers["x-goog-request-id"] = "id of " .. KEY
+      return answer
+    end
+    begin { refusal(503), headed(answer_with "one") }
+    told(assert(generate(media)))
+    begin { refusal(503), headed(stream_of { event "one", 'data: {"candidates":[{"finishReason":"STOP"}]}\n\n' }) }
+    local stream = open_stream(media)
+    assert.is_nil(stream.response.transport)
+    repeat until not stream:next()
+    local response = stream.response
+    stream = nil -- luacheck: ignore 311
+    told(response)
+  end)
+
   it("leaves a route for each way of asking models, whichever is asked last, until the client is closed", function()
     local stop = 'data: {"candidates":[{"finishReason":"STOP"}]}\n\n'
     local answers = {}

@@ -111,6 +111,14 @@ static int exchange_new(lua_State *L)
     return 1;
 }
 
+/* Lets go of the value there. [-0,+0,-] */
+static void forget(lua_State *L, int slot)
+{
+    lua_pushnil(L);
+    lua_setiuservalue(L, 1, slot);
+}
+
+/* What is left are the facts. */
 static int exchange_close(lua_State *L)
 {
     struct lgem_exchange *x = lgem_check(L, 1, LGEM_EXCHANGE);
@@ -118,6 +126,8 @@ static int exchange_close(lua_State *L)
         return 0;
     gem_loop_remove(&x->ex);
     gem_exchange_close(&x->ex);
+    forget(L, LGEM_SLOT_BODY);
+    forget(L, LGEM_SLOT_HASH);
     x->state->alive[LGEM_EXCHANGE]--;
     x->state = NULL;
     return 0;
@@ -382,29 +392,23 @@ static void set_bytes(lua_State *L, const char *name, int64_t n) /* [-0,+0,m] */
     lua_setfield(L, -2, name);
 }
 
-/* How the service calls it. [-0,+1,m] */
-static void push_id(lua_State *L, const struct lgem_exchange *x)
+/* How the service calls it, or nil. */
+static int exchange_id(lua_State *L)
 {
     static const char ours[] = "x-goog-request-id", theirs[] = "x-request-id";
+    const struct lgem_exchange *x = lgem_checkexchange(L, 1);
     push_value(L, x, ours, sizeof ours - 1);
-    if (lua_isnil(L, -1)) {
-        lua_pop(L, 1);
+    if (lua_isnil(L, -1))
         push_value(L, x, theirs, sizeof theirs - 1);
-    }
+    return 1;
 }
 
-/* How it went on the wire: known when it is done. */
+/* How it went on the wire: known when it is done, and when it was closed since. */
 static int exchange_facts(lua_State *L)
 {
-    const struct lgem_exchange *x = lgem_checkexchange(L, 1);
+    const struct lgem_exchange *x = lgem_check(L, 1, LGEM_EXCHANGE);
     const struct gem_facts *f = &x->ex.facts;
-    push_id(L, x);
-    bool has_id = !lua_isnil(L, -1);
-    lua_createtable(L, 0, has_id ? 9 : 8); /* one is added to it: see http.lua */
-    if (has_id) {
-        lua_pushvalue(L, -2);
-        lua_setfield(L, -2, "request_id");
-    }
+    lua_createtable(L, 0, 9); /* two are added to it: see answer.lua */
     if (f->http_version > 0)
         set_number(L, "http_version", f->http_version / 10.0);
     set_number(L, "connect", f->connect);
@@ -422,7 +426,8 @@ void lgem_open_exchange(lua_State *L)
     static const luaL_Reg methods[] = {
         {"phase", exchange_phase},   {"done", exchange_done},       {"code", exchange_code}, {"headers", exchange_headers},
         {"header", exchange_header}, {"read", exchange_read},       {"sent", exchange_sent}, {"wants", exchange_wants},
-        {"supply", exchange_supply}, {"facts", exchange_facts},     {"cancel", exchange_cancel}, {NULL, NULL},
+        {"supply", exchange_supply}, {"facts", exchange_facts},     {"cancel", exchange_cancel}, {"id", exchange_id},
+        {NULL, NULL},
     };
     static const luaL_Reg functions[] = {{"new", exchange_new}, {"route", lgem_newroute}, {NULL, NULL}};
     lgem_open_route(L);
