@@ -180,9 +180,10 @@ function Accumulator:follow(decoder)
   keep(self)
 end
 
---- No more come from it. What it has kept stays there: perhaps nobody looks.
-function Accumulator:leave()
-  if self.decoder and not self.decoder:retire() then self.decoder = false end
+--- No more come from it.
+---@param kept boolean|nil  what it has kept stays there: perhaps nobody looks
+function Accumulator:leave(kept)
+  if not kept then self.decoder = false end
 end
 
 --- What to say where there was more than is kept. No more text is kept then.

@@ -33,11 +33,17 @@ function inside.yield()
   yield(WAIT)
 end
 
+--- task -> its stream, as long as that is in use; of further ones the task has a table. One table for all costs the
+--- collector less than one for each.
+inside.streams = setmetatable({}, { __mode = "kv" })
+
 --- The stream ends with the task it was opened in.
 ---@param stream lgemini.Stream
 function inside.adopt(stream)
-  local active = inside.active
-  if active then
+  local active, streams = inside.active, inside.streams
+  if active and streams[active] == nil then
+    streams[active] = stream
+  elseif active then
     active.streams = active.streams or setmetatable({}, { __mode = "k" })
     active.streams[stream] = true
   end

@@ -18,10 +18,6 @@ local Stream = { __name = "lgemini.Stream" }
 
 local methods = {}
 
-function Stream.__index(self, name)
-  return name == "response" and self.accumulator:response() or methods[name]
-end
-
 -- Sends at once. Nobody has the stream yet: an error that is thrown meanwhile (Ctrl-C) ends it.
 local function begin(self)
   local loop = self.tasks.loop
@@ -35,6 +31,23 @@ end
 -- How the events of a stream are read: the type of one, what it is for the caller, whether it is the one that says that
 -- the answer is whole, and how the events become one answer. Another service has another form.
 local GENERATE = { type = "GenerateContentResponse", chunk = answer.checked, accumulator = Accumulator.new }
+
+-- Most streams of texts end without anybody who looks: theirs is made when they do.
+local function accumulator_of(self)
+  local made = self.accumulator
+  if not made then
+    made = self.form.accumulator(self.facts, self.call and self.call.client.limits)
+    self.accumulator = made
+    if self.decoder and self.form == GENERATE then
+      made:follow(self.decoder)
+    end
+  end
+  return made
+end
+
+function Stream.__index(self, name)
+  return name == "response" and accumulator_of(self):response() or methods[name]
+end
 
 function GENERATE.finished(chunk)
   for _, candidate in ipairs(chunk.candidates) do
@@ -77,7 +90,7 @@ function stream.new(call, sent, err, prepare, facts, heal, follow)
     form = form,
     tasks = call and call.client.tasks or false,
     ways = (prepare or heal or follow) and { prepare = prepare, heal = heal, follow = follow } or NO_WAYS,
-    accumulator = form.accumulator(facts, call and call.client.limits),
+    accumulator = false, -- until it is wanted
     delivered = false, -- a part of the answer
     -- What it has later: a place in the table, and no look at its metatable until then.
     exchange = false,
@@ -101,15 +114,23 @@ function stream.new(call, sent, err, prepare, facts, heal, follow)
   return self
 end
 
+-- Reads no more. What was said stays in the decoder.
+local function leave(self)
+  if self.form ~= GENERATE then
+    return self.decoder:close()
+  end
+  local kept = self.decoder:retire()
+  local accumulator = kept and accumulator_of(self) or self.accumulator
+  if accumulator then
+    accumulator:leave(kept)
+  end
+end
+
 local function let_go(self, err)
   local exchange = self.exchange
   self.exchange = false
   if self.decoder then
-    if self.form == GENERATE then
-      self.accumulator:leave()
-    else
-      self.decoder:close()
-    end
+    leave(self)
     self.decoder, self.pending, self.drained = false, false, false
     if self.sink then
       self.sink:abandon()
@@ -210,8 +231,10 @@ local function open(self)
   self.decoder = answer.decoder(self.form.type, limits_set.max_event, limits_set.max_depth, true, self.sink)
   self.decoder:attach(self.exchange)
   next_event, wait_again = self.decoder.next, self.tasks.loop.wait_again
-  if self.form == GENERATE then
+  if self.form == GENERATE and self.accumulator then
     self.accumulator:follow(self.decoder)
+  elseif self.form == GENERATE then
+    self.decoder:keep(math.min(limits_set.max_kept, 2 ^ 52))
   end
   return true
 end
@@ -327,7 +350,7 @@ local function finish(self)
   self.sent, self.ways.heal = nil, nil
   local follow = self.ways.follow
   local sent, facts
-  local cut = follow and self.accumulator:was_cut()
+  local cut = follow and accumulator_of(self):was_cut()
   if cut then
     return nil, limits.exceeded("the answer is too long: " .. cut)
   elseif follow then
@@ -341,7 +364,7 @@ local function finish(self)
     return nil, facts
   end
   self.sent, self.facts, self.finished, self.delivered = sent, facts, false, false
-  self.accumulator = Accumulator.new(facts, self.call.client.limits)
+  self.accumulator = false
   return true
 end
 
@@ -370,7 +393,7 @@ local function read(self, texts)
       return nil, more
     end
     self.finished = self.finished or self.form.finished(value)
-    local _, problem = self.accumulator:add(value)
+    local _, problem = accumulator_of(self):add(value)
     if problem then
       return nil, problem
     end

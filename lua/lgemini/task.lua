@@ -90,10 +90,14 @@ local function close_variables(task)
   return true
 end
 
+-- Those that were opened in it.
 local function close_streams(task)
-  local streams = task.streams
-  task.streams = nil
-  for stream in pairs(streams or {}) do
+  local first, further = inside.streams[task], task.streams
+  inside.streams[task], task.streams = nil, nil
+  if first then
+    first:close()
+  end
+  for stream in pairs(further or {}) do
     stream:close()
   end
 end

@@ -268,7 +268,7 @@ local function streamed(texts, size, alone)
       break
     end
   end
-  accumulator:leave()
+  accumulator:leave(decoder:retire())
   return values, accumulator:response()
 end
 

@@ -593,7 +593,7 @@ describe("an accumulator", function()
       return ('{"candidates":[{"content":{"parts":[{"text":"%s"}]}%s}],"usageMetadata":{"totalTokenCount":%d}}')
         :format(text, more or "", count)
     end
-    local room, pending, retired
+    local room, pending
     local decoder = { keep = function(_, most) room = most end }
     function decoder.said()
       if not pending then return end
@@ -601,10 +601,6 @@ describe("an accumulator", function()
       for i, reason in ipairs(pending.reasons) do events[i] = event("", 10 * #texts, reason) end
       pending = nil
       return texts, events, false
-    end
-    function decoder.retire()
-      retired = true
-      return pending ~= nil
     end
     local STOP, MOST = ',"finishReason":"STOP"', ',"finishReason":"MAX_TOKENS"'
     local steps = {
@@ -615,10 +611,9 @@ describe("an accumulator", function()
       function() acc:add(generate(event("f", 3))) end,
       function() acc:add(generate(event("g", 4))) end,
       function() pending = { "h", "i", "j", reasons = { ',"tokenCount":7', MOST } } end,
-      function() acc:leave() end,
+      function() acc:leave(pending ~= nil) end,
     }
     for looks = 0, 2 ^ #steps - 1 do
-      retired = false
       acc = Accumulator.new(nil, { max_kept = 11, max_answer = 1000000 })
       acc:follow(decoder)
       for i, step in ipairs(steps) do
@@ -629,7 +624,6 @@ describe("an accumulator", function()
           assert.equal(acc:response(), acc:response())
         end
       end
-      assert.is_true(retired)
       assert.equal("abcdefghij", acc:response().text)
       assert.equal(30, acc:response().usage_metadata.total_token_count)
       assert.equal("MAX_TOKENS", acc:response().finish_reason)
