@@ -495,7 +495,7 @@ static bool take_spare(struct gem_exchange *ex, const char *url)
 static void leave_spare(struct gem_exchange *ex)
 {
     struct gem_spare *spare = ex->spare;
-    if (spare == NULL || spare->handle != NULL || spare->closed)
+    if (spare == NULL || spare->handle != NULL || spare->closed || ex->reads_little)
         return;
     curl_easy_setopt(ex->handle->easy, CURLOPT_COPYPOSTFIELDS, NULL);
     ex->handle->owner = NULL;
@@ -522,6 +522,7 @@ int gem_exchange_open(struct gem_exchange *ex, const struct gem_mem *mem, const 
     ex->limits = r->limits;
     ex->clocks = r->clocks;
     ex->tell_data = r->tell_data;
+    ex->is_stream = r->tell_data && !r->http1;
     ex->shares = !r->http1 && is_https(r->url);
     ex->origin = ex->shares ? origin_of(r->url) : 0;
     gem_body_cursor_init(&ex->cursor);

@@ -129,6 +129,8 @@ struct gem_exchange {
     bool shares;               /* may share its connection with others: HTTP/2 over TLS, where the server has it */
     bool apart;                /* it could have, but got HTTP/1 */
     bool counted;              /* among its host's: see loop.c */
+    bool is_stream;            /* its answer comes bit by bit: it is told of, and no bulk */
+    bool reads_little;         /* libcurl has a small buffer for it */
     bool whole;                /* libcurl has the body: a small one, which it sends with the head */
     bool head_done;
     enum gem_phase phase;

@@ -5,6 +5,8 @@
 
 #define BATCH 32 /* sockets that are read before the program looks: what came is still in the processor's cache */
 #define SHARED 10L /* connections to a host, of some 100 streams each; libcurl would open one for each that waits */
+#define MANY 64 /* exchanges at once: that many streams bring little at a time */
+#define LITTLE 2048L /* bytes that libcurl reads at once of one of them; it has that much memory for each */
 #define PUT_OFF 0.05 /* seconds for which a handshake waits for a step that has time for it */
 #define TURNS 0.05   /* seconds after which a step that waits returns, though nobody is to be told: for signals */
 #define AWAY 1.0 /* seconds between two steps; longer ones count as this much on the clocks */
@@ -243,6 +245,7 @@ static void discount(struct gem_loop *loop, struct gem_exchange *ex)
 static void free_places(struct gem_loop *loop, struct gem_exchange *ex)
 {
     discount(loop, ex);
+    loop->active--;
     if (ex->share != NULL)
         ex->share->active--;
     loop->full = false;
@@ -278,7 +281,7 @@ void gem_loop_remove(struct gem_exchange *ex)
 
 /* ---- a step ---- */
 
-/* Takes a place of its share before. */
+/* It has been counted, and has a place of its share. */
 static void hand_over(struct gem_loop *loop, struct gem_exchange *ex)
 {
     curl_easy_setopt(ex->handle->easy, CURLOPT_SHARE, loop->sessions);
@@ -315,6 +318,8 @@ static void start(struct gem_loop *loop, struct gem_exchange *ex)
         ex->lane = GEM_LANE_BULK;
     ex->phase = GEM_PHASE_CONNECTING;
     ex->started = ex->since = gem_now();
+    if (++loop->active > MANY && ex->is_stream)
+        ex->reads_little = curl_easy_setopt(ex->handle->easy, CURLOPT_BUFFERSIZE, LITTLE) == CURLE_OK;
     if (ex->share != NULL)
         ex->share->active++;
     hand_over(loop, ex);

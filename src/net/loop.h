@@ -51,6 +51,7 @@ struct gem_loop {
     CURLSH *sessions; /* an exchange has it while libcurl has the exchange */
     struct gem_exchange *first, *last; /* all that are held, in the order in which they came */
     struct gem_exchange *unstarted;    /* none before it waits to be started */
+    int active;                        /* exchanges that libcurl has */
     bool full;                         /* those that do are past their share */
     double early;                      /* for the next step: seconds after which no handshake goes on */
     bool late;                         /* they are over */
