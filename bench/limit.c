@@ -1,4 +1,4 @@
-/* limit start|warm|stream|inline|encode|upload|streams ... : see bench/README.md and `usage` below.
+/* limit start|warm|stream|inline|encode|upload|streams|frames ... : see bench/README.md and `usage` below.
  *
  * What is measured begins after the set-up: the CPU that a program needs to load libcurl counts for `start` alone, which
  * is measured from outside. */
@@ -211,7 +211,8 @@ static void upload(const char *url, const char *path, const char *ca_path, int h
 static _Noreturn void usage(void)
 {
     bench_die("usage: limit start URL [CA_PATH] | warm URL TIMES | stream URL TIMES | inline URL FILE TIMES |\n"
-              "  encode URL FILE TIMES | upload URL FILE plain|sha256 [CA_PATH] | streams URL N [CA_PATH]");
+              "  encode URL FILE TIMES | upload URL FILE plain|sha256 [CA_PATH] | streams URL N [CA_PATH] |\n"
+              "  frames URL FILE MICROSECONDS");
 }
 
 int main(int argc, char **argv)
@@ -230,6 +231,8 @@ int main(int argc, char **argv)
         limit_streams(url, (long)bench_number(argv[3]), argv[4]);
     else if (argc < 5)
         usage();
+    else if (strcmp(what, "frames") == 0)
+        limit_frames(url, argv[3], (double)bench_number(argv[4]) / 1e6);
     else if (strcmp(what, "inline") == 0)
         inline_ready(url, argv[3], bench_number(argv[4]));
     else if (strcmp(what, "encode") == 0)
