@@ -379,6 +379,36 @@ describe("a decoder of answers", function()
     end
   end)
 
+  it("gives the texts once where a finaliser asks for them meanwhile", function()
+    local decoder, events = answer.decoder(TYPE, 1000000, 100, true), {}
+    for i = 1, 1000 do events[i] = event(("abcdefgh"):rep(100), 1) end
+    decoder:keep(1000000)
+    decoder:feed(table.concat(events))
+    while decoder:next(true) do end
+    local proxy, rounds, said = rawget(_G, "newproxy"), 0, {}
+    local function finalise()
+      rounds = rounds + 1
+      if rounds == 5 then
+        said[#said + 1] = said_by(decoder)
+      elseif proxy then
+        getmetatable(proxy(true)).__gc = finalise
+      else
+        setmetatable({}, { __gc = finalise })
+      end
+    end
+    collectgarbage()
+    collectgarbage "stop"
+    finalise()
+    collectgarbage("setpause", 1) -- whatever allocates makes Lua collect all garbage
+    collectgarbage("setstepmul", 100000000)
+    collectgarbage "restart"
+    said[#said + 1] = said_by(decoder)
+    collectgarbage("setpause", 200)
+    collectgarbage("setstepmul", 200)
+    assert.is_true(table.concat(said) == ('fünf "%s"'):format(("abcdefgh"):rep(100)):rep(1000))
+    decoder:close()
+  end)
+
   it("keeps no more texts than there is room for, and says so", function()
     local decoder = answer.decoder(TYPE, 10000, 100, true)
     decoder:keep(20) -- of ten bytes each

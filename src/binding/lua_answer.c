@@ -35,6 +35,7 @@ struct lgem_answer {
     bool asked;               /* the shapes were asked what such events are like */
     bool has_sink, has_reader;
     bool busy;                /* in the middle of a call: left so by an error that Lua raised */
+    bool telling;             /* in the middle of said() */
     bool closing;
     bool retired;             /* nothing more is read; what said() gives is there still */
     bool began, failed;       /* the event at hand: some of it was handed out in pieces; it is broken */
@@ -598,9 +599,9 @@ static int answer_said(lua_State *L)
     const char *head;
     struct lgem_answer *a = check_kept(L);
     bool busy = a->busy; /* where a function that takes media asks for the answer so far */
-    if (!a->alike && a->before.len == 0)
+    if (a->telling || (!a->alike && a->before.len == 0)) /* a finaliser leaves them to whom they are told */
         return 0;
-    a->busy = true;
+    a->busy = a->telling = true;
     lua_newtable(L);
     for (int i = 1; (head = gem_rope_head(&a->said, &n)) != NULL; i++) {
         lua_pushlstring(L, head, n);
@@ -614,6 +615,7 @@ static int answer_said(lua_State *L)
         add_event(L, &a->cast.mold.last);
     lua_pushboolean(L, a->over);
     a->alike = false;
+    a->telling = false;
     gem_buf_free(&a->before);
     return busy ? 3 : leave(a, 3);
 }
