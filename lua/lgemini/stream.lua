@@ -185,7 +185,7 @@ end
 
 -- By hand, or with the task it is read in.
 local function closed(self)
-  return self.call and self.call.client.tasks:refusal() or closed_by_hand()
+  return self.tasks and self.tasks:refusal() or closed_by_hand()
 end
 
 -- Methods of decoders and of loops, for at_hand: to find them takes as long as what it does beside.
@@ -260,7 +260,7 @@ end
 
 -- Waits for more bytes: true; false at the end; nil, err.
 local function await(self)
-  local exchange, tasks = self.exchange, self.call.client.tasks
+  local exchange, tasks = self.exchange, self.tasks
   if exchange:phase() == "closed" then -- by an error that was thrown while it was waited for
     return nil, closed(self)
   end
@@ -291,7 +291,7 @@ end
 -- What comes next: a value, and true where the decoder has kept what is new in it, and whether that is the last; nil at
 -- the end; nil, err.
 local function next_value(self, texts)
-  local decoder, tasks = self.decoder, self.call.client.tasks
+  local decoder, tasks = self.decoder, self.tasks
   if tasks.loop.finish then
     tasks:breathe() -- a peer that is ahead of us would keep us here
     if self.closed then
@@ -405,7 +405,7 @@ end
 -- Closed by somebody, with its client, or (before its head came) by an error that was thrown while it was waited for.
 -- What had come by then is in self.response; nothing more is delivered.
 local function is_closed(self)
-  return self.closed or self.call.client.tasks.closed
+  return self.closed or self.tasks.closed
     or (self.exchange and not self.decoder and self.exchange:phase() == "closed")
 end
 

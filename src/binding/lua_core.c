@@ -61,7 +61,7 @@ static bool is_own(lua_State *L)
 {
     if (!lua_getmetatable(L, 1))
         return false;
-    bool own = lua_rawequal(L, -1, lua_upvalueindex(1));
+    bool own = lua_topointer(L, -1) == lua_topointer(L, lua_upvalueindex(1));
     lua_pop(L, 1);
     return own;
 }

@@ -251,17 +251,13 @@ static void free_places(struct gem_loop *loop, struct gem_exchange *ex)
     loop->full = false;
 }
 
-/* Takes it out of libcurl. */
+/* Takes it out of libcurl; in a step, or else in the process that opened the loop. */
 static void take_out(struct gem_loop *loop, struct gem_exchange *ex)
 {
     if (!with_libcurl(ex))
         return;
-    if (gem_loop_is_ours(loop)) {
-        curl_multi_remove_handle(loop->lanes[ex->lane].multi, ex->handle->easy);
-        curl_easy_setopt(ex->handle->easy, CURLOPT_SHARE, NULL); /* the handle may outlive the loop */
-    } else {
-        ex->handle->easy = NULL;
-    }
+    curl_multi_remove_handle(loop->lanes[ex->lane].multi, ex->handle->easy);
+    curl_easy_setopt(ex->handle->easy, CURLOPT_SHARE, NULL); /* the handle may outlive the loop */
     free_places(loop, ex);
 }
 
@@ -270,7 +266,12 @@ void gem_loop_remove(struct gem_exchange *ex)
     struct gem_loop *loop = ex->loop;
     if (loop == NULL)
         return;
-    take_out(loop, ex);
+    if (with_libcurl(ex) && !gem_loop_is_ours(loop)) {
+        ex->handle->easy = NULL; /* its parent's */
+        free_places(loop, ex);
+    } else {
+        take_out(loop, ex);
+    }
     forget_ready(loop, ex);
     unlink_exchange(loop, ex);
     if (loop->first == NULL)
