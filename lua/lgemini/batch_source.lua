@@ -36,6 +36,18 @@ local function at_place(place, err)
   return nil, err
 end
 
+-- Calls; misuse in a request is raised with its place, since the caller gave many.
+local function placed(place, fn, ...)
+  local ok, value, more = pcall(fn, ...)
+  if ok then
+    return value, more
+  elseif type(value) ~= "string" then
+    error(value, 0)
+  end
+  local line, message = value:match "^(.-:%d+: )(.*)$"
+  error((line or "") .. place .. ": " .. (message or value), 0)
+end
+
 -- One request of a batch: turns and what they need done; nil, err with its place.
 local function read(entry, kind, place)
   if type(entry) ~= "table" then
@@ -48,7 +60,7 @@ local function read(entry, kind, place)
   if entry.config and entry.config.http_options ~= nil then
     return invalid("%s.config.http_options: these are options of the call: they stand in its config", place)
   end
-  local turns, found = KINDS[kind].coerce(entry.contents)
+  local turns, found = placed(place, KINDS[kind].coerce, entry.contents)
   if not turns then
     return at_place(place, found)
   elseif kind == "embed" and #turns > 1 then
@@ -59,7 +71,8 @@ end
 
 -- The request in the wire's layout.
 local function tree_of(entry, turns, model, kind, place)
-  local tree, err = request.tree(KINDS[kind].row, { model = model, contents = turns, config = entry.config })
+  local given = { model = model, contents = turns, config = entry.config }
+  local tree, err = placed(place, request.tree, KINDS[kind].row, given)
   if not tree then
     return at_place(place, err)
   end

@@ -218,12 +218,22 @@ describe("a batch", function()
       ["src%[1%]: a request expected"] = { "text" },
       ["src: a list of requests, a function, or a file expected, got nil"] = false,
       ["src%[1%]: unknown option content"] = { { content = "x" } },
+      ["^src%[2%]: config.temprature: did you mean config.temperature"] =
+        { { contents = "x" }, { contents = "x", config = { temprature = 1 } } },
+      ["^src%[1%]: contents%[1%].txt: did you mean text"] = { { contents = { { txt = "x" } } } },
       ["src.inlined_requests: table expected, got userdata"] = { inlined_requests = gemini.null },
     } do
       assert.error_matches(function() client.batches:create { model = MODEL, src = src or nil } end, words)
     end
     assert.error_matches(function() client.batches:create { model = MODEL, src = function() return true, {} end } end,
       "its key number 1 is a boolean")
+    local n = 0
+    local ok, message = pcall(client.batches.create, client.batches, { model = MODEL, src = function()
+      n = n + 1
+      return { contents = "x", config = n == 3 and { temprature = 1 } or nil }
+    end })
+    assert.is_false(ok)
+    assert.matches("^spec/wire/batches_spec.lua:%d+: src: request 3: config.temprature: did you mean", message)
   end)
 end)
 
