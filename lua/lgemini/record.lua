@@ -247,6 +247,7 @@ function Exchange:close()
     end
     self.wire:close()
     finish(self)
+    self.pieces, self.described, self.secrets = nil, nil, nil -- an answer keeps it for its facts
   end
 end
 

@@ -671,4 +671,25 @@ describe("record and replay", function()
     assert(ask(client))
     assert.same({ 1, 503, "unavailable", 2, 200 }, seen)
   end)
+
+  it("holds nothing of what it has written, while answers live", function()
+    local client, answers = recording(server.url), {}
+    local script = {}
+    for i = 1, 20 do script[i] = reply(("x"):rep(100000)) end
+    server:script(script)
+    local function another()
+      return assert(client.models:generate_content { model = MODEL, contents = "a" })
+    end
+    another()
+    collectgarbage()
+    collectgarbage()
+    local before = collectgarbage "count"
+    for i = 1, 19 do answers[i] = another() end
+    collectgarbage()
+    collectgarbage()
+    local grown = collectgarbage "count" - before
+    assert.is_true(grown < 19 * 130, grown)
+    assert.equal(1, answers[19].transport.attempts)
+    client:close()
+  end)
 end)
