@@ -64,6 +64,41 @@ describe("a decoder of answers", function()
     end
   end)
 
+  it("reads a large bare body in answer to a stream as it comes", function()
+    local body = CHUNK:format(("x"):rep(20000), 7)
+    for _, size in ipairs { 1000, 4095, 4096, 4097, #body } do
+      local values, _, _, rest, what = read(body, size, TYPE)
+      assert.same({}, values)
+      assert.same({ 'fünf "' .. ("x"):rep(20000) .. '"', "tail" }, { text_of(rest), what })
+    end
+    local sunk = 0
+    local decoder = answer.decoder(TYPE, 1000000, 100, true, { write = function(_, _, bytes, last)
+      sunk = sunk + #bytes
+      return last and "data" or true, "done"
+    end })
+    local head = '{"candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":"'
+    decoder:feed(head .. ("QUFB"):rep(100000))
+    assert.same({ nil, false }, { decoder:next() })
+    assert.is_true(sunk > 200000)
+    decoder:feed '"}}]}}]}'
+    assert.same({ nil, false }, { decoder:next() })
+    local rest, _, what = decoder:finish()
+    assert.equal("tail", what)
+    assert.equal("done", rest.candidates[1].content.parts[1].inline_data.data)
+    assert.equal(300000, sunk)
+    decoder:close()
+  end)
+
+  it("says of a large bare body that is no JSON how it begins", function()
+    local decoder = answer.decoder(TYPE, 100000, 100, true)
+    decoder:feed('{"candidates": oops' .. (" "):rep(5000))
+    assert.same({ nil, false }, { decoder:next() })
+    local value, err, what = decoder:finish()
+    assert.same({ nil, "protocol", "tail" }, { value, err.kind, what })
+    assert.equal('{"candidates": oops', err.head:sub(1, 19))
+    decoder:close()
+  end)
+
   it("finds the same events however the stream is cut, and what no blank line ended", function()
     local text = '\239\187\191data: "one"\r\n\r\n: no\r\ndata:"two\ndata: lines"\n\nevent: x\rdata\r\rid: 7\n\n'
       .. 'data: "f\195\188nf"\r\n\r\ndata: "la"'

@@ -104,11 +104,10 @@ static int begin_data(struct gem_sse *sse)
     return keep(sse) < 0 ? -1 : append(sse, "\n", 1);
 }
 
-/* A data line's payload, as far as it goes. Not copied while it is all that the event has. */
+/* A data line's payload or raw text, as far as it goes. Not copied while it is all that the event has. */
 static const char *take_payload(struct gem_sse *sse, const char *p, const char *end)
 {
-    const char *eol = find_eol(p, end);
-    size_t n = (size_t)(eol - p);
+    size_t n = (size_t)(end - p);
     if (sse->handed > 0) {
         if (n > sse->data.max - sse->handed) {
             sse->broken = TOO_LARGE;
@@ -116,10 +115,10 @@ static const char *take_payload(struct gem_sse *sse, const char *p, const char *
         }
         sse->handed += n;
     } else if (sse->data.len > 0 || n > sse->data.max)
-        return append(sse, p, n) < 0 ? NULL : eol;
+        return append(sse, p, n) < 0 ? NULL : end;
     sse->event = p;
     sse->event_len = n;
-    return eol;
+    return end;
 }
 
 /* ---- lines ---- */
@@ -140,7 +139,7 @@ static enum gem_sse_result give(struct gem_sse *sse, enum gem_sse_result result)
 static bool is_piece_due(const struct gem_sse *sse)
 {
     size_t n = sse->event != NULL ? sse->event_len : sse->data.len;
-    return sse->line != LINE_RAW && sse->pieces > 0 && n > 0 && (sse->handed > 0 || n >= sse->pieces);
+    return sse->pieces > 0 && n > 0 && (sse->handed > 0 || n >= sse->pieces);
 }
 
 /* The payload so far; where it was handed out before, the line feed that follows. */
@@ -249,13 +248,13 @@ static const char *take(struct gem_sse *sse, const char *p, const char *end)
     case LINE_INDENT:
         return take_indent(sse, p);
     case LINE_DATA:
-        return take_payload(sse, p, end);
+        return take_payload(sse, p, find_eol(p, end));
     case LINE_SKIP:
         return find_eol(p, end);
     case LINE_RAW:
         break;
     }
-    return append(sse, p, (size_t)(end - p)) < 0 ? NULL : end;
+    return take_payload(sse, p, end);
 }
 
 /* A CR or LF. The LF of a CRLF belongs to the line that its CR ended, in this call or an earlier one. */

@@ -6,7 +6,7 @@
  *   - gem_sse_finish hands out a last event that no blank line closed, even one cut in its line: the
  *     service's last event may lack the blank line. Whoever takes it must bear that it is not whole.
  *   - A line outside an event whose first non-blank character is '{' or '[' is no field but bare JSON, as the
- *     service sends for an error in mid-stream. From there on all is raw text, kept for gem_sse_finish.
+ *     service sends for an error in mid-stream. From there on all is raw text, which ends with gem_sse_finish.
  * As in the standard, an event whose only data is empty ("data:" alone) comes out, with length 0; blank
  * lines without data before them do not make an event.
  *
@@ -28,7 +28,7 @@ enum gem_sse_result {
     GEM_SSE_MORE,         /* all bytes taken, no event complete: feed more, or finish */
     GEM_SSE_EVENT,        /* event and event_len are an event's data, or what its pieces left of it */
     GEM_SSE_PIECE,        /* they are some of it */
-    GEM_SSE_TAIL,         /* from gem_sse_finish: event and event_len are the raw text at the end */
+    GEM_SSE_TAIL,         /* from gem_sse_finish: they are the raw text at the end, or what its pieces left of it */
     GEM_SSE_END           /* from gem_sse_finish: nothing is left */
 };
 
