@@ -346,7 +346,10 @@ end
 function HINTS.not_found(found, given)
   if found.html then -- of the front end, which knows no such path; a model that is gone is told in JSON
     return "check base_url and api_version"
-  elseif given.model then
+  end
+  local message = found.message:lower()
+  local other = found.api and not message:find("model", 1, true) and not message:find("entity", 1, true)
+  if given.model and not other then -- what is named is not some other thing: an interaction, an operation
     return ("the model %s may have been shut down; list those that live: client.models:list{}"):format(given.model)
   end
 end
