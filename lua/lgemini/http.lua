@@ -6,7 +6,6 @@
 local compat = require "lgemini.compat"
 local errors = require "lgemini.errors"
 local sent_headers = require "lgemini.headers"
-local limits = require "lgemini.limits"
 local routes = require "lgemini.routes"
 
 local http = {}
@@ -63,12 +62,6 @@ local SLICE = 16 * 1024
 -- Seconds between ticks.
 local TICK = 0.1
 
-local HINTS = {
-  network = "check the network, http_options.base_url, and the proxy: http_options.proxy, else the environment's",
-  tls = "where a proxy of a company signs for the server, give its certificate: http_options.ca_file",
-  timeout = "http_options.timeout sets the clocks: { connect =, first_byte =, idle =, total = }",
-}
-
 ---@param client lgemini.Client
 ---@param options table       merged http_options
 ---@param total number|false|nil  seconds where the user set none; false: no limit
@@ -83,36 +76,9 @@ function http.call(client, options, total)
   }
 end
 
--- In libcurl's words, and in OpenSSL's: who is to be asked for another certificate.
-local function tls_hint(message)
-  if message:find("client certificate", 1, true) or message:find("private key", 1, true) then
-    return "http_options.cert_file and key_file are your own certificate and its key, as PEM"
-  elseif message:find("setting certificate file", 1, true) then
-    return "http_options.ca_file is a file with certificates, as PEM"
-  elseif message:find(" alert ", 1, true) then
-    return "the server refused: where it wants a certificate of yours, that is http_options.cert_file"
-  end
-  return HINTS.tls
-end
-
-local function hint_of(err)
-  if err.kind == "tls" then
-    return tls_hint(err.message)
-  elseif err.kind == "network" and err.message:find("response 407", 1, true) then -- of a tunnel
-    return require("lgemini.refusal").LOG_IN
-  end
-  return HINTS[err.kind] or limits.hint(err.message)
-end
-
--- What went wrong in the core, as the caller gets it.
+-- What went wrong, as the caller gets it: see failures.lua.
 local function failed(call, request, err)
-  return errors.new {
-    kind = err.kind,
-    message = errors.redact(err.message, sent_headers.secrets(call, request)),
-    clock = err.clock,
-    hint = hint_of(err),
-    attempts = request.attempts,
-  }
+  return require("lgemini.failures").failed(call, request, err)
 end
 
 http.forget = routes.forget
@@ -172,8 +138,7 @@ function http.await_turn(call, request)
   if ok or err then
     return ok, err
   end
-  return nil, errors.new { kind = "timeout", clock = "total", hint = HINTS.timeout,
-    message = "total: the time for the whole call would be used up before its turn comes (rate)" }
+  return nil, require("lgemini.failures").too_late()
 end
 
 --- An answer has come, or as much of it as is wanted: what it cost counts in the rate, if there is one.
@@ -280,32 +245,14 @@ end
 ---@field request_id string|nil
 ---@field cut boolean|nil  of a refusal: the body was longer than max_error
 
-local function refused(call, request, answer)
-  local about = request.about or {}
-  local err = require("lgemini.refusal").from_http {
-    code = answer.code,
-    headers = answer.headers,
-    body = answer.body,
-    said = answer.said,
-    model = about.model,
-    file = about.file,
-    mime_types = about.takes_media and require("lgemini.media").DOCUMENTED or nil,
-    size = length_of(request),
-    secrets = sent_headers.secrets(call, request),
-  }
-  err.attempts = request.attempts
-  if call.client.pace then
-    require("lgemini.rate").refused(call, request, err)
-  end
-  if answer.cut then
-    local words = ("what it says was cut at max_error (%d bytes)"):format(call.client.limits.max_error)
-    err.hint = (err.hint and err.hint .. "; " or "") .. words .. "; " .. limits.hint(words)
-  end
-  return err
-end
-
 --- The error that an answer means: by its status, or by the error object in its body.
-http.refused = refused
+---@param call lgemini.Call
+---@param request lgemini.Request
+---@param answer { code: integer|nil, headers: table, body: string|nil, said: any, cut: boolean|nil }
+---@return lgemini.Error
+function http.refused(call, request, answer)
+  return require("lgemini.failures").refused(call, request, answer, length_of(request))
+end
 
 --- Notes how an answer came, for a caller who wants to know: see answer.add_facts.
 ---@param facts table  gets `exchange`, `attempts`, `request_id`
@@ -352,7 +299,7 @@ end
 local function refusal_of(call, request, exchange)
   local answer = collect_refusal(call, request, exchange)
   if answer then
-    return refused(call, request, answer), answer
+    return http.refused(call, request, answer), answer
   end
   local err = http.cancelled()
   http.close(call, request, exchange, err)
@@ -503,37 +450,16 @@ end
 --- The transport's failure in the middle of an answer that is being read.
 http.failed = failed
 
--- Why a body could not be decoded.
-local function undecoded(call, answer, problem)
-  if problem.kind == "limit" then
-    return limits.exceeded("the server's answer: " .. problem.message)
-  elseif problem.kind == "io" then
-    return errors.new { kind = "io", message = problem.message }
-  elseif problem.kind == "invalid" then
-    return require("lgemini.answer").nonsense(problem.message)
-  end
-  local html = (answer.headers["content-type"] or ""):find("html", 1, true)
-  local what = problem.head == "" and "is empty" or html and "is a web page"
-    or "is not JSON: " .. errors.redact(problem.message, { call.key })
-  return errors.new {
-    kind = "protocol",
-    message = "the server's answer " .. what,
-    hint = html and "is there a login page or a proxy between here and the service?" or nil,
-    code = answer.code ~= 200 and answer.code or nil,
-    attempts = answer.attempts,
-  }
-end
-
 -- What a decoded body means. An error in it is the call's, but one of an object that has a name, which is a member of
 -- it.
 local function meaning(call, request, answer, type_name, value, problem)
   local decoding = require "lgemini.answer" -- not before the first answer comes
   if value == nil then
-    return nil, undecoded(call, answer, problem)
+    return nil, require("lgemini.failures").undecoded(call, answer, problem)
   end
   local said = decoding.error_in(value)
   if said ~= nil and not (value.name or value.id) then
-    return nil, refused(call, request, { said = said, code = answer.code, headers = answer.headers })
+    return nil, http.refused(call, request, { said = said, code = answer.code, headers = answer.headers })
   elseif type_name then
     return decoding.checked(value)
   end
