@@ -105,7 +105,8 @@ local function error_of(fault)
     local model = fault.path and fault.path:match("models/([%w%.%-]+)") or "gemini-2.5-flash"
     return errors.quota(fault.quota, model, 20, fault.retry_delay or 23.472316927)
   end
-  local details = fault.details or {}
+  local details = {}
+  for i, detail in ipairs(fault.details or {}) do details[i] = detail end
   if fault.retry_delay then
     details[#details + 1] = { ["@type"] = "type.googleapis.com/google.rpc.RetryInfo",
       retryDelay = string.format("%.14g", fault.retry_delay) .. "s" }

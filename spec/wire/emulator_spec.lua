@@ -1046,6 +1046,12 @@ describe("the emulator", function()
       assert.equal("23.472316927s", answer.json.error.details[3].retryDelay)
       em:fault({ status = 429, retry_delay = 1.5 })
       assert.equal("1.5s", ask(em, "x").json.error.details[1].retryDelay)
+      em:fault({ status = 429, retry_delay = 1, details = { { reason = "R" } }, times = 2 })
+      for _ = 1, 2 do
+        local details = ask(em, "x").json.error.details
+        assert.same({ "R", "1s" }, { details[1].reason, details[2].retryDelay })
+        assert.equal(2, #details)
+      end
     end)
 
     it("does the work first, when told to", function()
