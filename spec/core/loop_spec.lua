@@ -308,7 +308,7 @@ describe("a loop", function()
 
   it("reads a body in slices in a step that has an end", function()
     local path = drive.file(drive.bytes(2000000))
-    for _, case in ipairs { { least = 65536, most = 65536, budget = 1e-6 }, { least = 524288, most = 2000000 } } do
+    for _, case in ipairs { { least = 98304, most = 98304, budget = 1e-6 }, { least = 524288, most = 2000000 } } do
       local body = core.body.new()
       assert(body:add_file(path))
       script { status = 200 }

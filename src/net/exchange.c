@@ -8,7 +8,7 @@
 #define FILE_BUFFER (512L * 1024)   /* fewer system calls for files */
 #define BASE64_BUFFER (256L * 1024) /* the same, and there may be many such requests at once */
 #define MEMORY_BUFFER (64L * 1024)  /* stays in the cache for bytes from memory */
-#define SLICE ((size_t)64 << 10)    /* read at once in a step that has an end: see within_step */
+#define SLICE ((size_t)96 << 10)    /* read at once in a step that has an end: see within_step */
 #define SUPPLY_MAX ((size_t)1 << 20) /* asked of a reader at once */
 
 void gem_exchange_tell(struct gem_exchange *ex)
@@ -70,7 +70,7 @@ static size_t take_supplied(struct gem_exchange *ex, char *dst, size_t n)
     return got;
 }
 
-/* In a step that has an end the clock is read after each slice, which takes less than 0.1 ms with its hash. That costs no
+/* In a step that has an end the clock is read after each slice, which takes some 0.1 ms with its hash. That costs no
  * more than large pieces: after a pause nothing is in the processor's cache, and all slices use what the first brings in. */
 static size_t within_step(const struct gem_exchange *ex, size_t n)
 {
