@@ -1,5 +1,6 @@
 --- Unpacks what zlib packed (RFC 1950 and 1951), for the lists of newer PDFs. It is slow beside zlib, a megabyte a
--- second or two, and meant for what has some kilobytes. The checksum at the end is not looked at.
+-- second or two, and meant for what has some kilobytes: what it may do is given in bytes. The checksum at the end is
+-- not looked at.
 
 local byte, char, floor = string.byte, string.char, math.floor
 local unpack = require("lgemini.compat").unpack
@@ -9,6 +10,8 @@ local inflate = {}
 local MAX_BITS = 15 -- of a code
 local WINDOW = 32768 -- how far back a copy may reach
 local PIECE = 4096 -- bytes that become a string at once
+-- What the codes in front of a block cost, in bytes that are unpacked: a block may hold none.
+local CODES_COST = 256
 
 -- Lengths and distances of copies: the least of each code, and how many bits more follow.
 local LENGTHS = { 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163,
@@ -146,7 +149,7 @@ end
 -- Output --------------------------------------------------------------------------------------------------------
 
 ---@class lgemini.inflate.Output
----@field most integer
+---@field left integer      what may be unpacked yet
 ---@field n integer         bytes in all
 ---@field window integer[]  the last of them, by their number modulo WINDOW
 ---@field piece integer[]   what is no string yet
@@ -157,10 +160,15 @@ local function flush(out)
   out.piece = {}
 end
 
-local function put(out, b)
-  if out.n >= out.most then
+local function spend(out, n)
+  out.left = out.left - n
+  if out.left < 0 then
     error(LONG, 0)
   end
+end
+
+local function put(out, b)
+  spend(out, 1)
   out.window[out.n % WINDOW] = b
   out.n = out.n + 1
   out.piece[#out.piece + 1] = b
@@ -219,6 +227,7 @@ local function all_blocks(input, out)
     elseif kind == 1 then
       packed_block(input, out, fixed_codes())
     elseif kind == 2 then
+      spend(out, CODES_COST)
       packed_block(input, out, own_codes(input))
     else
       error(BAD, 0)
@@ -228,19 +237,19 @@ end
 
 --- The bytes that a zlib stream holds.
 ---@param s string
----@param most integer  bytes; more are not unpacked
+---@param most integer  bytes; more are not unpacked, and codes in front of a block count as 256
 ---@return string|nil
----@return string|nil problem  "broken" or "too long"
+---@return integer|string left  what of `most` is left; or the problem: "broken" or "too long"
 function inflate.zlib(s, most)
   local method, flags = byte(s, 1, 2)
   if not flags or method % 16 ~= 8 or (method * 256 + flags) % 31 ~= 0 or floor(flags / 32) % 2 ~= 0 then
     return nil, "broken"
   end
-  local out = { most = most, n = 0, window = {}, piece = {}, pieces = {} }
+  local out = { left = most, n = 0, window = {}, piece = {}, pieces = {} }
   local ok, problem = pcall(all_blocks, { s = s, at = 3, hold = 0, count = 0 }, out)
   if ok then
     flush(out)
-    return table.concat(out.pieces)
+    return table.concat(out.pieces), out.left
   elseif problem ~= BAD and problem ~= LONG then
     error(problem, 0)
   end

@@ -1,5 +1,7 @@
 --- How many pages a PDF has: as the root of its page tree says, which the last table of objects leads to. In newer
--- files the table and the objects may stand in packed streams (PDF 1.5); these are unpacked, as far as they are needed.
+-- files the table and the objects may stand in packed streams (PDF 1.5). These are unpacked as far as they are needed,
+-- up to a megabyte in all, which holds a table of 150,000 objects. A file that needs more is an error, as whatever
+-- makes no sense here: nothing is guessed.
 
 local binary = require "lgemini.binary"
 
@@ -11,7 +13,12 @@ local TAIL = 1024 -- bytes at the end in which the way to the table has to stand
 local HEAD = 1024 -- bytes of an object that are read at first
 local LONGEST = 1048576 -- bytes of an object at most: the root of a page tree may list all pages
 local MAX_TABLES = 1024 -- a file that was changed has one for each change; some go in circles
-local MAX_PACKED = 8388608 -- bytes of all streams that are unpacked, before and after
+local MAX_OBJECTS = 16777216 -- bytes of all objects that are read
+local MAX_PACKED = 1048576 -- bytes of all streams that are unpacked, before and after: half a second of work or so
+
+---@class lgemini.pdf.Budget  what may yet be done for a file; there is one for all of it
+---@field objects integer  bytes of them to read
+---@field packed integer   bytes of streams to unpack
 
 -- Objects by themselves -----------------------------------------------------------------------------------------
 
@@ -25,10 +32,14 @@ local function squeezed(text)
 end
 
 -- The object that begins at an offset. `number` is nil where any will do.
-local function object_at(src, at, number)
+local function object_at(src, at, budget, number)
   local n = HEAD
   while true do
     local text = src:read(at, n)
+    budget.objects = budget.objects - #text
+    if budget.objects < 0 then
+      src:broken("has more than %d bytes of objects to look at", MAX_OBJECTS)
+    end
     local found, from = text:match "^%s*(%d+)%s+%d+%s+obj()"
     if not found or number and tonumber(found) ~= number then
       src:broken("has no object%s where its table says", number and " " .. number or "")
@@ -78,8 +89,8 @@ end
 
 -- The bytes of a stream of a length. What all of them take comes off the budget.
 local function unpacked(src, object, length, budget)
-  budget.left = budget.left - length
-  if budget.left < 0 then
+  budget.packed = budget.packed - length
+  if budget.packed < 0 then
     src:broken("has more than %d bytes of packed lists of objects", MAX_PACKED)
   end
   local bytes, text = src:need(object.data, length), object.text
@@ -87,12 +98,12 @@ local function unpacked(src, object, length, budget)
   if filter and (filter ~= "FlateDecode" or text:find "/Filter%s*%[%s*/%w+%s*/") then
     src:broken("has a list of objects that is not read here (%s)", filter)
   elseif filter then
-    local problem
-    bytes, problem = require("lgemini.inflate").zlib(bytes, budget.left)
+    local left
+    bytes, left = require("lgemini.inflate").zlib(bytes, budget.packed)
     if not bytes then
-      src:broken("has a list of objects that is %s", problem)
+      src:broken("has a list of objects that is %s", left)
     end
-    budget.left = budget.left - #bytes
+    budget.packed = left
   end
   local predictor = number_in(text, "Predictor") or 1
   if predictor == 1 then
@@ -155,7 +166,7 @@ end
 
 -- A table in a stream. An entry has a type (1: an offset, 2: the number of a stream that holds the object).
 local function stream_table(src, at, budget)
-  local object = object_at(src, at)
+  local object = object_at(src, at, budget)
   local length = number_in(object.text, "Length")
   if not (object.data and length) then
     src:broken "has no table of objects where it says"
@@ -200,7 +211,7 @@ local function tables_of(src)
   if not at then
     src:broken "does not say where its table of objects is"
   end
-  local budget = { left = MAX_PACKED }
+  local budget = { objects = MAX_OBJECTS, packed = MAX_PACKED }
   local all = { budget = budget }
   while at do
     if #all >= MAX_TABLES then
@@ -236,7 +247,7 @@ local function plain_object(src, all, number)
   if not at then
     src:broken("has no object %d where its table says", number)
   end
-  return object_at(src, at, number)
+  return object_at(src, at, all.budget, number)
 end
 
 -- The text of an object out of a stream of them: pairs of a number and an offset stand in front.
@@ -272,7 +283,7 @@ end
 
 local function text_of(src, all, number)
   local at, stream = place_of(src, all, number)
-  return at and object_at(src, at, number).text or text_in_stream(src, all, stream, number)
+  return at and object_at(src, at, all.budget, number).text or text_in_stream(src, all, stream, number)
 end
 
 ---@param src lgemini.Bytes

@@ -586,7 +586,24 @@ describe("PDF", function()
     in_stream[8] = nil
     refused(streamed({ [8] = holder(ROOT, "<< /Count 4 >>"):gsub("1 0 2", "3 0 2") }, in_stream), "has no object 1")
     local long = holder(ROOT, "<< /Count 4 >>"):gsub("/Length %d+", "/Length 9000000")
-    refused(streamed({ [8] = long }, in_stream), "has more than 8388608 bytes of packed lists of objects")
+    refused(streamed({ [8] = long }, in_stream), "has more than 1048576 bytes of packed lists of objects")
+  end)
+
+  it("that asks for much work is given up early", function()
+    local function packed(bytes)
+      return streamed({ [8] = ("<< /N 2 /First 8 /Length %d /Filter /FlateDecode >>\nstream\n"):format(#bytes) .. bytes
+        .. "\nendstream" }, { true, true })
+    end
+    -- 3 MB of zeros in 3 KB; it would be unpacked again for each object that stands in it
+    refused(packed("\120\218\237\193\1\13\0\0\0\194\160\247\79\109\15\7\20" .. ("\0"):rep(3000)),
+      "has a list of objects that is too long")
+    -- a table of 100 KB that comes before itself: a thousand times
+    local at = #"%PDF-1.5\n"
+    local facts, err, read = facts_of("%PDF-1.5\n1 0 obj\n<< /W [1 1 0] /Size 1 /Root 2 0 R /Length 2 /Prev " .. at
+      .. (" "):rep(100000) .. ">>\nstream\n\1\9\nendstream\nendobj\nstartxref\n" .. at .. "\n%%EOF")
+    assert.is_nil(facts)
+    assert.equal("has more than 16777216 bytes of objects to look at", err.message)
+    assert.is_true(read < 20e6)
   end)
 
   it("whose tables go in circles, or lead nowhere, is none", function()
