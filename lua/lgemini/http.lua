@@ -35,7 +35,7 @@ local http = {}
 ---@field secret string|nil    to be kept out of errors
 ---@field once boolean|nil     is not sent again
 ---@field starts boolean|nil   begins something that costs: is not sent again where that may have begun
----@field thought number|nil   of rate.lua: the tokens that it counts for until its answer has come
+---@field estimated number|nil of rate.lua: the tokens that it counts for until its answer has come
 ---@field sent boolean|nil     all of it was sent in the last try, which failed
 ---@field watched table|nil    of watch.lua: what was told of it
 ---@field tick function|nil    called now and then while it runs, with the exchange; nil, err ends the request

@@ -71,7 +71,7 @@ end
 
 --- A request begins.
 ---@param now number
----@return number tokens  what it is thought to take, for `spent`
+---@return number tokens  what it is expected to take, for `spent`
 function pace:begin(now)
   self.free = now + self.interval
   self.paid = math.max(now, self.paid) + self.usual * self.per_token
@@ -81,13 +81,13 @@ end
 --- An answer has come, which took so many tokens: 0 for a refusal.
 ---@param now number
 ---@param tokens number
----@param thought number  what `begin` said
-function pace:spent(now, tokens, thought)
+---@param estimated number  what `begin` said
+function pace:spent(now, tokens, estimated)
   if self.per_token == 0 then
     return
   end
-  local from = tokens > thought and math.max(now, self.paid) or self.paid
-  self.paid = from + (tokens - thought) * self.per_token
+  local from = tokens > estimated and math.max(now, self.paid) or self.paid
+  self.paid = from + (tokens - estimated) * self.per_token
   if tokens > 0 then
     self.usual = self.known and self.usual + (tokens - self.usual) / 4 or tokens
     self.known = true

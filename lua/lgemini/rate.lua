@@ -21,7 +21,7 @@ function rate.take_turn(call, request)
   if not due or due > now or pace:front() then
     return false
   end
-  request.thought = pace:begin(now)
+  request.estimated = pace:begin(now)
   return true
 end
 
@@ -72,13 +72,13 @@ function rate.await_turn(call, request)
     return true
   end
   local pace, place = call.client.pace, {}
-  local thought, err = wait(call, pace, place)
+  local estimated, err = wait(call, pace, place)
   if place.number then
     pace:leave(call.client.tasks.now(), place)
   end
   tell(call, pace)
-  request.thought = thought
-  return thought and true, err
+  request.estimated = estimated
+  return estimated and true, err
 end
 
 --- Its answer has come, or as much of it as is wanted.
@@ -86,10 +86,10 @@ end
 ---@param request lgemini.Request
 ---@param usage table|nil  usage_metadata
 function rate.count(call, request, usage)
-  local pace, thought = call.client.pace, request.thought
-  if thought then
-    request.thought = nil
-    pace:spent(call.client.tasks.now(), type(usage) == "table" and usage.total_token_count or 0, thought)
+  local pace, estimated = call.client.pace, request.estimated
+  if estimated then
+    request.estimated = nil
+    pace:spent(call.client.tasks.now(), type(usage) == "table" and usage.total_token_count or 0, estimated)
     tell(call, pace)
   end
 end
