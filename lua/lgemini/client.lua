@@ -10,9 +10,6 @@ local options = require "lgemini.options"
 
 local client = {}
 
---- One version, here; the rock and the core carry the same.
-client._VERSION = "0.1.0"
-
 local DEFAULT_BASE_URL = "https://generativelanguage.googleapis.com"
 
 -- Seconds; for `total` see options.TOTAL.
@@ -88,7 +85,7 @@ function Client.__index(self, name)
     rawset(self, name, service)
     return service
   elseif LATER[name] then
-    errors.misuse(("client.%s is not in this version of lgemini (%s)"):format(name, client._VERSION))
+    errors.misuse(("client.%s is not in this version of lgemini (%s)"):format(name, self.core._VERSION))
   end
 end
 
@@ -488,7 +485,7 @@ function client.new(given)
     state_dir = false,
     watch = false, -- of watch.lua, where there are hooks
     tape = false, -- of record.lua or replay.lua
-    product = ("lgemini/%s gl-lua/%s"):format(client._VERSION, _VERSION:match "%d.*"),
+    product = ("lgemini/%s gl-lua/%s"):format(core._VERSION, _VERSION:match "%d.*"),
     random = chance,
     addresses = {}, -- see direct.lua
     vertex = false, -- of vertex.lua, where it is Vertex AI's

@@ -5,6 +5,7 @@
 
 local gemini = {}
 
+--- The core, the rock, the emulator and the changelog have the same; spec/unit/tree_spec.lua compares them.
 ---@type string
 gemini._VERSION = "0.1.0"
 

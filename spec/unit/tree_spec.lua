@@ -258,7 +258,7 @@ describe("core.meta.lua", function()
 end)
 
 describe("the version", function()
-  it("is one, in Lua, C, the rockspec and the changelog", function()
+  it("is one, in Lua, C, the rockspec, the changelog, the README and the emulator", function()
     local version = require("lgemini")._VERSION
     assert.truthy(version:match "^%d+%.%d+%.%d+$", version)
     assert.equal(version, require("lgemini.core")._VERSION)
@@ -266,6 +266,8 @@ describe("the version", function()
     assert.same({ "lgemini-" .. version .. "-1.rockspec" }, rockspecs)
     assert.equal(version .. "-1", read(rockspecs[1]):match '\nversion = "([^"]+)"')
     assert.equal(version, read("CHANGELOG.md"):match "\n## %[?([%d.]+)")
+    assert.equal(version, read("README.md"):match "This is version (%d+%.%d+%.%d+)")
+    assert.equal(version, read("emulator/main.lua"):match 'VERSION = "([^"]+)"')
   end)
 end)
 
