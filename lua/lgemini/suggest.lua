@@ -6,7 +6,7 @@ local options = require "lgemini.options"
 
 local suggest = {}
 
--- Names from other libraries and older habits -> the last part of ours.
+-- Names from other libraries and older habits -> the last part of ours; of several that which is known.
 local ALIASES = {
   path = "file",
   filename = "file",
@@ -20,7 +20,7 @@ local ALIASES = {
   instructions = "system_instruction",
   max_tokens = "max_output_tokens",
   stop = "stop_sequences",
-  n = "candidate_count",
+  n = "candidate_count number_of_images number_of_videos",
   json_schema = "response_json_schema",
   generation_config = "config",
   functions = "tools",
@@ -127,7 +127,11 @@ local function suggestion(name, known, root, prefix)
     local here = known[meant]
     return here and type(here) ~= "string" and prefix .. meant or everywhere[meant]
   end
-  for _, meant in ipairs { name, snake(name), ALIASES[snake(name)] } do
+  local names = { name, snake(name) }
+  for alias in (ALIASES[snake(name)] or ""):gmatch "%S+" do
+    names[#names + 1] = alias
+  end
+  for _, meant in ipairs(names) do
     if place(meant) then
       return place(meant)
     end

@@ -68,6 +68,8 @@ describe("options.check", function()
     { { mime_type = 1 }, "config.mime_type", UPLOAD },
     { { displayName = 1 }, "config.display_name", UPLOAD },
     { { config = { content_type = 1 } }, "config.mime_type", UPLOAD },
+    { { config = { n = 1 } }, "config.number_of_images", { config = { number_of_images = true, seed = true } } },
+    { { n = 1 }, "config.candidate_count", { config = { candidate_count = true, seed = true } } },
   }
   for _, case in ipairs(cases) do
     local given, place = case[1], ""
