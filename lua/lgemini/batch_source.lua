@@ -91,6 +91,15 @@ local function tree_of(entry, turns, model, kind, place)
   return tree
 end
 
+-- A result is known by its key alone. `keys` has the number of the request of each one, and `form` makes a place of it.
+local function take_key(keys, key, number, form)
+  if keys[key] then
+    return invalid("%s and %s have the same key, %q", form:format(keys[key]), form:format(number), key)
+  end
+  keys[key] = number
+  return true
+end
+
 -- Lists ----------------------------------------------------------------------------------------
 
 local function metadata_of(entry)
@@ -109,11 +118,16 @@ local function of_list(list, model, kind)
   elseif shape ~= "list" then
     return invalid "src: a list of requests, an iterator, or the name of a file is needed"
   end
-  local all, found = {}, { locals = {}, files = {} }
+  local all, found, keys = {}, { locals = {}, files = {} }, {}
   for i = 1, n do
     local turns, here = read(list[i], kind, ("src[%d]"):format(i))
     if not turns then
       return nil, here
+    end
+    local key = (metadata_of(list[i]) or {}).key
+    local ok, err = take_key(keys, type(key) == "string" and key or tostring(i), i, "src[%d]")
+    if not ok then
+      return nil, err
     end
     all[i] = turns
     for name, collected in pairs(found) do
@@ -228,7 +242,7 @@ local function of_iterator(client, args, model, kind)
   if not file then
     return nil, errors.new { kind = "io", message = "cannot make a temporary file: " .. tostring(why) }
   end
-  local number = 0
+  local number, keys = 0, {}
   while true do
     local line = next_request(args.src, number + 1)
     if not line then
@@ -236,7 +250,10 @@ local function of_iterator(client, args, model, kind)
     end
     number = number + 1
     local ok
-    ok, err = write_line(call, file, line, args, model, kind)
+    ok, err = take_key(keys, line.key, number, "src: request %d")
+    if ok then
+      ok, err = write_line(call, file, line, args, model, kind)
+    end
     if not ok then
       file:close()
       return nil, err

@@ -208,6 +208,15 @@ describe("a batch", function()
     refused("invalid", "src[1].config.http_options", create { { contents = "x", config = { http_options = {} } } })
     refused("invalid", "src[2] is missing", create { { contents = "x" }, nil, { contents = "x" } })
     refused("invalid", "the iterator gave no request", create(function() end))
+    refused("invalid", 'src[1] and src[3] have the same key, "a"', create { { contents = "x", key = "a" },
+      { contents = "x", key = "b" }, { contents = "x", metadata = { key = "a" } } })
+    refused("invalid", 'src[1] and src[2] have the same key, "2"', create { { contents = "x", key = "2" },
+      { contents = "x" } }) -- which is known by its number
+    local n = 0
+    refused("invalid", 'src: request 2 and src: request 3 have the same key, "k 1"', create(function()
+      n = n + 1
+      return "k " .. math.floor(n / 2), { contents = "x" }
+    end))
     refused("invalid", "batch name is not valid", client.batches:get "b-123")
     refused("invalid", "timeout: ", client.batches:wait { name = "batches/b", timeout = 1e9 })
     assert.same({}, em:requests_to "batch")
