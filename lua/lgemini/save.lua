@@ -87,7 +87,17 @@ local function check_name(head, mime, path, extension)
   return true
 end
 
+local NOT_THERE = 2 -- ENOENT
+
+-- Whether there is nothing of that name. To give what is there its own name does nothing; to open it might wait.
+local function is_free(path)
+  local _, _, code = os.rename(path, path)
+  return code == NOT_THERE
+end
+
+-- In place of what is there, which may be a pipe or a device; what was made here and could not be written goes away.
 local function write(path, before, pieces)
+  local made = is_free(path)
   local file, problem = io.open(path, "wb")
   local ok = file
   if file then
@@ -98,7 +108,10 @@ local function write(path, before, pieces)
     end
     local closed, why = file:close()
     if ok and not closed then ok, problem = nil, why end
-    if not ok then problem = ("%s: %s"):format(path, tostring(problem)) end
+    if not ok then
+      problem = ("%s: %s"):format(path, tostring(problem))
+      if made then os.remove(path) end
+    end
   end
   if not ok then return nil, errors.new { kind = "io", message = tostring(problem) } end
   return true

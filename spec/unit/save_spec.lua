@@ -141,6 +141,26 @@ describe("media of an answer are saved:", function()
     end)
   end)
 
+  it("in whole or not at all where nothing was before", function()
+    local program = [[
+      local _, err = require("lgemini.save").bytes(arg[1], "image/x-any", { ("x"):rep(tonumber(arg[2])) })
+      io.write(err and err.kind .. ": " .. err.message or "saved")]]
+    files.write(directory .. "/save.lua", program)
+    -- A process that may write 512 bytes to a file, as on a disk that is full.
+    local function save_little(name, size)
+      return process.output(("sh -c 'trap \"\" XFSZ; ulimit -f 1; exec \"$@\"' sh %s %s %s %d 2>&1"):format(
+        process.interpreter(), process.quote(directory .. "/save.lua"), process.quote(directory .. "/" .. name), size))
+    end
+    assert.equal("saved", save_little("little", 100))
+    for _, size in ipairs { 1000, 100000 } do -- what is small is written when the file is closed
+      assert.matches("^io: .*/large: ", save_little("large", size))
+      assert.is_nil(io.open(directory .. "/large", "rb"))
+      files.write(directory .. "/mine", "as it was")
+      assert.matches("^io: .*/mine: ", save_little("mine", size))
+      assert.truthy(io.open(directory .. "/mine", "rb")) -- it may have been a device
+    end
+  end)
+
   it("images and videos that were made", function()
     local png = read "spec/fixtures/slide.png"
     local images = answer.images(decoded({ predictions = { { bytesBase64Encoded = base64.encode(png),
