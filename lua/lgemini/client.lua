@@ -405,12 +405,16 @@ end
 
 --- Ends what is in flight, as cancelled. The client is of no use afterwards; closing twice is fine. Its tasks go on,
 --- as somebody steps, and see their calls fail.
+---@return true|nil
+---@return lgemini.Error|nil err  "io": a recording (`record`) could not be written; else the next request says so
 function methods.close(self)
   options.check_object(self, Client, "client.close")
   self.tasks:close()
   for _, address in pairs(self.addresses) do
     http.forget(address)
   end
+  local failure = self.tape and self.tape.failure
+  return not failure or nil, failure or nil
 end
 
 Client.__close = methods.close

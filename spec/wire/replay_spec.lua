@@ -510,6 +510,8 @@ describe("record and replay", function()
       assert.is_nil(response)
       assert.equal("io", err.kind)
       assert.truthy(err.message:find("cannot write the recording", 1, true))
+      for _ = 1, 2 do assert.same({ nil, err }, { client:close() }) end -- of a program's last call nothing else tells
+      assert.is_true(recording(server.url):close())
     end)
 
     it("has none of an answer's headers but those that the library reads", function()
