@@ -4,12 +4,12 @@
 --   lua5.4 spec/chaos/driver.lua [--seed N] [--runs N] [--op N | --op N-M] [--lua INTERPRETER] [--trace]
 --
 -- Runs in the project's root. The last line is "N passed, N failed": operations without and with a finding.
-local digest = require "openssl.digest"
 local json = require "dkjson"
 local judge = require "spec.chaos.judge"
 local plan = require "spec.chaos.plan"
 local process = require "spec.support.process"
 local scripted = require "spec.support.scripted"
+local sha256 = require("spec.support.bytes").sha256
 
 local KEY = "k3y-of-chaos-0123456789abcdef"
 local RENEW = 200      -- operations of one server
@@ -62,10 +62,6 @@ local function output(command)
   local text = pipe:read "*a"
   pipe:close()
   return text
-end
-
-local function sha256(bytes)
-  return (digest.new("sha256"):final(bytes):gsub(".", function(c) return ("%02x"):format(c:byte()) end))
 end
 
 local function unbase64(text)

@@ -11,14 +11,7 @@ local MODEL = "gemini-3.5-flash"
 local SLIDE = "spec/fixtures/slide.png"
 local NOWHERE = "http://127.0.0.1:1" -- nobody listens there
 
-local read_file = files.read
-
-local function write_file(path, bytes)
-  local file = assert(io.open(path, "wb"))
-  assert(file:write(bytes))
-  file:close()
-  return path
-end
+local read_file, write_file = files.read, files.write
 
 local function reply(text, changes)
   local answer = { status = 200, headers = { ["content-type"] = "application/json" },

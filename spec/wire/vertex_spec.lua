@@ -3,6 +3,7 @@ local cjson = require "cjson"
 local core = require "lgemini.core"
 local gemini = require "lgemini"
 local process = require "spec.support.process"
+local refused = require "spec.support.refused"
 local scripted = require "spec.support.scripted"
 
 local PLACE = "/v1beta1/projects/p-1/locations/europe-west4/"
@@ -46,14 +47,6 @@ describe("Vertex AI", function()
     local exchange = server:received()[i or 1]
     return exchange.method .. " " .. exchange.target, exchange.body ~= "" and cjson.decode(exchange.body) or nil,
       exchange.header
-  end
-
-  local function refused(kind, words, result, err)
-    assert.is_nil(result)
-    assert.is_true(gemini.is_error(err))
-    assert.equal(kind, err.kind, tostring(err))
-    assert.truthy(tostring(err):find(words, 1, true), tostring(err))
-    return err
   end
 
   it("is asked below the project, with the token in its header", function()
@@ -388,8 +381,8 @@ describe("Vertex AI", function()
     first({ vertexai = true, project = "p" }, "auth", "there is no token")
     first({ vertexai = true, project = "p", api_key = "k" }, "invalid", "not both")
     first({ vertexai = true, project = "p/../q", access_token = "t" }, "invalid", "letters, digits and dashes")
-    first({ project = "p" }, "invalid", "vertexai = true")
-    first({ access_token = "t" }, "invalid", "vertexai = true")
+    first({ project = "p" }, "invalid", "project goes with Vertex AI only")
+    first({ access_token = "t" }, "invalid", "access_token goes with Vertex AI only")
     first({ vertexai = true, project = "p", credentials = directory .. "/none.json" }, "auth", "cannot read")
     first({ vertexai = true, project = "p", credentials = { client_email = "x" } }, "auth", "private_key")
     first({ vertexai = true, project = "p", credentials = { client_email = "x", private_key = "no" } }, "auth",
