@@ -7,7 +7,7 @@ local question = require "lgemini.question"
 
 local direct = {}
 
-local JSON = { ["Content-Type"] = "application/json" }
+local JSON = { ["Content-Type"] = require("lgemini.headers").JSON }
 
 ---@class lgemini.direct.Address: lgemini.Address  where a call goes
 ---@field given any  the model as the caller named it

@@ -6,6 +6,9 @@ local errors = require "lgemini.errors"
 
 local headers = {}
 
+--- The type of what is sent and asked for.
+headers.JSON = "application/json"
+
 --- The lines for the core.
 ---@param call lgemini.Call
 ---@param request lgemini.Request

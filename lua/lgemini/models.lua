@@ -56,7 +56,7 @@ local function known_question()
   return question
 end
 
-local JSON = "application/json"
+local JSON = require("lgemini.headers").JSON
 
 local function facts_of(args)
   local config = args.config

@@ -11,6 +11,8 @@ local progress = require "lgemini.progress"
 local refusal = require "lgemini.refusal"
 local service = require "lgemini.service"
 
+local JSON = require("lgemini.headers").JSON
+
 ---@class lgemini.Operations
 local Operations = { __name = "lgemini.Operations" }
 Operations.__index = Operations
@@ -62,7 +64,7 @@ local function get(self, call, given)
     body:add(('{"operationName":%s}'):format(json.quote(path)))
     path = path:gsub("/operations/[^/]*$", "") .. ":fetchPredictOperation"
     return operations.ask(call, { verb = "POST", url = self.client:url(call.options, rows.get, path, ""), body = body,
-      headers = { ["Content-Type"] = "application/json" } })
+      headers = { ["Content-Type"] = JSON } })
   end
   return operations.ask(call, { verb = "GET", url = self.client:url(call.options, rows.get, path, "") })
 end

@@ -11,6 +11,8 @@ local options = require "lgemini.options"
 local request = require "lgemini.request"
 local schema = require "lgemini.schema"
 
+local JSON = require("lgemini.headers").JSON
+
 local service = {}
 
 ---@class lgemini.service.Plan  a call before it is sent
@@ -117,7 +119,7 @@ function service.request(call, plan)
   local sent = { verb = row.verb, url = call.client:url(call.options, row, path, query), headers = plan.headers or {},
     starts = row.starts, secret = plan.secret, about = plan.about }
   if plan.tree then
-    sent.headers["Content-Type"] = "application/json"
+    sent.headers["Content-Type"] = JSON
     sent.body, err = (plan.found and body_with_media or body_of)(call, plan)
     if not sent.body then
       return nil, err

@@ -8,6 +8,8 @@ local journal = require "lgemini.journal"
 local request = require "lgemini.request"
 local source = require "lgemini.source"
 
+local JSON = require("lgemini.headers").JSON
+
 local session = {}
 
 local rows = endpoints.files
@@ -91,7 +93,7 @@ local function start_request(up)
     verb = "POST",
     url = client:url(up.call.options, target.row, target.path, ""),
     headers = {
-      ["Content-Type"] = "application/json",
+      ["Content-Type"] = JSON,
       ["X-Goog-Upload-Protocol"] = "resumable",
       ["X-Goog-Upload-Command"] = "start",
       ["X-Goog-Upload-Header-Content-Length"] = size and ("%d"):format(size) or nil,

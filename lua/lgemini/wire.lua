@@ -13,6 +13,8 @@ local schema = require "lgemini.schema"
 local shape_of = require "lgemini.shape"
 local walks = require "lgemini.walk"
 
+local JSON = require("lgemini.headers").JSON
+
 local wire = {}
 
 local NULL = json.null
@@ -346,7 +348,7 @@ function wire.answer_form(tree, root)
     return nil, errors.new { kind = "invalid", hint = "one of them is needed",
       message = root .. ".response_schema: there is response_json_schema, too" }
   elseif not tree.responseMimeType and (tree.responseSchema or tree.responseJsonSchema) then
-    tree.responseMimeType = quote "application/json"
+    tree.responseMimeType = quote(JSON)
   end
   return true
 end
