@@ -510,6 +510,7 @@ function client.new(given)
     self.vertex = check(require("lgemini.vertex").new(given, getenv)) or false
   end
   self.limits = check(limits.new(given.limits))
+  self.tape = check(make_tape(core, given)) or false
   self.state_dir = check(make_state(core, options.string(given.state_dir, "state_dir"))) or nil
   local inline = check(options.count(given.inline_limit, "inline_limit")) or INLINE_LIMIT
   self.inline_limit = math.min(inline, INLINE_MAX)
@@ -517,7 +518,6 @@ function client.new(given)
   if options.table(given.rate, "rate") then
     self.pace = check(require("lgemini.pace").new(given.rate)) or false
   end
-  self.tape = check(make_tape(core, given)) or false
   if given.replay then -- no door is to be opened, and nothing is worth waiting for
     self.api_key, self.pace, tasks.hurried = false, false, true
   end

@@ -638,7 +638,9 @@ describe("record and replay", function()
   it("are refused together, and with a state_dir", function()
     assert.error_matches(function() gemini.Client { record = "a", replay = "b" } end, "record, replay: one of the two")
     assert.error_matches(function() gemini.Client { replay = true } end, "replay: string expected")
-    assert.error_matches(function() gemini.Client { replay = "a", state_dir = "b" } end, "state_dir: not with record")
+    assert.error_matches(function() gemini.Client { replay = "a", state_dir = folder "b" } end,
+      "state_dir: not with record")
+    assert.is_nil(io.open(folder "b")) -- none is made for what is refused
   end)
 
   it("keep looking again where it was looked again, without the waits; prewarm has nothing to do", function()
