@@ -343,13 +343,26 @@ function HINTS.precondition(found)
   end
 end
 
+-- What is not there may be something else than the model that was asked.
+local OTHERS = { "interaction", "operation", "file", "cache", "batch", "store", "document" }
+
+local function names_other(message)
+  if message:find("model", 1, true) then
+    return false
+  end
+  for _, thing in ipairs(OTHERS) do
+    if message:find(thing, 1, true) then
+      return true
+    end
+  end
+  return false
+end
+
 function HINTS.not_found(found, given)
   if found.html then -- of the front end, which knows no such path; a model that is gone is told in JSON
     return "check base_url and api_version"
   end
-  local message = found.message:lower()
-  local other = found.api and not message:find("model", 1, true) and not message:find("entity", 1, true)
-  if given.model and not other then -- what is named is not some other thing: an interaction, an operation
+  if given.model and not names_other(found.message:lower()) then
     return ("the model %s may have been shut down; list those that live: client.models:list{}"):format(given.model)
   end
 end
