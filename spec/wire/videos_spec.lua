@@ -249,7 +249,8 @@ describe("videos", function()
 
   describe("that cannot be started", function()
     it("say why", function()
-      server:script { { status = 404, body = { json = { error = { code = 404, message = "No." } } } } }
+      local gone = { code = 404, message = "models/veo is not found, or does not make videos." }
+      server:script { { status = 404, body = { json = { error = gone } } } }
       local err = failure("not_found", client.models:generate_videos { model = VEO, prompt = "x" })
       assert.truthy(err.hint:find(VEO, 1, true))
       server:script { json { error = { code = 403, message = "No.", status = "PERMISSION_DENIED" } } }
