@@ -23,6 +23,8 @@ function core.replace_file(_, text)
   return true
 end
 
+function core.remove_old() end -- the disk has one file
+
 local function is_text(value, name)
   assert(type(value) == "string", name)
 end
