@@ -134,7 +134,7 @@ end)
 local step_wise = _VERSION ~= "Lua 5.1"
 
 describe("the collector #plain", function()
-  local SIZE = 18000000 -- much more than all else that is there
+  local SIZE = 48000000 -- much more than all else that is there
   local piece = encode(("x"):rep(SIZE / 20))
   local whole = event(part("data", ""))
   local start, ending = whole:match "^(.*\"data\":\")(.*)$"
