@@ -1,6 +1,7 @@
 -- A state without io, os and debug, as a host makes one for scripts that it does not trust: what needs no file works,
 -- and no file is opened. #plain: programs of their own.
 local emulator = require "spec.support.emulator"
+local files = require "spec.support.files"
 local process = require "spec.support.process"
 local program = require "spec.support.program"
 
@@ -26,10 +27,7 @@ describe("a state without io and os #plain", function()
   before_each(function() em:clear() end)
 
   local function run(code)
-    local path = directory .. "/program.lua"
-    local file = assert(io.open(path, "wb"))
-    assert(file:write(BARE, code))
-    file:close()
+    local path = files.write(directory .. "/program.lua", BARE .. code)
     local result = program.run(path, { arguments = { em.url, "spec/fixtures/slide.png" } })
     assert.equal("", result.err)
     return result.out

@@ -1,5 +1,6 @@
 -- scripts/compile.lua: what `make install` leaves of the Lua files. #plain: programs of their own.
 local emulator = require "spec.support.emulator"
+local files = require "spec.support.files"
 local process = require "spec.support.process"
 local program = require "spec.support.program"
 
@@ -31,10 +32,7 @@ describe("the compiled files #plain", function()
   end)
 
   local function run(text)
-    local path = directory .. "/program.lua"
-    local file = assert(io.open(path, "w"))
-    file:write(HEAD .. text)
-    file:close()
+    local path = files.write(directory .. "/program.lua", HEAD .. text)
     local result = program.run(path, { env = { GOOGLE_GEMINI_BASE_URL = em.url, GEMINI_API_KEY = "test-key-0123456789",
       LUA_PATH = ("%s/?.lua;%s/?/init.lua;%s"):format(directory, directory, os.getenv "LUA_PATH" or ";") } })
     assert.same({ "", 0 }, { result.err, result.code })
