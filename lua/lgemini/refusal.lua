@@ -218,20 +218,20 @@ local function file_named(message)
   return message:gsub("[fF]ile%s?[sS]earch", ""):find "%f[%a][fF]iles?%f[%A]" and true or nil
 end
 
-local KEY_WORDS = { "valid api key", "api key not", "api key expired", "api key was", "unregistered callers" }
-
--- Whether an answer is about the API key rather than about what it may do.
-local function about_key(message, reason)
-  if reason:find "^API_KEY" then
-    return true
-  end
-  message = message:lower()
-  for _, words in ipairs(KEY_WORDS) do
-    if message:find(words, 1, true) then
+local function has_any(message, words)
+  for _, word in ipairs(words) do
+    if message:find(word, 1, true) then
       return true
     end
   end
   return false
+end
+
+local KEY_WORDS = { "valid api key", "api key not", "api key expired", "api key was", "unregistered callers" }
+
+-- Whether an answer is about the API key rather than about what it may do.
+local function about_key(message, reason)
+  return reason:find "^API_KEY" ~= nil or has_any(message:lower(), KEY_WORDS)
 end
 
 -- What each HTTP status is, where nothing more is known.
@@ -346,23 +346,13 @@ end
 -- What is not there may be something else than the model that was asked.
 local OTHERS = { "interaction", "operation", "file", "cache", "batch", "store", "document" }
 
-local function names_other(message)
-  if message:find("model", 1, true) then
-    return false
-  end
-  for _, thing in ipairs(OTHERS) do
-    if message:find(thing, 1, true) then
-      return true
-    end
-  end
-  return false
-end
-
 function HINTS.not_found(found, given)
   if found.html then -- of the front end, which knows no such path; a model that is gone is told in JSON
     return "check base_url and api_version"
   end
-  if given.model and not names_other(found.message:lower()) then
+  local message = found.message:lower()
+  local other = has_any(message, OTHERS) and not message:find("model", 1, true)
+  if given.model and not other then
     return ("the model %s may have been shut down; list those that live: client.models:list{}"):format(given.model)
   end
 end
