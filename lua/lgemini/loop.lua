@@ -83,6 +83,13 @@ local function alert(self)
   end
 end
 
+-- A fork's child has no part in what its parent made.
+local function check_ours(driver, what)
+  if not driver:is_ours() then
+    errors.misuse(what .. " is of the process that made it: after a fork, make another one")
+  end
+end
+
 --- A client begins to use the loop.
 ---@param user table
 ---@return true|nil
@@ -95,8 +102,8 @@ function loop:attach(user)
     end
     self.driver = driver
     set_alarm(self)
-  elseif not self.driver:is_ours() then
-    errors.misuse "this loop is of the process that made it: after a fork, make another one"
+  else
+    check_ours(self.driver, "this loop")
   end
   self.users[user] = true
   return true
@@ -466,12 +473,11 @@ end
 -- The part of a step's time that the collector has for what it is owed.
 local COLLECTING = 0.25
 
--- Those whose turn was to come in the next step, which is this one. Two things that take long never share one. A fork's
--- child goes on with none of its parent's tasks.
+-- Those whose turn was to come in the next step, which is this one. Two things that take long never share one.
 local function begin_step(self, seconds)
   local later, ready = self.later, self.ready
-  if self.driver and not self.driver:is_ours() then
-    errors.misuse "this client is of the process that made it: after a fork, make another one"
+  if self.driver then
+    check_ours(self.driver, "this client")
   end
   if self.eager then
     self.eager, self.turns = false, 1 -- tasks come first in the second turn
