@@ -26,6 +26,7 @@ if arg[1] ~= "client" then
 end
 
 local gemini = require "lgemini"
+local median = require("bench.report").median
 local pause = require("socket").sleep
 
 local plain_url, tls_url, roots, video, image, clip = arg[2], arg[3], arg[4], arg[5], arg[6], arg[7]
@@ -221,12 +222,6 @@ local function bare(budget)
   return tonumber(require("bench.prepare").output(command):match "cpu (%S+)")
 end
 
--- Median and range.
-local function of(list)
-  table.sort(list)
-  return list[math.ceil(#list / 2)], list[1], list[#list]
-end
-
 local function print_worst(worst)
   local running = {}
   for name, count in pairs(worst.running) do running[#running + 1] = count .. " " .. name end
@@ -272,14 +267,14 @@ local function judge(name, value, aim, met, least, most)
   print(("%-36s %6.2f  aim %5.2f  %s%s"):format(name, value, aim, met and "met" or "MISSED", range))
 end
 local function judge_rounds(name, list, aim, at_least)
-  local value, least, most = of(list)
+  local value, least, most = median(list)
   judge(name, value, aim, at_least and value >= aim or not at_least and value <= aim, least, most)
 end
 print(("medians of %d rounds:"):format(ROUNDS))
 judge_rounds("p99.9 of step, ms, at most", p999s, 2)
 judge_rounds("worst step, ms, at most", worsts, 4)
 judge_rounds("bytes per CPU second, at least", ratios, 0.8, true)
-print(("%-36s %6.2f  [%.2f-%.2f]"):format("the same of the bare program", of(yardsticks)))
+print(("%-36s %6.2f  [%.2f-%.2f]"):format("the same of the bare program", median(yardsticks)))
 
 local stranger_walls, stranger_cpus = strangers()
 print(("beside that, the longest step of each of %d handshakes with a server that is not known:"):format(STRANGERS))

@@ -2,7 +2,12 @@
 
 local report = {}
 
-local function median(values)
+--- The median, the least and the most of a list.
+---@param values number[]
+---@return number median
+---@return number least
+---@return number most
+function report.median(values)
   local sorted = { (table.unpack or unpack)(values) } -- luacheck: ignore 143
   table.sort(sorted)
   local half = #sorted / 2
@@ -54,14 +59,14 @@ end
 -- Prints a figure's row and gives its result.
 local function show(figure, samples)
   local values, ours, limit = values_of(figure, samples)
-  local value, least, most = median(values)
+  local value, least, most = report.median(values)
   local is_ratio = figure.share or figure.limit and not figure.value
   local scale = is_ratio and 1 or figure.scale or 1
   local range = ("[%s-%s]"):format(short(least * scale), short(most * scale))
   local bound = figure.most or figure.least
   local met = is_met(figure, value)
   local line = ROW:format(figure.name,
-    limit[1] and with_unit(median(limit), figure) or "", with_unit(median(ours), figure),
+    limit[1] and with_unit(report.median(limit), figure) or "", with_unit(report.median(ours), figure),
     (is_ratio or figure.value) and short(value * scale) .. " " .. range or range,
     bound and (figure.least and ">= " or "<= ") .. short(bound * scale) or "-",
     not bound and "" or met and "met" or "MISSED")
