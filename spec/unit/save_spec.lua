@@ -143,6 +143,7 @@ describe("media of an answer are saved:", function()
 
   it("in whole or not at all where nothing was before", function()
     local program = [[
+      require "lgemini" -- brings the others, where it is one file
       local _, err = require("lgemini.save").bytes(arg[1], "image/x-any", { ("x"):rep(tonumber(arg[2])) })
       io.write(err and err.kind .. ": " .. err.message or "saved")]]
     files.write(directory .. "/save.lua", program)
