@@ -1,4 +1,4 @@
-/* base64: the speed of each encoder and of the decoder on a hot block of 48 KiB, as a share of memcpy's on it. */
+/* base64: the speed of each encoder and decoder on a hot block of 48 KiB, and memcpy's on it, in bytes a second. */
 #include <stdio.h>
 #include <string.h>
 
@@ -45,18 +45,21 @@ static double speed(void (*run)(void))
     return best;
 }
 
-static void compare(enum gem_base64_level of, const char *name)
+static void print_speed(const char *what, const char *name, void (*run)(void))
 {
     char label[32];
+    snprintf(label, sizeof label, "%s_%s", what, name);
+    bench_print(label, speed(run));
+}
+
+static void compare(enum gem_base64_level of, const char *name)
+{
     if ((gem_base64_levels() & 1u << of) == 0)
         return;
     level = of;
-    double bytes = speed(run_memcpy);
-    snprintf(label, sizeof label, "encode_%s", name);
-    bench_print(label, speed(run_encode) / bytes);
-    snprintf(label, sizeof label, "decode_%s", name);
-    bench_print(label, speed(run_decode) / bytes);
-    bench_print("memcpy", bytes);
+    print_speed("memcpy", name, run_memcpy);
+    print_speed("encode", name, run_encode);
+    print_speed("decode", name, run_decode);
 }
 
 int main(void)
