@@ -317,7 +317,7 @@ local function decode(call, request, exchange)
     _, problem, large = decoder:next(false, tasks.loop.finish and SLICE or nil)
     if problem == true and done ~= false then -- there is more at hand
       done = nil
-      tasks:breathe(large and "eager")
+      tasks:breathe(large and "eager", exchange)
       why = tasks:refusal() -- it may have come whole, but not be wanted any more
     elseif done == false or problem then
       request.sent = exchange:sent() >= length_of(request)

@@ -367,7 +367,8 @@ end
 --- In a task whose step has used up its time, or with `always`: goes on in the next step, or with "eager" as the first
 --- that it does. Nothing outside of tasks.
 ---@param always boolean|"eager"|nil
-function loop:breathe(always)
+---@param exchange table|nil  closed with the task where that is ended meanwhile
+function loop:breathe(always, exchange)
   local finish = self.finish
   if not finish and not always then
     return
@@ -376,6 +377,7 @@ function loop:breathe(always)
   local task = inside.task()
   if task and task.loop == self and (always or (finish and self.now() >= finish)) and inside.can_yield() then
     forget(self, task)
+    task.exchange = exchange or false
     self.eager = self.eager or always == "eager"
     push(self.later, task)
     inside.yield()

@@ -75,8 +75,9 @@ end
 
 --- Where the step has used up its time, a task goes on in the next one; with "eager" always, and as its first.
 ---@param always "eager"|nil
-function tasks:breathe(always)
-  self.loop:breathe(always)
+---@param exchange table|nil  closed with the task where that is ended meanwhile
+function tasks:breathe(always, exchange)
+  self.loop:breathe(always, exchange)
 end
 
 --- Waits until the exchange wants to be looked at, or until the instant, and says nothing of what has become of it.

@@ -456,6 +456,19 @@ describe("tasks", function()
       assert.same({}, log)
     end)
 
+    it("end one that goes on in the next step: what it had in hand is closed", function()
+      local exchange = world.exchange()
+      tasks:all({
+        function()
+          tasks:breathe("eager", exchange)
+          note "went on"
+        end,
+        function() return nil, "broken" end,
+      }, 2)
+      assert.is_true(exchange.closed)
+      assert.same({}, log)
+    end)
+
     it("are ended with the task that they are for", function()
       local exchange = world.ready_in(1000)
       local _, err = tasks:all({
