@@ -526,11 +526,14 @@ function turn(self, finish, max_wait, latest, moved)
   self.finish = finish
   self.alerted = true
   self.turns = self.turns + 1
-  local count = work(self, finish, wait, latest, moved)
+  local ok, count = pcall(work, self, finish, wait, latest, moved)
   self.finish = outer
   set_alarm(self)
   if self.closing then
     close_driver(self)
+  end
+  if not ok then
+    error(count, 0)
   end
   return count
 end

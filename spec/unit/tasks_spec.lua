@@ -907,6 +907,17 @@ describe("tasks", function()
       finish(task)
     end)
 
+    it("are made known to a foreign loop also after a step that was broken off", function()
+      local alarms = {}
+      tasks.loop:pollfd()
+      function tasks.loop.driver.alarm(_, seconds) alarms[#alarms + 1] = seconds end
+      function world.failing() error("broken off", 0) end
+      assert.same({ false, "broken off" }, { pcall(tasks.loop.step, tasks.loop, 0.001) })
+      assert.is_false(tasks.loop.finish) -- nor is anything cut short by the end of that step
+      tasks:spawn(function() end)
+      assert.equal(0, alarms[#alarms])
+    end)
+
     describe("that raise", function()
       it("are raised by the next step, once, with the way that led there; others go on", function()
         local function broken() error "what nobody takes" end
