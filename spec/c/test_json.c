@@ -300,7 +300,9 @@ static void test_locale(void)
 {
     if (setlocale(LC_NUMERIC, "de_DE.UTF-8") == NULL)
         return;
+    double number;
     reads("[0.1234567890123456789,1.5]", "[n0,12345678901234568 n1,5 ).");
+    CHECK(gem_json_number("1.5", 3, &number) && number == 1.5);
     setlocale(LC_NUMERIC, "C");
 }
 

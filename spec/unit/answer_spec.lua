@@ -111,6 +111,17 @@ describe("convert", function()
     assert.equal(-math.huge, convert('{"avgLogprobs":"-Infinity"}', "Candidate").avg_logprobs)
   end)
 
+  it("takes no text for a number that JSON would not write as one", function()
+    local function score(text) return convert(('{"avgLogprobs":"%s"}'):format(text), "Candidate").avg_logprobs end
+    assert.same({ -1.5, 0.001, 12, -0 }, { score "-1.5", score "1e-3", score "12", score "-0" })
+    for _, text in ipairs { "0x10", " 12 ", "12 ", "", "-", "inf", "nan", "infinity", "+1", "01", ".5", "5.", "1e999",
+      "1,5", "1\\u0000", ("1"):rep(63) .. ".5" } do
+      assert.is_nil(score(text), text)
+    end
+    assert.is_nil(convert('{"index":"007"}', "Candidate").index)
+    assert.is_nil(convert('{"sizeBytes":"-01"}', "File").size_bytes)
+  end)
+
   it("marks what came from the wire", function()
     local content = convert('{"parts":[{"text":"a"}]}', "Content")
     assert.is_true(schema.is(content, "Content"))

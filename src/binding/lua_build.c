@@ -168,7 +168,7 @@ static bool push_int64(lua_State *L, const char *text, size_t n, bool or_text)
     bool negative = n > 0 && text[0] == '-', fits = true;
     uint64_t value = 0, most = negative ? (uint64_t)INT64_MAX + 1 : INT64_MAX;
     size_t i = negative;
-    if (i == n)
+    if (i == n || (text[i] == '0' && i + 1 < n))
         return false;
     for (; i < n; i++) {
         unsigned digit = (unsigned char)text[i] - (unsigned)'0';
@@ -197,15 +197,13 @@ static bool push_number(lua_State *L, const char *text, size_t n)
             lua_pushnumber(L, (lua_Number)values[i]);
             return true;
         }
+    double value;
     if (push_int64(L, text, n, false))
         return true;
-    lua_pushlstring(L, text, n);
-    bool is_number = lua_isnumber(L, -1);
-    double value = lua_tonumber(L, -1);
-    lua_pop(L, 1);
-    if (is_number)
-        lua_pushnumber(L, (lua_Number)value);
-    return is_number;
+    if (!gem_json_number(text, n, &value))
+        return false;
+    lua_pushnumber(L, (lua_Number)value);
+    return true;
 }
 
 /* A text in the place of a number: pushes what is shown of it. */

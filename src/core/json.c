@@ -26,8 +26,10 @@ static const char *const expected[] = {"a value expected", "a value or ] expecte
                                        "a name expected", "a colon expected", "a comma expected", "the end expected",
                                        "the end expected"};
 
-/* A block larger than this is given back with the text it was for. */
-enum { KEEP_CAP = 16384 };
+enum {
+    KEEP_CAP = 16384, /* a block larger than this is given back with the text it was for */
+    SMALL = 64        /* a number of fewer bytes is read without a buffer */
+};
 
 #define EXACT (INT64_C(1) << 53) /* whole numbers below it are themselves as doubles */
 
@@ -439,20 +441,34 @@ static bool short_decimal(const char *p, const char *end, double *number)
     return true;
 }
 
+/* Of fewer than SMALL bytes. */
+static double small_number(const char *p, size_t n)
+{
+    char small[SMALL];
+    memcpy(small, p, n);
+    small[n] = '\0';
+    return to_double(small);
+}
+
+bool gem_json_number(const char *text, size_t n, double *number)
+{
+    if (n >= SMALL || !is_number(text, text + n))
+        return false;
+    *number = small_number(text, n);
+    return !isinf(*number);
+}
+
 /* The number lies whole at p. */
 static enum gem_json_token take_number(struct gem_json *json, const char *p, size_t n)
 {
-    char small[64];
     double number;
     value_ends(json);
     if (!is_number(p, p + n))
         return wrong(json, json->at, "a malformed number before it");
     if (short_decimal(p, p + n, &number))
         return give_number(json, number);
-    if (n < sizeof small) {
-        memcpy(small, p, n);
-        small[n] = '\0';
-        number = to_double(small);
+    if (n < SMALL) {
+        number = small_number(p, n);
     } else {
         if (p != gem_buf_head(&json->gathered)) {
             gem_buf_clear(&json->gathered);

@@ -79,6 +79,9 @@ void gem_json_feed(struct gem_json *json, const char *bytes, size_t n);
 /* In a string: the first quote, backslash or NUL, or end. */
 const char *gem_json_special(const char *p, const char *end);
 
+/* Whether the text is a number as JSON has it, in fewer than 64 bytes, and which. */
+bool gem_json_number(const char *text, size_t n, double *number);
+
 /* The next token; err is written where it is GEM_JSON_BROKEN. */
 enum gem_json_token gem_json_next(struct gem_json *json, struct gem_err *err);
 
