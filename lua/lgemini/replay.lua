@@ -249,12 +249,17 @@ function replayer:exchange(call, request, fields)
     return nil, err
   end
   self.now = tonumber(answer.time)
-  local length = fields.body and (fields.length or fields.body:length() - (fields.offset or 0)) or 0
+  local body, offset = fields.body, fields.offset or 0
+  local length = body and (fields.length or body:length() - offset) or 0
   return setmetatable({
     answer = answer,
-    fields = fields,
+    body = body,             -- while it is sent
+    offset = offset,
+    hash = fields.hash,
+    hash_offset = (fields.hash_offset or 0) + offset,
+    idle = fields.idle or 120,
     heads = heads_of(answer, request.url),
-    source = source,
+    source = source,         -- until it has brought all
     clock = call.client.tasks.now,
     to_send = answer.sent or length,
     brought = asked.body_bytes and not asked.body_sha256, -- by a function of the program's
@@ -273,18 +278,19 @@ function replayer:has_another(request)
   return key ~= nil and self.counts[key] < #self.known[key]
 end
 
+-- It needs nothing more of what it was made with: who asks later how it came may keep it for long.
+local function let_go(self, stage, failure)
+  self.stage, self.failure, self.body, self.hash, self.source = stage, failure, nil, nil, nil
+end
+
 -- Sends what was sent then: the digest of an upload is of that.
 local function send(self)
-  local fields, body = self.fields, self.fields.body
-  local from = fields.offset or 0
-  while fields.hash and self.bytes_sent < self.to_send do
-    local at = from + self.bytes_sent
-    local bytes, err = body:read(at, math.min(SLICE, self.to_send - self.bytes_sent))
+  while self.hash and self.bytes_sent < self.to_send do
+    local bytes, err = self.body:read(self.offset + self.bytes_sent, math.min(SLICE, self.to_send - self.bytes_sent))
     if not bytes then
-      self.stage, self.failure = "done", err
-      return
+      return let_go(self, "done", err)
     end
-    fields.hash:feed((fields.hash_offset or 0) + at, bytes)
+    self.hash:feed(self.hash_offset + self.bytes_sent, bytes)
     self.bytes_sent = self.bytes_sent + #bytes
   end
   self.bytes_sent = self.to_send
@@ -294,10 +300,10 @@ local function finish(self)
   local answer = self.answer
   if answer.left and not answer.error then
     self.stage = "left"
-    self.until_instant = self.clock() + (self.fields.idle or 120)
+    self.until_instant = self.clock() + self.idle
     return
   end
-  self.stage, self.failure = "done", answer.error
+  let_go(self, "done", answer.error)
 end
 
 -- Goes a step further.
@@ -307,7 +313,7 @@ local function advance(self)
       send(self)
     end
     if self.stage == "sending" and self.bytes_sent == self.to_send then
-      self.stage = "receiving"
+      self.stage, self.body = "receiving", nil
     end
   elseif self.stage == "receiving" then
     local piece = self.source()
@@ -317,9 +323,8 @@ local function advance(self)
       finish(self)
     end
   elseif self.stage == "left" and self.clock() >= self.until_instant then
-    self.stage = "done"
-    self.failure = { kind = "timeout", clock = "idle",
-      message = "idle: the recording ends here, where the program let go of the answer" }
+    let_go(self, "done", { kind = "timeout", clock = "idle",
+      message = "idle: the recording ends here, where the program let go of the answer" })
   end
 end
 
@@ -369,10 +374,10 @@ function Exchange:header(first, second)
   end
 end
 
-function Exchange:read(n)
+function Exchange:read()
   local bytes = table.concat(self.inbox)
-  self.inbox = { n and bytes:sub(n + 1) ~= "" and bytes:sub(n + 1) or nil }
-  return n and bytes:sub(1, n) or bytes
+  self.inbox = {}
+  return bytes
 end
 
 function Exchange:sent()
@@ -381,14 +386,13 @@ end
 
 function Exchange:wants()
   if self.stage == "sending" and self.brought and self.bytes_sent < self.to_send then
-    return (self.fields.offset or 0) + self.bytes_sent, math.min(1024 * 1024, self.to_send - self.bytes_sent)
+    return self.offset + self.bytes_sent, math.min(1024 * 1024, self.to_send - self.bytes_sent)
   end
 end
 
 function Exchange:supply(bytes)
-  local fields = self.fields
-  if fields.hash then
-    fields.hash:feed((fields.hash_offset or 0) + (fields.offset or 0) + self.bytes_sent, bytes)
+  if self.hash then
+    self.hash:feed(self.hash_offset + self.bytes_sent, bytes)
   end
   self.bytes_sent = self.bytes_sent + #bytes
   return true
@@ -406,12 +410,13 @@ end
 
 function Exchange:cancel()
   if self.stage ~= "done" and self.stage ~= "closed" then
-    self.stage, self.failure = "done", { kind = "cancelled", message = "the client was closed" }
+    let_go(self, "done", { kind = "cancelled", message = "the client was closed" })
   end
 end
 
 function Exchange:close()
-  self.stage = "closed"
+  let_go(self, "closed")
+  self.inbox = {}
 end
 
 return replayer

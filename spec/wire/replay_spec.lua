@@ -1,5 +1,6 @@
 -- Record and replay: what a program sees of a replayed call is what it saw when it was recorded, without a network, in
 -- whatever order calls run; what was not recorded is said clearly; and no recording holds a secret.
+local collect = require "spec.support.collect"
 local emulator = require "spec.support.emulator"
 local files = require "spec.support.files"
 local gemini = require "lgemini"
@@ -667,6 +668,23 @@ describe("record and replay", function()
       on_retry = function(view) seen[#seen + 1] = view.error.kind end }
     assert(ask(client))
     assert.same({ 1, 503, "unavailable", 2, 200 }, seen)
+  end)
+
+  it("holds nothing of what it was asked, while answers live", function()
+    server:script { reply "seen" }
+    local client = recording(server.url)
+    assert(ask(client))
+    client:close()
+    client = replaying()
+    local function bodies()
+      collect()
+      return client.core.alive().body or 0
+    end
+    local before = bodies()
+    local response = assert(ask(client))
+    assert.equal(before, bodies())
+    assert.equal(1, response.transport.attempts)
+    client:close()
   end)
 
   it("holds nothing of what it has written, while answers live", function()
