@@ -47,6 +47,12 @@ local function peak(...)
   return least
 end
 
+-- Of streams at once, each of them.
+local function of_each(base, roots)
+  local run = ours("streams", base, 1000, 100, roots)
+  return math.min(figures(run).each, figures(run).each)
+end
+
 local function calls(megabytes)
   local run = ours("upload", "$plain", prepare.file("video", megabytes), "plain")
   run.traced = true
@@ -66,6 +72,8 @@ local measures = {
   function() return peak("inline", "$plain", large, 2) end,
   function() return peak("inline", "$plain", large, 2) - peak("inline", "$plain", prepare.file("image", 1), 2) end,
   function() return peak("upload", "$plain", prepare.file("video", 200), "plain") end,
+  function() return of_each "$plain" end,
+  function() return of_each("$tls", "$roots") end,
 }
 
 local passed, failed = 0, 0

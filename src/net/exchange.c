@@ -466,6 +466,8 @@ static int set_up(struct gem_exchange *ex, const struct gem_request *r, struct g
     bad |= set_transport(ex, r);
     bad |= set_trust(handle->easy, r);
     bad |= set_certificate(handle->easy, r);
+    if (is_small(r)) /* for HTTP/2, where libcurl takes a buffer even for what it has, and keeps it to the end */
+        bad |= curl_easy_setopt(handle->easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)GEM_WHOLE);
     return bad == CURLE_OK && set_answer(handle->easy, r) == CURLE_OK ? 0 : -1;
 }
 
