@@ -43,7 +43,7 @@ void gem_rope_free(struct gem_rope *rope)
 /* One for n bytes at least, linked behind the others; NULL where memory is short. */
 static struct gem_rope_block *new_block(struct gem_rope *rope, size_t n)
 {
-    size_t room = rope->len / 5;
+    size_t room = rope->len / 16;
     room = room < LEAST ? LEAST : room < MOST ? room : MOST;
     room = room < n ? n : room;
     struct gem_rope_block *block = gem_mem_alloc(rope->mem, size_of(room));

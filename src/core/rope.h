@@ -1,5 +1,5 @@
-/* rope: bytes that are only ever added to, in blocks that never move: what is held is what was added and a fifth more, and
- * at no time twice that. Taken from its beginning, block by block. */
+/* rope: bytes that are only ever added to, in blocks that never move: what is held is what was added and a sixteenth
+ * more, and at no time twice that. Taken from its beginning, block by block. */
 #ifndef GEM_CORE_ROPE_H
 #define GEM_CORE_ROPE_H
 
