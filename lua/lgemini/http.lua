@@ -222,7 +222,7 @@ function http.wait(call, request, exchange, until_head)
       request.sent = exchange:sent() >= length_of(request)
       return nil, failed(call, request, err)
     end
-    if not tasks:wait(exchange, request.tick and tasks.now() + TICK or nil) then
+    if not tasks:rest(exchange, request.tick and tasks.now() + TICK or nil) or exchange:phase() == "closed" then
       return nil, http.cancelled()
     elseif request.tick then
       local ok, problem = request.tick(exchange)

@@ -287,31 +287,45 @@ local function check_alone(self, other, what)
   end
 end
 
---- Waits until the exchange wants to be looked at, or until the instant. The exchange is closed where that is misuse.
----@param exchange table|nil
----@param instant number|nil
----@param user table         whose wait it is
----@param hook function|nil  the client's `wait`
-function loop:wait_for(exchange, instant, user, hook)
-  local waiters = self.waiters
-  if exchange and waiters[exchange] then
-    check_alone(self, waiters[exchange], "stream")
-  end
-  local waiter = waiter_for(self, hook, exchange)
+-- What the waiter waits for, and for whom.
+local function note_wait(self, waiter, exchange, instant, user)
   waiter.user = user
   if exchange then
-    waiters[exchange] = waiter
+    self.waiters[exchange] = waiter
   end
   if instant then
     self.timers:add(waiter, instant)
   elseif exchange and waiter.coroutine then
     waiter.waits = PLAIN
   end
-  suspend(self, waiter, hook)
-  if not waiter.coroutine then
-    waiter.exchange, waiter.user, waiter.runner = false, nil, false
-    self.lone = waiter
+end
+
+--- Waits until the exchange wants to be looked at, or until the instant. The exchange is closed where that is misuse.
+--- A task waits here and not further down: it has memory for all the calls that it was ever in, one inside the other.
+---@param exchange table|nil
+---@param instant number|nil
+---@param user table         whose wait it is
+---@param hook function|nil  the client's `wait`
+function loop:wait_for(exchange, instant, user, hook)
+  local waiter = exchange and self.waiters[exchange]
+  if waiter then
+    check_alone(self, waiter, "stream")
   end
+  waiter = inside.active
+  if waiter and waiter.loop == self then
+    forget(self, waiter)
+    waiter.waits, waiter.exchange = true, exchange or false
+    note_wait(self, waiter, exchange, instant, user)
+    if self.yield(waiter.coroutine, WAIT) ~= false then
+      return
+    end
+    forget(self, waiter) -- it cannot yield here
+  end
+  waiter = waiter_for(self, hook, exchange)
+  note_wait(self, waiter, exchange, instant, user)
+  suspend(self, waiter, hook)
+  waiter.exchange, waiter.user, waiter.runner = false, nil, false
+  self.lone = waiter
 end
 
 --- Waits for the exchange that the task has waited for last, where nothing was told of it since; false where that is
@@ -349,20 +363,6 @@ end
 --- Wakes who waits for the exchange.
 ---@param exchange table
 loop.tell = tell
-
---- Wakes who sleeps for that user.
-function loop:wake_sleepers(user)
-  local sleepers = {}
-  for i = 1, self.timers.count do
-    local waiter = self.timers[i]
-    if waiter.user == user then
-      sleepers[#sleepers + 1] = waiter
-    end
-  end
-  for _, waiter in ipairs(sleepers) do
-    self:wake(waiter)
-  end
-end
 
 --- In a task whose step has used up its time, or with `always`: goes on in the next step, or with "eager" as the first
 --- that it does. Nothing outside of tasks.

@@ -32,14 +32,16 @@ end
 -- the answer is whole, and how the events become one answer. Another service has another form.
 local GENERATE = { type = "GenerateContentResponse", chunk = answer.checked, accumulator = Accumulator.new }
 
--- Most streams of texts end without anybody who looks: theirs is made when they do.
+-- Most streams of texts end without anybody who looks: theirs is made when they do. Until then the decoder has all,
+-- which is in its place when it has ended.
 local function accumulator_of(self)
   local made = self.accumulator
-  if not made then
+  if type(made) ~= "table" then
+    local decoder = made or self.decoder
     made = self.form.accumulator(self.facts, self.call and self.call.client.limits)
     self.accumulator = made
-    if self.decoder and self.form == GENERATE then
-      made:follow(self.decoder)
+    if decoder and self.form == GENERATE then
+      made:follow(decoder)
     end
   end
   return made
@@ -119,10 +121,11 @@ local function leave(self)
   if self.form ~= GENERATE then
     return self.decoder:close()
   end
-  local kept = self.decoder:retire()
-  local accumulator = kept and accumulator_of(self) or self.accumulator
+  local accumulator, kept = self.accumulator, self.decoder:retire()
   if accumulator then
     accumulator:leave(kept)
+  elseif kept then
+    self.accumulator = self.decoder
   end
 end
 
@@ -266,7 +269,7 @@ local function await(self)
   end
   local done, why = exchange:done()
   if done == nil then
-    if tasks:wait(exchange) then
+    if tasks:rest(exchange) and exchange:phase() ~= "closed" then
       return true
     end
     return nil, closed(self)
@@ -370,16 +373,13 @@ end
 
 -- The next chunk, or text where only those are wanted and nothing else came; nil at the end; nil, err.
 local function read(self, texts)
-  if not self.decoder then
-    local ok, err = open(self)
-    if not ok then
-      return nil, err
-    end
-  end
   local value, more, ends = next_value(self, texts)
   if value == nil then
     if not more then
       value, more = finish(self)
+    end
+    if value then
+      value, more = open(self)
     end
     if not value then
       return nil, more
@@ -409,7 +409,7 @@ local function is_closed(self)
     or (self.exchange and not self.decoder and self.exchange:phase() == "closed")
 end
 
--- The next chunk, or text.
+-- The next chunk, or text. It opens the stream itself: see loop:wait_for.
 local function advance(self, texts)
   while not self.failure do
     if self.ended then
@@ -417,7 +417,13 @@ local function advance(self, texts)
     elseif is_closed(self) then
       return nil, closed(self)
     end
-    local chunk, err = read(self, texts)
+    local chunk, err = self.decoder, nil
+    if not chunk then
+      chunk, err = open(self)
+    end
+    if chunk then
+      chunk, err = read(self, texts)
+    end
     if chunk or not err then
       return chunk
     end

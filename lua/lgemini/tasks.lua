@@ -194,7 +194,9 @@ function tasks:close()
     exchange:cancel()
     self.loop:tell(exchange)
   end
-  self.loop:wake_sleepers(self)
+  for _, waiter in ipairs(self.loop.timers:of(self)) do
+    self.loop:wake(waiter)
+  end
   self.loop:detach(self)
 end
 

@@ -71,6 +71,18 @@ function timers:remove(waiter)
   end
 end
 
+---@param user table
+---@return table[] waiters  those whose `user` that is
+function timers:of(user)
+  local found = {}
+  for i = 1, self.count do
+    if self[i].user == user then
+      found[#found + 1] = self[i]
+    end
+  end
+  return found
+end
+
 ---@return table|nil waiter  the earliest
 function timers:first()
   return self[1]

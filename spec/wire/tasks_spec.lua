@@ -230,16 +230,16 @@ describe("a task", function()
   it("may raise wherever it has waited: nothing is left", function()
     local points = 0
     local function raise_at(n)
-      local sleep, count = client.tasks.wait, 0
-      client.tasks.wait = function(self, ...)
+      local rest, count = client.tasks.rest, 0
+      client.tasks.rest = function(self, ...)
         count = count + 1
-        local result = sleep(self, ...)
+        local result = rest(self, ...)
         if count == n then error("raised at a wait", 0) end
         return result
       end
       local task = client:spawn(script)
       local ok, problem = pcall(client.run, client)
-      client.tasks.wait = nil
+      client.tasks.rest = nil
       assert.is_true(task.done)
       return not ok and problem
     end
