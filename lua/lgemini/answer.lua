@@ -79,6 +79,10 @@ end
 
 local core, shapes
 
+local function null()
+  return json.null
+end
+
 --- Decodes what comes, byte by byte: see core.meta.lua.
 ---@param type_name string|nil  nil: user data, as it came
 ---@param most integer          bytes of an event, or of a body
@@ -89,7 +93,7 @@ local core, shapes
 function answer.decoder(type_name, most, max_depth, events, sink)
   if not shapes then
     core = require("lgemini.core").answer
-    shapes = core.shapes { null = json.null, array = getmetatable(json.array {}), settle = settle, types = shape_of }
+    shapes = core.shapes { null = null, array = json.mark, settle = settle, types = shape_of }
   end
   local decoder = core.new(shapes, type_name, most, max_depth, events or false)
   if sink then

@@ -216,10 +216,11 @@ core.answer = {}
 ---@class lgemini.core.Shapes
 
 --- What the decoder knows of types. They are asked for when it first meets them.
----@param setup { null: any, array: table, types: (fun(name: string): lgemini.core.Shape), settle: function }  null and
---- the metatable of arrays in user data; settle(object, type, odd, echoed) is called at the end of an object where odd
---- (name on the wire -> value) is not empty: members that no type knows and, where they may be sent back, those of
---- another JSON type than the API gives, which are not shown, or shown as something else
+---@param setup { null: (fun(): any), array: (fun(): table), types: (fun(name: string): lgemini.core.Shape),
+--- settle: function }  null and the metatable of arrays in user data, each asked for once; settle(object, type, odd,
+--- echoed) is called at the end of an object where odd (name on the wire -> value) is not empty: members that no type
+--- knows and, where they may be sent back, those of another JSON type than the API gives, which are not shown, or shown
+--- as something else
 ---@return lgemini.core.Shapes
 function core.answer.shapes(setup) end
 

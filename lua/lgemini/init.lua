@@ -12,8 +12,9 @@ gemini._VERSION = "0.1.0"
 local errors = require "lgemini.errors"
 local json = require "lgemini.json"
 
---- JSON's null, for user data; lua-cjson's.
-gemini.null = json.null
+--- JSON's null, for user data; lua-cjson's, which loads with it.
+---@type any
+gemini.null = nil
 
 --- Marks a table as a JSON array, so that it is one even when it is empty.
 gemini.array = json.array
@@ -138,6 +139,9 @@ return setmetatable(gemini, {
       local list = require("lgemini.prices").TABLE
       self.prices = list
       return list
+    elseif name == "null" then
+      self.null = json.null
+      return self.null
     end
   end,
 })

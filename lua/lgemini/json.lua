@@ -5,7 +5,7 @@
 -- Not promised: a whole number of 2^53 or more that arrives as a JSON number may have lost digits before Lua sees it
 -- (cjson 2.1.0 reads every number as a double). The API sends its 64-bit numbers as strings for that reason.
 
-local cjson = require "cjson"
+-- lua-cjson itself loads when it is needed, which for a call of texts it is not. That it is missing shows at once.
 
 local compat = require "lgemini.compat"
 
@@ -14,23 +14,49 @@ local floor, huge = math.floor, math.huge
 local getmetatable, setmetatable, type = getmetatable, setmetatable, type
 local tointeger, utf8_len = compat.tointeger, compat.utf8_len -- nil before 5.3
 
--- Where cjson has a mark of its own (the fork), it is ours too: what we decode, the user's cjson encodes as arrays.
-local array_mt = cjson.array_mt or { __name = "lgemini.array" }
+local libraries = rawget(_G, "package") or {}
+if not (libraries.searchpath and libraries.searchpath("cjson", libraries.cpath)) then
+  require "cjson"
+end
 
-local json = { null = cjson.null }
+---@class lgemini.json
+---@field null any  lua-cjson's; loads it
+local json = setmetatable({}, { __index = function(self, name)
+  if name == "null" then
+    self.null = require("cjson").null
+    return self.null
+  end
+end })
+
+local array_mt
+
+--- The metatable that marks arrays. Where cjson has one of its own (the fork), that is ours too: what we decode, the
+--- user's cjson encodes as arrays.
+---@return table
+function json.mark()
+  array_mt = array_mt or require("cjson").array_mt or { __name = "lgemini.array" }
+  return array_mt
+end
 
 --- Marks a table as an array, so that it is one even when it is empty.
 ---@param t table|nil  a new table when left out
 ---@return table t  the same table
 function json.array(t)
-  return setmetatable(t or {}, array_mt)
+  return setmetatable(t or {}, array_mt or json.mark())
+end
+
+-- Whether a table can have the mark before this file has asked for it: the user's cjson may have given it.
+local function is_given()
+  local loaded = libraries.loaded
+  return not loaded or loaded["cjson"] or loaded["cjson.safe"]
 end
 
 --- Whether a table carries the mark of `json.array`. (A sequence without the mark is an array too, for an encoder.)
 ---@param t any
 ---@return boolean
 function json.is_array(t)
-  return type(t) == "table" and getmetatable(t) == array_mt
+  local mark = type(t) == "table" and getmetatable(t)
+  return mark and (mark == array_mt or not array_mt and is_given() and mark == json.mark()) or false
 end
 
 local read
@@ -42,7 +68,7 @@ local read
 ---@return string|nil message  what is wrong and where, never the text itself
 ---@return true|nil too_deep   whether that is the reason
 function json.decode(text, max_depth)
-  read = read or require("lgemini.json_reader").new(cjson, array_mt)
+  read = read or require("lgemini.json_reader").new(require "cjson", json.mark())
   return read(text, max_depth)
 end
 
@@ -89,7 +115,7 @@ end
 local quoter
 
 local function new_quoter()
-  local instance = cjson.new()
+  local instance = require("cjson").new()
   instance.encode_keep_buffer(false) -- six times the longest string, else
   return instance
 end

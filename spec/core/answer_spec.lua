@@ -508,7 +508,7 @@ describe("a decoder of answers", function()
   it("is closed at its end where a function of the program closes it in the middle", function()
     local before = core.alive().answer
     local decoder
-    local setup = { null = json.null, array = {}, settle = function() decoder:close() end,
+    local setup = { null = function() end, array = function() end, settle = function() decoder:close() end,
       types = function() return { fields = "a" } end }
     decoder = core.answer.new(core.answer.shapes(setup), "T", 1000, 10, false)
     decoder:feed '{"b":1}'
@@ -517,9 +517,34 @@ describe("a decoder of answers", function()
     assert.error_matches(function() decoder:finish() end, "closed")
   end)
 
+  it("asks once for null and the metatable of arrays, when the first comes", function()
+    local asked, null, mark = 0, {}, {}
+    local function once(value)
+      return function()
+        asked = asked + 1
+        return value
+      end
+    end
+    local shapes = core.answer.shapes { null = once(null), array = once(mark), settle = error, types = error }
+    local function value(text)
+      local decoder = core.answer.new(shapes, nil, 1000, 10, false)
+      decoder:feed(text)
+      decoder:next()
+      return (decoder:finish())
+    end
+    assert.equal("a", value('{"a":"a"}').a)
+    assert.equal(0, asked)
+    for _ = 1, 2 do
+      local list = value "[null,[],null]"
+      assert.equal(null, list[1])
+      assert.equal(mark, getmetatable(list[2]))
+      assert.equal(2, asked)
+    end
+  end)
+
   it("cannot go on after an error that was thrown through it", function()
     local before = core.alive().answer
-    local setup = { null = json.null, array = {}, settle = function() error "thrown" end,
+    local setup = { null = function() end, array = function() end, settle = function() error "thrown" end,
       types = function() return { fields = "" } end }
     local decoder = core.answer.new(core.answer.shapes(setup), "T", 1000, 10, false)
     decoder:feed '{"b":1}'

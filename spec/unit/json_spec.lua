@@ -14,6 +14,15 @@ local function fresh(change, undo)
   return copy
 end
 
+-- A second copy of the module, which is to find this in place of cjson, for the rest of the spec.
+local function beside(other)
+  finally(function()
+    package.loaded.cjson = cjson
+  end)
+  package.loaded.cjson = other and setmetatable(other, { __index = cjson })
+  return fresh(function() end, function() end)
+end
+
 -- A locale with a decimal comma, where the machine has one.
 local comma
 for _, name in ipairs { "de_DE.UTF-8", "fr_FR.UTF-8", "de_DE", "fr_FR" } do
@@ -151,22 +160,18 @@ describe("json.decode", function()
 
   it("tries again with a new decoder, which knows the locale of today", function()
     local made = 0
-    local copy = fresh(function()
-      package.loaded.cjson = setmetatable({
-        new = function()
-          made = made + 1
-          local instance, number = cjson.new(), made
-          local decode = instance.decode
-          instance.decode = function(text)
-            assert(number > 1, "an old one")
-            return decode(text)
-          end
-          return instance
-        end,
-      }, { __index = cjson })
-    end, function()
-      package.loaded.cjson = cjson
-    end)
+    local copy = beside {
+      new = function()
+        made = made + 1
+        local instance, number = cjson.new(), made
+        local decode = instance.decode
+        instance.decode = function(text)
+          assert(number > 1, "an old one")
+          return decode(text)
+        end
+        return instance
+      end,
+    }
     assert.same({ 1.5 }, (copy.decode "[1.5]"))
   end)
 
@@ -184,11 +189,9 @@ describe("json.decode", function()
 
   it("marks arrays as the fork of cjson does, where it is that fork", function()
     local mark = {}
-    local copy = fresh(function()
-      package.loaded.cjson = setmetatable({ array_mt = mark }, { __index = cjson })
-    end, function()
-      package.loaded.cjson = cjson
-    end)
+    local copy = beside { array_mt = mark }
+    assert.is_true(copy.is_array(setmetatable({}, mark)))
+    assert.is_false(copy.is_array(setmetatable({}, {})))
     assert.equal(mark, getmetatable((copy.decode "[]")))
     assert.equal(mark, getmetatable(copy.array()))
   end)
@@ -354,6 +357,35 @@ describe("json.number", function()
 end)
 
 describe("json", function()
+  local _ = rawget(package, "searchpath") and it("loads cjson for what needs it", function()
+    for need, ask in pairs {
+      null = function(copy) return copy.null == json.null end,
+      array = function(copy) return copy.is_array(copy.array()) end,
+      quote = function(copy) return copy.quote "\n" == '"\\n"' end,
+      decode = function(copy) return copy.decode "1" == 1 end,
+    } do
+      local copy = beside(nil)
+      assert.equal('"text"', copy.quote "text")
+      assert.is_false(copy.is_array {})
+      assert.is_false(copy.is_array(setmetatable({}, {})))
+      assert.is_nil(copy.nothing)
+      assert.is_nil(package.loaded.cjson, need)
+      assert.is_true(ask(copy), need)
+      assert.is_table(package.loaded.cjson, need)
+    end
+  end)
+
+  it("misses cjson at once, where it is not there", function()
+    local path, cpath, preload = package.path, package.cpath, package.preload.cjson
+    finally(function()
+      package.path, package.cpath, package.preload.cjson = path, cpath, preload
+      package.loaded.cjson, package.loaded["lgemini.json"] = cjson, json
+    end)
+    package.path, package.cpath, package.preload.cjson = "lua/?.lua", "", nil
+    package.loaded.cjson, package.loaded["lgemini.json"] = nil, nil
+    assert.error_matches(function() require "lgemini.json" end, "module 'cjson' not found")
+  end)
+
   -- Work is counted, not timed: a count of instructions that grows with the square of the text would show.
   local _ = not rawget(_G, "jit") and it("is linear", function() -- compiled code runs no hooks
     local function work(text)

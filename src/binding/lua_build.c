@@ -468,11 +468,22 @@ static bool raw_fits(const struct lgem_builder *b, enum frame_kind kind)
     return field->kind == LGEM_ANY || (field->kind == LGEM_STRUCT && kind == FRAME_RAW_OBJECT);
 }
 
+/* Pushes null or the metatable of arrays. They are asked for when the first one comes. [-0,+1,e] */
+static void push_mark(lua_State *L, const struct lgem_site *at, int which)
+{
+    lua_rawgeti(L, at->pool, which);
+    if (!lua_isfunction(L, -1))
+        return;
+    lua_call(L, 0, 1);
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, at->pool, which);
+}
+
 static void close_value(lua_State *L, struct lgem_builder *b, const struct lgem_site *at)
 {
     enum frame_kind kind = b->frames[--b->depth].kind;
     if (kind == FRAME_RAW_ARRAY) {
-        lua_rawgeti(L, at->pool, LGEM_POOL_ARRAY);
+        push_mark(L, at, LGEM_POOL_ARRAY);
         lua_setmetatable(L, -2);
     } else if (kind == FRAME_OBJECT) {
         close_object(L, b, at);
@@ -510,7 +521,7 @@ static void push_scalar(lua_State *L, const struct lgem_builder *b, const struct
         lua_pushnumber(L, (lua_Number)b->json.number);
         return;
     case GEM_JSON_NULL:
-        lua_rawgeti(L, at->pool, LGEM_POOL_NULL);
+        push_mark(L, at, LGEM_POOL_NULL);
         return;
     default:
         lua_pushboolean(L, token == GEM_JSON_TRUE);

@@ -73,7 +73,7 @@ struct lgem_shape *lgem_findshape(lua_State *L, struct lgem_shapes *shapes, int 
 /* The field of that name on the wire, or NULL. */
 struct lgem_field *lgem_findfield(const struct lgem_shape *shape, const char *wire, size_t n);
 
-/* shapes{ null =, array = (metatable), settle =, types = }: see core.meta.lua. */
+/* shapes{ null =, array =, settle =, types = }, all of them functions: see core.meta.lua. */
 int lgem_newshapes(lua_State *L);
 void lgem_open_shapes(lua_State *L); /* registers the type, pushes nothing */
 
