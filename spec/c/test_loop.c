@@ -87,8 +87,8 @@ static void open_exchange(struct gem_exchange *ex, const char *url, const struct
 
 static void check_failed(const struct gem_exchange *ex)
 {
-    CHECK(ex->phase == GEM_PHASE_DONE && ex->err.kind == GEM_IO);
-    CHECK_STR(ex->err.text, "no memory in the kernel");
+    CHECK(ex->phase == GEM_PHASE_DONE && ex->failed && ex->err->kind == GEM_IO);
+    CHECK_STR(ex->err->text, "no memory in the kernel");
 }
 
 static void open_loop(struct gem_loop *loop)
@@ -304,7 +304,7 @@ static void finish(struct gem_loop *loop, struct gem_exchange *ex)
     struct gem_err err;
     for (int i = 0; i < 500 && ex->phase != GEM_PHASE_DONE; i++)
         CHECK(gem_loop_step(loop, HUGE_VAL, 0.01, &err) >= 0);
-    CHECK(ex->phase == GEM_PHASE_DONE && ex->err.kind == GEM_OK);
+    CHECK(ex->phase == GEM_PHASE_DONE && !ex->failed);
 }
 
 /* What is in flight comes to its end, and the connection is used again. */
@@ -351,7 +351,7 @@ static void test_an_exchange_that_libcurl_does_not_take(void)
     CHECK(curl_multi_add_handle(elsewhere, ex.handle->easy) == CURLM_OK); /* so that another one refuses it */
     gem_loop_add(&loop, &ex, GEM_LANE_CALLS, &share);
     CHECK(gem_loop_step(&loop, HUGE_VAL, 0, &err) >= 0);
-    CHECK(ex.phase == GEM_PHASE_DONE && ex.err.kind == GEM_LIMIT);
+    CHECK(ex.phase == GEM_PHASE_DONE && ex.failed && ex.err->kind == GEM_LIMIT);
     CHECK(share.active == 0 && loop.hosts[0].active == 0 && !loop.full);
     gem_loop_remove(&ex);
     gem_exchange_close(&ex);

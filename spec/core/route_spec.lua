@@ -194,6 +194,21 @@ describe("a route", function()
     end
   end)
 
+  it("has its header lines in common with all that begin, be it closed meanwhile", function()
+    local route, running, texts = route_of("POST", { headers = { "X-Number: 12345678" } }), {}, {}
+    for i = 1, 4 do texts[i] = ("x"):rep(i % 2 == 0 and SMALL + i or i) end
+    script(#texts + 1)
+    for i, text in ipairs(texts) do running[i] = start(route, text) end
+    local later = core.exchange.new(route, "x")
+    route:close()
+    route = nil -- luacheck: ignore 311
+    collect()
+    for i = 1, #texts do assert.is_true(drive.finish(loop, running[i])) end
+    loop:add(later, "calls")
+    assert.is_true(drive.finish(loop, later))
+    for i = 1, #texts + 1 do assert.equal("12345678", server:received()[i].header["x-number"]) end
+  end)
+
   it("outlives nothing that needs it, and is closed before it is garbage", function()
     script(3)
     local x = start(route_of "POST", "x")

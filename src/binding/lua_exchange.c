@@ -186,13 +186,15 @@ static int exchange_phase(lua_State *L)
 /* nil while it runs; true when it ended well; false, err when not */
 static int exchange_done(lua_State *L)
 {
+    struct gem_err err;
     struct lgem_exchange *x = lgem_checkexchange(L, 1);
     if (x->ex.phase != GEM_PHASE_DONE)
         return 0;
-    lua_pushboolean(L, x->ex.err.kind == GEM_OK);
-    if (x->ex.err.kind == GEM_OK)
+    lua_pushboolean(L, !x->ex.failed);
+    if (!x->ex.failed)
         return 1;
-    lgem_pusherror(L, &x->ex.err);
+    gem_exchange_error(&x->ex, &err);
+    lgem_pusherror(L, &err);
     return 2;
 }
 

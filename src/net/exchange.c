@@ -27,8 +27,12 @@ void gem_exchange_tell(struct gem_exchange *ex)
 /* The first failure inside a callback is the reason that people see; libcurl's own word for it is "aborted". */
 static void remember(struct gem_exchange *ex, const struct gem_err *err)
 {
-    if (ex->err.kind == GEM_OK)
-        ex->err = *err;
+    if (ex->failed)
+        return;
+    ex->failed = true;
+    ex->err = gem_mem_alloc(ex->mem, sizeof *ex->err);
+    if (ex->err != NULL)
+        *ex->err = *err;
 }
 
 /* The loop's next step takes the pause away. */
@@ -264,21 +268,44 @@ static bool is_small(const struct gem_request *r)
     return true;
 }
 
-static int add_header(struct gem_exchange *ex, const char *line, struct gem_err *err)
+static int add_line(struct gem_lines *lines, const char *line)
 {
-    struct curl_slist *more = curl_slist_append(ex->handle->headers, line);
+    struct curl_slist *more = curl_slist_append(lines->first, line);
     if (more == NULL)
-        return gem_err_memory(err);
-    ex->handle->headers = more;
+        return -1;
+    lines->first = more;
     return 0;
 }
 
-static int set_headers(struct gem_exchange *ex, const struct gem_request *r, struct gem_err *err)
+static void drop_lines(struct gem_lines *lines)
 {
-    for (size_t i = 0; i < r->header_count; i++)
-        if (add_header(ex, r->headers[i], err) < 0)
+    if (lines == NULL || --lines->users > 0)
+        return;
+    curl_slist_free_all(lines->first);
+    gem_mem_free(lines->mem, lines, sizeof *lines);
+}
+
+/* The request's header lines, which all of its route have in common. */
+static int set_lines(struct gem_exchange *ex, const struct gem_request *r)
+{
+    struct gem_lines *lines = ex->spare != NULL ? ex->spare->lines : NULL;
+    bool known = lines != NULL;
+    if (!known && (lines = gem_mem_alloc(ex->mem, sizeof *lines)) != NULL)
+        *lines = (struct gem_lines){.mem = ex->mem};
+    if (lines == NULL)
+        return -1;
+    ex->handle->lines = lines;
+    lines->users++;
+    for (size_t i = 0; i < r->header_count && !known; i++)
+        if (add_line(lines, r->headers[i]) < 0)
             return -1;
-    return is_small(r) ? 0 : add_header(ex, "Expect:", err); /* an empty one: never wait for 100-continue */
+    if (!known && !is_small(r) && add_line(lines, "Expect:") < 0) /* an empty one: never wait for 100-continue */
+        return -1;
+    if (!known && ex->spare != NULL && !ex->spare->closed) {
+        ex->spare->lines = lines;
+        lines->users++;
+    }
+    return 0;
 }
 
 /* A small body goes to libcurl at once: it leaves with the head, in one piece, and needs no buffer that lives as long as
@@ -405,7 +432,7 @@ static CURLcode set_transport(struct gem_exchange *ex, const struct gem_request 
     CURL *e = ex->handle->easy;
     CURLcode bad = 0;
     bad |= curl_easy_setopt(e, CURLOPT_URL, r->url);
-    bad |= curl_easy_setopt(e, CURLOPT_HTTPHEADER, ex->handle->headers);
+    bad |= curl_easy_setopt(e, CURLOPT_HTTPHEADER, ex->handle->lines->first);
     bad |= curl_easy_setopt(e, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE); /* a proxy sees none of them */
     bad |= curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
     bad |= curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
@@ -429,7 +456,7 @@ static void free_handle(struct gem_handle *handle)
     if (handle == NULL)
         return;
     curl_easy_cleanup(handle->easy);
-    curl_slist_free_all(handle->headers);
+    drop_lines(handle->lines);
     curl_url_cleanup(handle->url);
     gem_mem_free(handle->mem, handle, sizeof *handle);
 }
@@ -453,14 +480,14 @@ struct gem_exchange *gem_exchange_of(CURL *easy)
 }
 
 /* A handle for what all requests of its route have in common. */
-static int set_up(struct gem_exchange *ex, const struct gem_request *r, struct gem_err *err)
+static int set_up(struct gem_exchange *ex, const struct gem_request *r)
 {
     struct gem_handle *handle = gem_mem_alloc(ex->mem, sizeof *handle);
     if (handle == NULL)
         return -1;
     *handle = (struct gem_handle){.easy = curl_easy_init(), .mem = ex->mem};
     ex->handle = handle;
-    if (handle->easy == NULL || set_headers(ex, r, err) < 0)
+    if (handle->easy == NULL || set_lines(ex, r) < 0)
         return -1;
     CURLcode bad = set_owner(handle);
     bad |= set_transport(ex, r);
@@ -508,7 +535,9 @@ static void leave_spare(struct gem_exchange *ex)
 void gem_spare_close(struct gem_spare *spare)
 {
     free_handle(spare->handle);
+    drop_lines(spare->lines);
     spare->handle = NULL;
+    spare->lines = NULL;
     spare->closed = true;
 }
 
@@ -534,7 +563,7 @@ int gem_exchange_open(struct gem_exchange *ex, const struct gem_mem *mem, const 
     ex->spare = strcmp(r->method, "POST") == 0 && is_small(r) ? r->spare : NULL; /* others set more than set_body resets */
     ex->phase = GEM_PHASE_QUEUED;
     ex->since = gem_now();
-    bool ready = take_spare(ex, r->url) || set_up(ex, r, err) == 0;
+    bool ready = take_spare(ex, r->url) || set_up(ex, r) == 0;
     if (ready) {
         ex->handle->owner = ex;
         ex->handle->message[0] = '\0';
@@ -563,6 +592,8 @@ void gem_exchange_close(struct gem_exchange *ex)
     release(ex);
     gem_buf_free(&ex->inbox);
     gem_buf_free(&ex->head);
+    gem_mem_free(ex->mem, ex->err, sizeof *ex->err);
+    ex->err = NULL;
     ex->phase = GEM_PHASE_CLOSED;
 }
 
@@ -582,7 +613,7 @@ static void take_facts(struct gem_exchange *ex)
 static void end(struct gem_exchange *ex)
 {
     take_facts(ex);
-    if (ex->err.kind == GEM_OK)
+    if (!ex->failed)
         leave_spare(ex);
     release(ex);
     ex->phase = GEM_PHASE_DONE;
@@ -688,13 +719,21 @@ void gem_exchange_finish(struct gem_exchange *ex, CURLcode result)
     if (result == CURLE_OK && !ex->head_done)
         result = CURLE_GOT_NOTHING; /* closed inside the head, which libcurl forgives */
     /* A server that refuses an upload answers and hangs up: what it said counts, not that it hung up. */
-    if (result != CURLE_OK && ex->err.kind == GEM_OK && !(kind == GEM_NETWORK && ex->status >= 400)) {
+    if (result != CURLE_OK && !ex->failed && !(kind == GEM_NETWORK && ex->status >= 400)) {
         if (kind == GEM_NETWORK && ex->status != 0)
             kind = GEM_INCOMPLETE;
         gem_err_set(&err, kind, (int)result, "%s", words_of(ex, result));
         remember(ex, &err);
     }
     end(ex);
+}
+
+void gem_exchange_error(const struct gem_exchange *ex, struct gem_err *err)
+{
+    if (ex->err != NULL)
+        *err = *ex->err;
+    else
+        gem_err_memory(err);
 }
 
 /* ---- clocks ---- */

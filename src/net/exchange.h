@@ -51,11 +51,18 @@ struct gem_limits {
 
 struct gem_exchange;
 
+/* The header lines of requests, which several handles may have in common. */
+struct gem_lines {
+    const struct gem_mem *mem;
+    struct curl_slist *first;
+    int users;
+};
+
 /* A libcurl handle, and what it points to: itself, too, so that it stays in one place while exchanges take it over from
  * each other. */
 struct gem_handle {
     CURL *easy;
-    struct curl_slist *headers;
+    struct gem_lines *lines;
     CURLU *url;                 /* in parts, or NULL */
     struct gem_exchange *owner; /* or NULL */
     const struct gem_mem *mem;
@@ -65,11 +72,12 @@ struct gem_handle {
 /* The exchange whose libcurl handle that is, or NULL. */
 struct gem_exchange *gem_exchange_of(CURL *easy);
 
-/* One between two requests of one route, which differ in their bodies and deadlines only: setting one up costs more than
- * the request. An exchange that ended well leaves its handle there, with nothing of its own in it, and the next one takes
- * it. Zeroed at first; it outlives the exchanges that know it, be it closed. */
+/* What requests of one route, which differ in their bodies and deadlines only, leave for the next. An exchange that ended
+ * well leaves its handle, with nothing of its own in it: setting one up costs more than the request. Zeroed at first; it
+ * outlives the exchanges that know it, be it closed. */
 struct gem_spare {
     struct gem_handle *handle; /* or NULL */
+    struct gem_lines *lines;   /* or NULL */
     bool closed;
 };
 
@@ -108,7 +116,7 @@ enum gem_phase {
     GEM_PHASE_SENDING,    /* awaits that the peer takes the body */
     GEM_PHASE_WAITING,    /* awaits the status line */
     GEM_PHASE_RECEIVING,  /* awaits the rest */
-    GEM_PHASE_DONE        /* err says how it ended */
+    GEM_PHASE_DONE        /* failed says how it ended */
 };
 
 struct gem_facts {
@@ -133,6 +141,7 @@ struct gem_exchange {
     bool reads_little;         /* libcurl has a small buffer for it */
     bool whole;                /* libcurl has the body: a small one, which it sends with the head */
     bool head_done;
+    bool failed;
     enum gem_phase phase;
     int lane;
     double since;              /* when the phase's clock was last wound */
@@ -163,7 +172,7 @@ struct gem_exchange {
     struct gem_share *share;   /* or NULL; outlives the exchange */
     struct gem_exchange *prev, *next;
 
-    struct gem_err err;        /* GEM_OK, or why it failed; the first failure stays */
+    struct gem_err *err;       /* why it failed, the first failure; NULL: it has not, or there was no memory for it */
 };
 
 /* libcurl's global set-up, for each Lua state before its first loop unless the host has done it. Never undone: libcurl
@@ -178,7 +187,7 @@ void gem_exchange_trust(const char **ca_path, const char **ca_file);
 int gem_exchange_open(struct gem_exchange *ex, const struct gem_mem *mem, const struct gem_request *request,
                       struct gem_err *err);
 
-/* Frees the handle, if one is there, and takes no other. */
+/* Frees what is there, and takes nothing more. */
 void gem_spare_close(struct gem_spare *spare);
 
 /* Frees all; may be called at any time after which no multi handle holds ex, and twice. */
@@ -192,6 +201,9 @@ void gem_exchange_fail(struct gem_exchange *ex, const struct gem_err *err);
 
 /* Ends it with libcurl's result, takes the facts and gives the easy handle back. The same condition. */
 void gem_exchange_finish(struct gem_exchange *ex, CURLcode result);
+
+/* Why it failed. */
+void gem_exchange_error(const struct gem_exchange *ex, struct gem_err *err);
 
 /* Fails it because the clock `name` fired: the text says what was being waited for. */
 void gem_exchange_time_out(struct gem_exchange *ex, const char *name);
