@@ -41,7 +41,7 @@ struct lgem_answer {
     bool began, failed;       /* the event at hand: some of it was handed out in pieces; it is broken */
     enum gem_sse_result found; /* what the parser found last, and in how many bytes */
     size_t used;
-    struct gem_err err;       /* why */
+    struct gem_err *why;      /* the last one was; NULL where there was no memory for it */
     struct gem_buf head;      /* how an event began that came in pieces, or cannot be read */
 };
 
@@ -101,6 +101,8 @@ static void free_work(struct lgem_answer *a)
     gem_sse_free(&a->sse);
     gem_buf_free(&a->bytes);
     gem_buf_free(&a->head);
+    gem_mem_free(a->state->mem, a->why, sizeof *a->why);
+    a->why = NULL;
 }
 
 static void free_answer(struct lgem_answer *a)
@@ -266,9 +268,27 @@ static void start_afresh(struct lgem_answer *a)
     gem_buf_clear(&a->head);
 }
 
+static void note_why(struct lgem_answer *a, const struct gem_err *err)
+{
+    a->failed = true;
+    if (a->why == NULL)
+        a->why = gem_mem_alloc(a->state->mem, sizeof *a->why);
+    if (a->why != NULL)
+        *a->why = *err;
+}
+
+static void say_why(const struct lgem_answer *a, struct gem_err *err)
+{
+    if (a->why != NULL)
+        *err = *a->why;
+    else
+        gem_err_memory(err);
+}
+
 /* Some of an event's data, or of the body. What is wrong with it is said at its end. */
 static void take(lua_State *L, struct lgem_answer *a, const struct lgem_site *at, const char *bytes, size_t n)
 {
+    struct gem_err err;
     bring_pool(L, at);
     if (!a->began)
         start_afresh(a);
@@ -278,11 +298,12 @@ static void take(lua_State *L, struct lgem_answer *a, const struct lgem_site *at
     if (a->failed)
         return;
     lgem_resume(L, &a->builder, at);
-    a->failed = lgem_build(L, &a->builder, at, bytes, n, &a->err) == LGEM_BUILD_BROKEN;
-    if (a->failed)
+    if (lgem_build(L, &a->builder, at, bytes, n, &err) == LGEM_BUILD_BROKEN) {
         lua_settop(L, at->base);
-    else
+        note_why(a, &err);
+    } else {
         lgem_suspend(L, &a->builder, at);
+    }
 }
 
 /* Of a whole event: it is empty, or what others end their streams with. */
@@ -295,25 +316,27 @@ static bool says_nothing(const char *event, size_t n)
  * put off. */
 static int take_last(lua_State *L, struct lgem_answer *a, const struct lgem_site *at, const char *bytes, size_t n)
 {
-    if (!a->failed && (n > 0 || a->began)) {
+    struct gem_err err;
+    if (a->failed) {
+        say_why(a, &err);
+    } else if (n > 0 || a->began) {
         lgem_resume(L, &a->builder, at);
-        enum lgem_built built = lgem_build(L, &a->builder, at, bytes, n, &a->err);
+        enum lgem_built built = lgem_build(L, &a->builder, at, bytes, n, &err);
         if (built == LGEM_BUILD_LATER) {
             lgem_suspend(L, &a->builder, at);
             return 0;
         }
-        a->failed = built == LGEM_BUILD_BROKEN ||
-                    lgem_buildend(L, &a->builder, at, &a->err) == LGEM_BUILD_BROKEN;
-        if (!a->failed)
+        if (built != LGEM_BUILD_BROKEN && lgem_buildend(L, &a->builder, at, &err) != LGEM_BUILD_BROKEN)
             return 1;
+        note_why(a, &err);
     }
     lua_settop(L, at->base);
     note_head(a, bytes, n);
     if (a->events && !a->began && says_nothing(bytes, n))
         return 0;
     if (!a->failed)
-        gem_err_set(&a->err, GEM_INCOMPLETE, 0, "it is empty");
-    return fail(L, a, &a->err);
+        gem_err_set(&err, GEM_INCOMPLETE, 0, "it is empty");
+    return fail(L, a, &err);
 }
 
 /* ---- events like the one before ---- */
@@ -327,11 +350,12 @@ static bool is_running(const struct lgem_answer *a)
 /* Keeps the text, and gives it or the whole event, which is one of those: pushes what next returns. */
 static int take_alike(lua_State *L, struct lgem_answer *a, const struct lgem_site *at, bool texts)
 {
+    struct gem_err err;
     const struct gem_mold *mold = &a->cast.mold;
     a->alike = true;
     a->over = a->over || mold->length > a->room - a->said.len;
-    if (!a->over && gem_rope_add(&a->said, mold->text, mold->length, &a->err) < 0)
-        return fail(L, a, &a->err);
+    if (!a->over && gem_rope_add(&a->said, mold->text, mold->length, &err) < 0)
+        return fail(L, a, &err);
     if (texts) {
         lua_pushlstring(L, mold->text, mold->length);
     } else {
@@ -427,7 +451,7 @@ static int take_event(lua_State *L, struct lgem_answer *a, const struct lgem_sit
 static bool is_drained(struct lgem_answer *a)
 {
     size_t used;
-    if (a->left == 1 && *a->at == '\n' && gem_sse_feed(&a->sse, a->at, 1, &used, &a->err) == GEM_SSE_MORE)
+    if (a->left == 1 && *a->at == '\n' && gem_sse_feed(&a->sse, a->at, 1, &used, NULL) == GEM_SSE_MORE)
         advance(a, used);
     if (a->left > 0)
         return false;
@@ -477,6 +501,7 @@ static int next_event(lua_State *L, struct lgem_answer *a, const struct lgem_sit
 /* Of so many bytes at most: pushes nil, true where there are more. [-0,+n,e] */
 static int next_of_body(lua_State *L, struct lgem_answer *a, const struct lgem_site *at, size_t most)
 {
+    struct gem_err err;
     while (has_bytes(L, a, at)) {
         if (!a->builder.later) {
             a->used = a->left < most ? a->left : most;
@@ -488,9 +513,9 @@ static int next_of_body(lua_State *L, struct lgem_answer *a, const struct lgem_s
             return 2;
         }
         if (a->taken > a->most) {
-            gem_err_set(&a->err, GEM_LIMIT, 0, "the answer has more than %llu bytes (max_answer)",
+            gem_err_set(&err, GEM_LIMIT, 0, "the answer has more than %llu bytes (max_answer)",
                         (unsigned long long)a->most);
-            return fail(L, a, &a->err);
+            return fail(L, a, &err);
         }
         take(L, a, at, a->at, a->used);
         if (a->builder.later)
