@@ -41,5 +41,5 @@ int luaopen_lgemini_core(lua_State *L)
     lua_pop(L, 1);
     lua_CFunction open;
     *(void **)&open = dlsym(core, "luaopen_lgemini_core"); /* as POSIX has it: ISO C knows no such cast */
-    return open(L);
+    return open != NULL ? open(L) : luaL_error(L, "%s", dlerror());
 }
