@@ -183,13 +183,14 @@ function methods.takes_token(self)
 end
 
 --- Forgets the token that the service did not take: whether another one may do.
+---@param call lgemini.Call
 ---@param request lgemini.Request
 ---@return boolean
-function methods.forget_token(self, request)
+function methods.forget_token(self, call, request)
   if self.tasks.hurried then -- nobody has one; it was so where the same request follows
     return self.vertex ~= nil and self.vertex.project ~= nil and self.tape:has_another(request)
   end
-  return self:takes_token() and require("lgemini.vertex").forget(self.vertex)
+  return self:takes_token() and require("lgemini.vertex").forget(self.vertex, call.key)
 end
 
 --- The API key, or the token, for a request: nil where the client has none on purpose.

@@ -373,7 +373,7 @@ end
 ---@return lgemini.Error|nil err
 function http.again(call, request, err, delivered)
   -- A token that was taken back before its time.
-  if err.code == 401 and not (delivered or request.renewed) and call.client:forget_token(request) then
+  if err.code == 401 and not (delivered or request.renewed) and call.client:forget_token(call, request) then
     request.renewed = true
     if call.client.watch then
       call.client.watch:retry(call, request, err, 0)

@@ -20,8 +20,9 @@ local MAX_FILE = 64 * 1024 -- bytes of a service-account file
 ---@field project string|nil   nil in express mode: then the API key opens the door
 ---@field location string|nil
 ---@field base_url string
----@field token string|nil     the one at hand
----@field expires number|nil   when it is not used any more, on the clock of the core; nil: it is asked for each time
+---@field token string|nil     the one that is kept; nil: it is asked for each time
+---@field expires number|nil   when it is not used any more, on the clock of the core
+---@field gone string|nil      the last one that the service did not take
 
 local function problem(kind, message, hint)
   return nil, errors.new { kind = kind, message = message, hint = hint }
@@ -203,9 +204,10 @@ end
 ---@return lgemini.Error|nil err  kind "auth", or why the service account got none
 function vertex.key(self, call)
   local now = call.client.tasks.now()
-  if self.token and self.expires and now < self.expires then
+  if self.token and now < self.expires then
     return self.token
   end
+  self.token = nil
   local token, err, seconds
   if self.access_token then
     token, err, seconds = require("lgemini.service").token(self.access_token, "access_token")
@@ -215,17 +217,23 @@ function vertex.key(self, call)
     return problem("auth", "there is no token for Vertex AI",
       "Client{ access_token = function() return token, seconds end }, or credentials = the path of a service account")
   end
-  self.token, self.expires = token, seconds and now + math.max(0, seconds - EARLY)
+  if token and seconds and seconds > EARLY then
+    self.token, self.expires = token, now + seconds - EARLY
+  end
   return token, err
 end
 
---- Forgets the token that the service did not take: whether there was one that had been kept.
+--- The service did not take the token: it is kept no longer. Whether another one may do: not where each was asked for,
+--- but where it had been kept, be it that a request beside this one has found that out before.
 ---@param self lgemini.Vertex
+---@param token string|nil
 ---@return boolean
-function vertex.forget(self)
-  local kept = self.expires ~= nil
-  self.token, self.expires = nil, nil
-  return kept
+function vertex.forget(self, token)
+  if token and token == self.token then
+    self.token, self.gone = nil, token
+    return true
+  end
+  return self.token ~= nil or (token ~= nil and token == self.gone)
 end
 
 return vertex

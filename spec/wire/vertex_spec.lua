@@ -5,6 +5,7 @@ local gemini = require "lgemini"
 local process = require "spec.support.process"
 local refused = require "spec.support.refused"
 local scripted = require "spec.support.scripted"
+local vertex = require "lgemini.vertex"
 
 local PLACE = "/v1beta1/projects/p-1/locations/europe-west4/"
 local ANSWER = { candidates = { { content = { parts = { { text = "Hi" } } }, finishReason = "STOP" } } }
@@ -451,12 +452,31 @@ describe("Vertex AI", function()
     end)
 
     it("that nobody kept are not asked for again when the service refuses one", function()
-      connect()
       local gone = { status = 401, body = { json = { error = { code = 401, message = "no",
         status = "UNAUTHENTICATED" } } } }
-      answer(gone, gone)
-      refused("auth", "no", client.models:generate_content { model = "g", contents = "x" })
-      assert.equal(1, #server:received())
+      for _, token in ipairs { "token-of-the-spec", function() return "token-of-a-minute", 60 end } do
+        connect { project = "p-1", access_token = token }
+        answer(gone, gone)
+        refused("auth", "no", client.models:generate_content { model = "g", contents = "x" })
+        assert.equal(1, #server:received())
+        client:close()
+      end
+    end)
+
+    it("that several requests find taken back are asked for once", function()
+      local times = 0
+      connect { project = "p-1", access_token = function()
+        times = times + 1
+        return "token-number-" .. times, 3600
+      end }
+      local door, call = client.vertex, { client = client }
+      local first = assert(vertex.key(door, call))
+      assert.is_true(vertex.forget(door, first))
+      assert.is_true(vertex.forget(door, first)) -- another one is not at hand yet
+      local second = assert(vertex.key(door, call))
+      assert.is_true(vertex.forget(door, first))
+      assert.equal(second, vertex.key(door, call))
+      assert.equal(2, times)
     end)
 
     it("that a function cannot give are an error, without the token in it", function()
