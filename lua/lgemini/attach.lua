@@ -254,6 +254,23 @@ local function upload_jobs(call, items, args, uploads)
   return jobs
 end
 
+--- Does what the idle clock guards, as uploads: where the user set no total, that of the call begins anew behind it.
+---@param call lgemini.Call
+---@param work function  its arguments follow
+---@return any value
+---@return lgemini.Error|nil err
+function attach.unhurried(call, work, ...)
+  local is_ours = call.deadline and not call.options.timeout.total
+  if is_ours then
+    call.deadline = nil
+  end
+  local value, err = work(...)
+  if is_ours then
+    call.deadline = call.client.tasks.now() + options.TOTAL
+  end
+  return value, err
+end
+
 --- Uploads what is to be uploaded, several at once, and waits for files that are PROCESSING.
 ---@param call lgemini.Call
 ---@param items lgemini.attach.Item[]
@@ -271,7 +288,8 @@ function attach.deliver(call, items, found, args)
       end
     end
   end
-  local done, err = call.client.tasks:all(jobs, PARALLEL)
+  local tasks = call.client.tasks
+  local done, err = attach.unhurried(call, tasks.all, tasks, jobs, PARALLEL)
   if not done then
     return nil, err
   end

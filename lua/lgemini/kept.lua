@@ -66,7 +66,7 @@ function kept.renew(known, call, name, contents)
     end
   end
   attach.forget(call.client, name)
-  local file, err = upload.send(call, { file = source.file, data = source.data,
+  local file, err = attach.unhurried(call, upload.send, call, { file = source.file, data = source.data,
     config = { mime_type = source.mime_type } }, source.file)
   if not file then
     return nil, err

@@ -5,7 +5,6 @@ require("lgemini.compat").goes_over_tables()
 
 local direct = require "lgemini.direct"
 local errors = require "lgemini.errors"
-local options = require "lgemini.options"
 local question = require "lgemini.question"
 
 local plans = {}
@@ -232,16 +231,10 @@ function plans.ask(client, call, row, args, coerce, facts)
     return nil, err
   end
   facts.turns = plan.turns
-  if plan.due and not call.options.timeout.total then
-    call.deadline = nil -- uploads are guarded by the idle clock
-  end
   local sent
   sent, err = plans.deliver(client, call, row, args, plan, facts)
   if not sent then
     return nil, err
-  end
-  if plan.due and not call.options.timeout.total then
-    call.deadline = client.tasks.now() + options.TOTAL
   end
   local value
   value, err = send(call, sent, type_name, facts)

@@ -87,14 +87,11 @@ local function body_with_media(call, plan)
   elseif not attach.is_due(items, found) then
     return body
   end
-  local total, deadline = call.options.timeout.total, call.deadline
-  call.deadline = total and deadline or nil -- uploads are guarded by the idle clock
   local uploads
   uploads, err = attach.deliver(call, items, found, plan.args)
   if not uploads then
     return nil, err
   end
-  call.deadline = total and deadline or client.tasks.now() + options.TOTAL
   return body_of(call, plan)
 end
 

@@ -2,6 +2,7 @@
 local emulator = require "spec.support.emulator"
 local files = require "spec.support.files"
 local gemini = require "lgemini"
+local http = require "lgemini.http"
 local process = require "spec.support.process"
 local scripted = require "spec.support.scripted"
 
@@ -215,6 +216,45 @@ describe("content that was uploaded", function()
 
     before_each(function()
       path = write("lost.txt", "lost and found " .. tostring({}))
+    end)
+
+    -- Notes of each request whether it had to be done by an instant.
+    local function timed(work)
+      local send, seen = http.send, {}
+      function http.send(call, request)
+        local what = request.url:match "/upload/" or request.url:match ":%a+$" or "look"
+        seen[#seen + 1] = (call.deadline and "timed " or "untimed ") .. what
+        return send(call, request)
+      end
+      local ok, problem = pcall(work)
+      http.send = send
+      assert(ok, problem)
+      return seen
+    end
+
+    it("is uploaded again without haste, as it was the first time", function()
+      local first
+      local once = { "untimed /upload/", "untimed /upload/", "timed :generateContent" }
+      assert.same(once, timed(function()
+        first = assert(client.models:generate_content { model = MODEL, contents = contents() }).uploads[1]
+      end))
+      lose(first.name, ":generateContent")
+      assert.same({ "untimed look", "timed :generateContent", once[1], once[2], once[3] }, timed(function()
+        assert(client.models:generate_content { model = MODEL, contents = contents() })
+      end))
+    end)
+
+    it("is so by a chat, too, and as long as the program says where it says that", function()
+      local chat = client.chats:create { model = MODEL }
+      local sent = assert(chat:send_message { message = contents() })
+      em:file(sent.uploads[1].name, { expire = true })
+      assert.same({ "timed :generateContent", "untimed /upload/", "untimed /upload/", "timed :generateContent" },
+        timed(function() assert(chat:send_message "And now?") end))
+      local config = { http_options = { timeout = { total = 500 } } }
+      for _, what in ipairs(timed(function()
+        path = write("other.txt", "another one")
+        assert(client.models:generate_content { model = MODEL, contents = contents(), config = config })
+      end)) do assert.matches("^timed", what) end
     end)
 
     it("is uploaded again, and the question is asked once more", function()
