@@ -87,20 +87,6 @@ local function write_array(out, n, node)
   return n + 1
 end
 
--- Sorted, but for those that have an order of their own: these come first.
-local function names_of(node)
-  local names, taken, rest = {}, {}, {}
-  for _, name in ipairs(ordered.names(node) or {}) do
-    if node[name] ~= nil then names[#names + 1], taken[name] = name, true end
-  end
-  for name in pairs(node) do
-    if not taken[name] then rest[#rest + 1] = name end
-  end
-  table.sort(rest)
-  for _, name in ipairs(rest) do names[#names + 1] = name end
-  return names
-end
-
 local function sorted_names(node)
   local names, n = {}, 0
   for name in pairs(node) do
@@ -108,6 +94,20 @@ local function sorted_names(node)
     names[n] = name
   end
   table.sort(names)
+  return names
+end
+
+-- Those that have an order of their own come first.
+local function names_of(node)
+  local first = ordered.names(node)
+  if not first then return sorted_names(node) end
+  local names, taken = {}, {}
+  for _, name in ipairs(first) do
+    if node[name] ~= nil then names[#names + 1], taken[name] = name, true end
+  end
+  for _, name in ipairs(sorted_names(node)) do
+    if not taken[name] then names[#names + 1] = name end
+  end
   return names
 end
 
@@ -126,7 +126,7 @@ local function write_object(out, n, node)
   elseif next(node, first) == nil then -- most have one member
     n = write_member(out, n, "{", first, node[first])
   else
-    local names = ordered.names(node) and names_of(node) or sorted_names(node)
+    local names = names_of(node)
     for i = 1, #names do
       n = write_member(out, n, i > 1 and "," or "{", names[i], node[names[i]])
     end
