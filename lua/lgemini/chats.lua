@@ -392,32 +392,6 @@ end
 
 local FORMAT = "lgemini chat 1"
 
--- Collects what request.emit writes, as one text.
-local function collector(core)
-  local pieces = {}
-  local function add(_, text)
-    pieces[#pieces + 1] = text
-    return true
-  end
-  local function add_file(_, path)
-    local file, problem = io.open(path, "rb")
-    local bytes = file and file:read "*a"
-    if file then
-      file:close()
-    end
-    if not bytes then
-      return nil, errors.new { kind = "io", message = tostring(problem or path .. " cannot be read") }
-    end
-    return add(nil, core.base64.encode(bytes))
-  end
-  return {
-    pieces = pieces,
-    add = add,
-    add_base64 = function(_, bytes) return add(nil, core.base64.encode(bytes)) end,
-    add_base64_file = add_file,
-  }
-end
-
 -- What may stand in a file that is handed around, and is taken out of one: no functions, nothing that lets somebody in,
 -- and nothing that leads the key elsewhere or writes to this machine.
 local function savable(config)
@@ -457,10 +431,10 @@ function Chat:save()
   if not config then
     return nil, err
   end
-  local out = collector(self.client.core)
+  local out, pieces = require("lgemini.lines").collector(self.client.core)
   local tree = { format = json.quote(FORMAT), model = json.quote(self.model), config = config, history = history }
   local written, problem = request.emit(tree, out)
-  return written and table.concat(out.pieces), problem
+  return written and table.concat(pieces), problem
 end
 
 -- A saved history, which is given as it stands there and as turns, as entries, marked as what came from elsewhere: no

@@ -178,19 +178,13 @@ local function add_json(sum, value, type_name, place)
   if tree == nil then
     return nil, err
   end
-  local text = { n = 0 }
+  local out, pieces = require("lgemini.lines").collector()
   local ok
-  ok, err = request.emit(tree, {
-    add = function(_, piece)
-      text.n = text.n + 1
-      text[text.n] = piece
-      return true
-    end,
-  })
+  ok, err = request.emit(tree, out)
   if not ok then
     return nil, err
   end
-  local whole = table.concat(text)
+  local whole = table.concat(pieces)
   tokens.add_text(sum, tokens.characters(whole), #whole)
   return true
 end

@@ -1,4 +1,5 @@
 --- Files of one JSON value a line: requests on their way to a batch, and its results. Neither is ever held as a whole.
+--- And what collects such a value, where it is to be held.
 
 local errors = require "lgemini.errors"
 
@@ -16,11 +17,23 @@ local Sink = {}
 Sink.__index = Sink
 
 --- Something that request.emit can write to.
----@param core table  lgemini.core
+---@param core table|nil  lgemini.core, where there may be media
 ---@param file file*
 ---@return table
 function lines.sink(core, file)
   return setmetatable({ core = core, file = file }, Sink)
+end
+
+--- The same for a text, whose pieces it collects.
+---@param core table|nil  lgemini.core, where there may be media
+---@return table
+---@return string[] pieces
+function lines.collector(core)
+  local pieces = {}
+  return lines.sink(core, { write = function(_, text)
+    pieces[#pieces + 1] = text
+    return true
+  end }), pieces
 end
 
 local function written(ok, why)

@@ -95,7 +95,7 @@ local LUA_ARROWS = {
   catalog = "endpoints http pager service",
   models = "answer catalog direct endpoints headers making media_to plan stream tools",
   kept = "attach upload",
-  chats = "answer kept models request",
+  chats = "answer kept lines models request",
   structured = "",
   tools = "attach request structured",
   client = "auth_tokens batches caches chats core file_search_stores files http http_options interactions loop map "
@@ -104,7 +104,7 @@ local LUA_ARROWS = {
   media_pdf = "binary inflate", media_riff = "binary", media_sound = "binary",
   media_facts = "binary media_boxes media_image media_matroska media_pdf media_riff media_sound",
   prices = "", tokens = "prices",
-  estimate = "attach binary core endpoints media_facts prices request tokens tools",
+  estimate = "attach binary core endpoints lines media_facts prices request tokens tools",
   init = "client core estimate loop prices tools",
   cqueues = "", luv = "", -- named after what they need
 }
