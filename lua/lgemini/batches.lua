@@ -161,7 +161,7 @@ end
 
 -- Looking --------------------------------------------------------------------------------------
 
-local NAMED = { name = true, config = service.HTTP }
+local NAMED = { name = true, config = options.CONFIG }
 
 --- A batch as it is now.
 ---@param args string|table  its name; or name (a batch may stand for it), config
@@ -219,7 +219,7 @@ local function not_succeeded(job)
   return nil, err
 end
 
-local WAIT = { name = true, timeout = true, config = service.HTTP }
+local WAIT = { name = true, timeout = true, config = options.CONFIG }
 
 --- Waits until a batch has succeeded.
 ---@param args string|table  its name or a batch; or name, timeout (seconds, default 48 hours), config
@@ -332,7 +332,7 @@ local function fetched(self, file_name, args)
   return file, err
 end
 
-local RESULTS = { name = true, to = true, config = service.HTTP }
+local RESULTS = { name = true, to = true, config = options.CONFIG }
 
 --- The results of a batch that has succeeded: `for key, response, err in assert(client.batches:results(batch)) do`.
 -- The key is the one of the request, or its number as text. `response` is an answer as generate_content gives it, or

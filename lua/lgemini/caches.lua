@@ -104,7 +104,7 @@ function Caches:create(args)
   })
 end
 
-local NAMED = { name = true, config = service.HTTP }
+local NAMED = { name = true, config = options.CONFIG }
 
 --- A cache as it is now.
 ---@param args string|table  its name; or name (a cache may stand for it), config

@@ -10,7 +10,7 @@ local catalog = {}
 
 local rows = endpoints.models
 
-local GET = { model = true, config = service.HTTP, name = "model" }
+local GET = { model = true, config = options.CONFIG, name = "model" }
 local UPDATE = { model = true, config = service.known_config(rows.update), name = "model" }
 
 -- Vertex AI has another name for it.

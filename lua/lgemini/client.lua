@@ -275,7 +275,7 @@ function methods.has_custom_base(_, call_options)
   return call_options.base_url ~= DEFAULT_BASE_URL
 end
 
-local PREWARM = { uploads = true, config = { http_options = options.HTTP } }
+local PREWARM = { uploads = true, config = options.CONFIG }
 
 --- Opens the connection (TLS, HTTP/2) that the first call will use, and reads the certificates where they are in one
 --- file. It asks for the base URL without the key; what the service says to that does not matter. The connection stays

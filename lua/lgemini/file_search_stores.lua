@@ -63,7 +63,7 @@ function FileSearchStores:create(args)
     tree = function() return service.config(args.config, rows.create.request) end })
 end
 
-local NAMED = { name = true, config = service.HTTP }
+local NAMED = { name = true, config = options.CONFIG }
 
 --- A store as it is now.
 ---@param args string|table  its name; or name (a store may stand for it), config
@@ -169,7 +169,7 @@ function FileSearchStores:import_file(args)
   return operations.ask(call, sent)
 end
 
-local MEDIA = { media = true, to = true, config = service.HTTP }
+local MEDIA = { media = true, to = true, config = options.CONFIG }
 
 --- Fetches what an answer cites out of a store (`retrieved_context.media_id`).
 ---@param args string|table  its name (fileSearchStores/x/media/y); or media, to (a path to write to), config

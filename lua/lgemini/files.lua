@@ -24,7 +24,7 @@ end
 
 local rows = endpoints.files
 
-local GET = { name = true, config = { http_options = options.HTTP } }
+local GET = { name = true, config = options.CONFIG }
 
 --- A file as it is now.
 ---@param args string|table  its name; or name (a file object may stand for it), config
@@ -63,7 +63,7 @@ function Files:list(args)
   return pager.new(self.client, rows.list, args)
 end
 
-local WAIT = { name = true, timeout = true, config = { http_options = options.HTTP } }
+local WAIT = { name = true, timeout = true, config = options.CONFIG }
 
 --- Waits until a file is ACTIVE.
 ---@param args string|table  its name or a file object; or name, timeout (seconds, default 900), config
@@ -118,8 +118,7 @@ function Files:upload(args)
   return upload.send(call, args)
 end
 
-local RESUME = { journal = true, file = true, on_progress = true, wait = true,
-  config = { http_options = options.HTTP } }
+local RESUME = { journal = true, file = true, on_progress = true, wait = true, config = options.CONFIG }
 
 --- Goes on with an upload that another process began and did not finish: from where the server is.
 ---@param args string|table  the path of its journal, or of the file where the client has a state_dir; or journal, file,
@@ -144,7 +143,7 @@ function Files:resume(args)
   return upload.resume(call, args, path)
 end
 
-local REGISTER = { uris = true, access_token = true, quota_project = true, config = { http_options = options.HTTP } }
+local REGISTER = { uris = true, access_token = true, quota_project = true, config = options.CONFIG }
 
 --- Registers objects of Google Cloud Storage as files; nothing is copied.
 ---@param args table  uris: a list of gs:// URIs; access_token: of OAuth, text or a function that gives it;
@@ -167,7 +166,7 @@ function Files:register(args)
   return response and (response.files or {}), err
 end
 
-local DOWNLOAD = { file = true, to = true, on_progress = true, config = { http_options = options.HTTP } }
+local DOWNLOAD = { file = true, to = true, on_progress = true, config = options.CONFIG }
 
 --- Downloads a file that the service made (source GENERATED); uploaded ones cannot be had back. After a break it goes
 --- on where the bytes ended. A path gets its file when it is whole.

@@ -35,7 +35,7 @@ local LATE = 5
 
 -- The names of a type beside `config`, which has http_options only: as in the Python SDK, all stands at the top.
 local function known_of(type_name, more)
-  local known = { config = service.HTTP }
+  local known = { config = options.CONFIG }
   for name, what in pairs(schema.known(type_name)) do
     known[name] = what
   end
@@ -172,7 +172,7 @@ function Interactions:get(args)
   return deliver(call, sent, err, args.stream)
 end
 
-local NAMED = { id = true, config = service.HTTP }
+local NAMED = { id = true, config = options.CONFIG }
 
 --- Ends one that runs in the background.
 ---@param args string|table  its id; or id, config
@@ -224,7 +224,7 @@ local function failed(done)
   return nil, err
 end
 
-local WAIT = { id = true, timeout = true, config = service.HTTP }
+local WAIT = { id = true, timeout = true, config = options.CONFIG }
 
 --- Waits for one that runs in the background. One that wants something done (`requires_action`), or that ended early
 --- (`incomplete`, `budget_exceeded`) is no error: see its `status`.

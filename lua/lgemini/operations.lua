@@ -69,7 +69,7 @@ local function get(self, call, given)
   return operations.ask(call, { verb = "GET", url = self.client:url(call.options, rows.get, path, "") })
 end
 
-local GET = { operation = true, config = { http_options = options.HTTP } }
+local GET = { operation = true, config = options.CONFIG }
 
 --- An operation as it is now. One that ended in an error is no failure of this call: see its `error`.
 ---@param args string|table  its name; or operation (an operation or its name), config
@@ -85,7 +85,7 @@ function Operations:get(args)
   return get(self, call, args.operation)
 end
 
-local WAIT = { operation = true, timeout = true, on_progress = true, config = { http_options = options.HTTP } }
+local WAIT = { operation = true, timeout = true, on_progress = true, config = options.CONFIG }
 
 --- Waits until an operation is done. A video that a filter took away is no error: see
 --- `response.rai_media_filtered_reasons`.

@@ -168,6 +168,10 @@ options.HTTP = {
   proxy = true, ca_file = true, ca_path = true, cert_file = true, key_file = true, extra_body = true,
 }
 
+--- Names in a config that has nothing else.
+---@type lgemini.Known
+options.CONFIG = { http_options = options.HTTP }
+
 --- Seconds for a whole call where the user set none and nothing else guards it.
 options.TOTAL = 600
 

@@ -24,9 +24,6 @@ local service = {}
 ---@field secret string|nil  in these headers, to be kept out of errors
 ---@field about table|nil  for hints of errors
 
--- What a GET, a DELETE, or a call with a name alone knows.
-service.HTTP = { http_options = options.HTTP }
-
 --- The names that the config of a row knows, those of http_options included.
 ---@param row lgemini.endpoints.Row
 ---@return table<string, true|table>

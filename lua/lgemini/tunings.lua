@@ -96,7 +96,7 @@ function Tunings:tune(args)
   return { name = name, state = "JOB_STATE_QUEUED", base_model = model, operation = operation.name }
 end
 
-local NAMED = { name = true, config = service.HTTP }
+local NAMED = { name = true, config = options.CONFIG }
 
 --- A tuning as it is now.
 ---@param args string|table  its name (tunedModels/...); or name, config
