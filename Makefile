@@ -334,13 +334,20 @@ install: install-module static
 	install -m 644 src/lgemini.h "$(DESTDIR)$(INST_INCDIR)"
 	install -m 644 $(BUILD)/liblgemini.a "$(DESTDIR)$(INST_STATICDIR)"
 
+# With the same variables; what others have put there stays.
+uninstall:
+	rm -f $(MODULES:%="$(DESTDIR)$(INST_LUADIR)/%") "$(DESTDIR)$(INST_LIBDIR)/lgemini/core.so" \
+	    "$(DESTDIR)$(INST_LIBDIR)/lgemini/whole.so" "$(DESTDIR)$(INST_INCDIR)/lgemini.h" \
+	    "$(DESTDIR)$(INST_STATICDIR)/liblgemini.a"
+	@rmdir "$(DESTDIR)$(INST_LUADIR)/lgemini" "$(DESTDIR)$(INST_LIBDIR)/lgemini" 2>/dev/null || true
+
 clean:
 	rm -rf build dist
 
 FORCE:
 
 .PHONY: all tests complete warnings demo test check check-asan check-oom check-gc check-valgrind check-clang check-rock \
-    check-amalgamation check-runtimes env install install-module clean FORCE
+    check-amalgamation check-runtimes env install install-module uninstall clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
