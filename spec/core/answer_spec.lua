@@ -292,6 +292,33 @@ describe("a decoder of answers", function()
     end)
   end)
 
+  it("gives chunks and texts in any order", function()
+    local function version(text, name) return event(text, 1):gsub('"g"', '"%%s"'):format(name) end
+    local function another(text) return (version(text, "1"):gsub('"modelVersion"', '"createTime"')) end
+    local stream = version("a", "1") .. version("b", "2") .. version("c", "3") .. version("d", "3")
+      .. another "e" .. another "f" .. another "g" .. another "h" .. version("i", "44")
+    local wanted = {}
+    for one in stream:gmatch "data: (.-)\r\n" do wanted[#wanted + 1] = assert(answer.decode(one, TYPE)) end
+    for order = 0, 2 ^ #wanted - 1 do
+      local decoder, at = answer.decoder(TYPE, 10000, 100, true), 0
+      decoder:feed(another "z") -- to be what a stream before was like
+      assert.equal('fünf "z"', (decoder:next(true)))
+      decoder:close()
+      decoder = answer.decoder(TYPE, 10000, 100, true)
+      decoder:keep(1000)
+      decoder:feed(stream)
+      repeat
+        local texts = math.floor(order / 2 ^ at) % 2 == 1
+        local value, alike = decoder:next(texts)
+        at = at + 1
+        if not alike then decoder:said() end
+        assert.same(texts and alike and text_of(wanted[at]) or wanted[at], value)
+      until value == nil
+      assert.equal(#wanted + 1, at)
+      decoder:close()
+    end
+  end)
+
   it("gives one that no blank line ended as any other", function()
     local text = event("a", 1) .. event("b", 2) .. event("c", 3):gsub("\r\n\r\n$", "\n")
     for _, size in ipairs { #text, 50, 1 } do

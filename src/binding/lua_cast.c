@@ -40,6 +40,7 @@ void lgem_borrow(struct lgem_cast *c, const struct lgem_builder *b, size_t most)
     if (shapes->state == NULL || shapes->kept_most != most || shapes->kept_depth != b->json.max_depth)
         return;
     gem_mold_copy(&c->mold, &shapes->kept);
+    c->tables = false;
     c->ends = shapes->kept_ends;
 }
 
@@ -281,7 +282,7 @@ static void push_count(lua_State *L, const struct gem_mold *mold, unsigned n)
 }
 
 /* [-0,+1,m] */
-static void push_string(lua_State *L, const struct gem_mold *mold, unsigned n, int values)
+static void push_string(lua_State *L, struct gem_mold *mold, unsigned n, int values)
 {
     size_t length;
     if (!mold->places[n].changed) {
@@ -292,9 +293,10 @@ static void push_string(lua_State *L, const struct gem_mold *mold, unsigned n, i
     lua_pushlstring(L, text, length);
     lua_pushvalue(L, -1);
     lua_rawseti(L, values, (int)n + 1);
+    mold->places[n].changed = false;
 }
 
-void lgem_make(lua_State *L, const struct lgem_cast *c, int pool, int values)
+void lgem_make(lua_State *L, struct lgem_cast *c, int pool, int values)
 {
     const struct step *step = (const struct step *)(const void *)gem_buf_head(&c->steps);
     const struct step *end = step + c->steps.len / sizeof *step;

@@ -28,6 +28,6 @@ void lgem_bequeath(const struct lgem_cast *c, const struct lgem_builder *b, size
 void lgem_learn(lua_State *L, struct lgem_cast *c, struct lgem_builder *b, const char *event, size_t n, int values);
 
 /* The last event, as a table like the one that was learned. [-0,+1,m] */
-void lgem_make(lua_State *L, const struct lgem_cast *c, int pool, int values);
+void lgem_make(lua_State *L, struct lgem_cast *c, int pool, int values);
 
 #endif

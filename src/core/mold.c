@@ -83,6 +83,7 @@ static const char *value_end(const struct gem_mold_place *place, const char *p, 
 {
     switch ((enum gem_mold_kind)place->kind) {
     case GEM_MOLD_TEXT:
+        *escaped = false;
         return string_end(p, end, escaped);
     case GEM_MOLD_STRING:
         return string_end(p, end, NULL);
@@ -113,7 +114,6 @@ static void move(struct gem_mold_place *place, ptrdiff_t by)
 {
     place->from = (uint16_t)(place->from + by);
     place->to = (uint16_t)(place->to + by);
-    place->changed = false;
 }
 
 /* The same with the value that is at the place in the event, to the end of which *at is moved. */
@@ -175,7 +175,7 @@ bool gem_mold_match(struct gem_mold *mold, struct gem_json *json, const char *ev
 {
     struct gem_mold_place places[GEM_MOLD_PLACES];
     const struct gem_mold_place *text;
-    bool escaped = false;
+    bool escaped = mold->escaped;
 
     if (!mold->ready || n > EVENT_MAX)
         return false;
@@ -183,7 +183,6 @@ bool gem_mold_match(struct gem_mold *mold, struct gem_json *json, const char *ev
     if (!compare(mold, places, event, n, &escaped))
         return false;
     text = text_of(places, mold->count);
-    escaped = escaped || (mold->escaped && !text->changed);
     if (text == NULL || (escaped && !unescape(json, event + text->from - 1, (size_t)(text->to - text->from) + 2)))
         return false;
     if (n > mold->last.len && gem_buf_reserve(&mold->last, n - mold->last.len, NULL) < 0)

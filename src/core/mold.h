@@ -31,7 +31,7 @@ enum gem_mold_kind {
 struct gem_mold_place {
     uint16_t from, to; /* of the event */
     unsigned char kind;
-    bool changed;      /* it is another one than in the event before */
+    bool changed;      /* it has been another one since whoever uses the value has set this to false */
 };
 
 struct gem_mold {
@@ -57,8 +57,8 @@ bool gem_mold_begin(struct gem_mold *mold, const char *event, size_t n);
 /* false: there are too many. */
 bool gem_mold_note(struct gem_mold *mold, size_t from, size_t to, enum gem_mold_kind kind);
 
-/* Whether the event has the form. Then it is the last one, and `changed` and `text` are about it. json: to read a text
- * with escapes; what it was fed before is forgotten. */
+/* Whether the event has the form. Then it is the last one, and `text` is its text. json: to read one with escapes; what it
+ * was fed before is forgotten. */
 bool gem_mold_match(struct gem_mold *mold, struct gem_json *json, const char *event, size_t n);
 
 /* The characters of a value of the last event. */
