@@ -248,6 +248,12 @@ describe("a decoder of answers", function()
     '{"candidates":[{"content":{"parts":[{"text":"a","new":1}]}}]}',
     '{"candidates":[{"content":{"parts":[{"text":"a"}]}}],"promptFeedback":{}}',
     '{"candidates":[{"content":{"parts":[]}}]}', '{"candidates":[]}', '{"error":{}}', "[]", "5",
+    -- A name twice: the last one counts.
+    '{"candidates":[{"content":{"parts":[{"text":"a"}],"parts":[]}}]}',
+    '{"candidates":[{"content":{"parts":[{"text":"a"}]},"content":null}]}',
+    '{"candidates":[{"content":{"parts":[{"text":"a"}]}}],"candidates":5}',
+    '{"candidates":[{"content":{"parts":[{"text":"a"}]}}],"modelVersion":"g","modelVersion":null}',
+    '{"candidates":[{"content":{"parts":[{"text":""}]}}],"usageMetadata":{"totalTokenCount":1,"totalTokenCount":null}}',
   } do
     PAIRS[#PAIRS + 1] = { false, "data: " .. other .. "\n\n", "data: " .. other .. "\n\n" }
   end

@@ -92,8 +92,15 @@ static void note_odd(lua_State *L, const struct lgem_site *at, const struct lgem
     lua_rawset(L, -4);
 }
 
+/* The bit of the member at hand; 0 where there is none. */
+static uint32_t bit_of(const struct lgem_frame *frame)
+{
+    unsigned i = (unsigned)(frame->field - frame->shape->fields);
+    return i < 32 ? UINT32_C(1) << i : 0;
+}
+
 /* On the stack: object, odd, key, value. Pops key and value. */
-static void store_member(lua_State *L, const struct lgem_site *at, struct lgem_frame *frame)
+static void store_member(lua_State *L, struct lgem_builder *b, const struct lgem_site *at, struct lgem_frame *frame)
 {
     const struct lgem_field *field = frame->field;
     if (lua_istable(L, -3)) { /* the last one of a name counts */
@@ -102,8 +109,9 @@ static void store_member(lua_State *L, const struct lgem_site *at, struct lgem_f
         lua_rawset(L, -5);
     }
     lua_rawset(L, -4);
-    unsigned i = (unsigned)(field - frame->shape->fields);
-    frame->seen |= i < 32 ? UINT32_C(1) << i : 0;
+    uint32_t bit = bit_of(frame);
+    b->apart = b->apart || (frame->seen & bit) != 0;
+    frame->seen |= bit;
     frame->count++;
 }
 
@@ -116,7 +124,7 @@ static void show(lua_State *L, struct lgem_builder *b, const struct lgem_site *a
     switch (frame->kind) {
     case FRAME_OBJECT:
         if (frame->field != NULL) {
-            store_member(L, at, frame);
+            store_member(L, b, at, frame);
             return;
         }
         note_odd(L, at, NULL);
@@ -140,6 +148,7 @@ static void refuse(lua_State *L, struct lgem_builder *b, const struct lgem_site 
         lua_pop(L, 1);
         return;
     }
+    b->apart = b->apart || (frame->seen & bit_of(frame)) != 0; /* what came of that name before is gone */
     lua_insert(L, -2); /* object, odd, value, key */
     lua_pushvalue(L, -1);
     lua_pushnil(L);

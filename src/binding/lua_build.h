@@ -67,7 +67,7 @@ enum lgem_built lgem_build(lua_State *L, struct lgem_builder *b, const struct lg
 enum lgem_built lgem_buildend(lua_State *L, struct lgem_builder *b, const struct lgem_site *at, struct gem_err *err);
 
 /* Whether a whole answer says nothing but one text, and perhaps (`ends`) that it is the last: it has no other parts, no odd
- * members, ... */
+ * members, no name twice, ... */
 bool lgem_is_text(const struct lgem_builder *b);
 
 #endif
