@@ -474,7 +474,7 @@ end
 ---@return any|nil value
 ---@return lgemini.Error|nil err
 function http.value(call, request, answer, type_name)
-  local sink = request.media_to and require("lgemini.media_to").new(request.media_to)
+  local sink = request.media_to and require("lgemini.media_to").new(call.client.core, request.media_to)
   return meaning(call, request, answer, type_name,
     require("lgemini.answer").decode(answer.body, type_name, call.client.limits.max_depth, sink))
 end

@@ -20,6 +20,7 @@ local function extension_of(mime)
 end
 
 ---@class lgemini.MediaSink
+---@field core table
 ---@field target string|function
 ---@field count integer
 ---@field ended boolean  nobody will look at what comes
@@ -43,21 +44,24 @@ function media_to.check(core, target)
   return made, err and errors.new { kind = err.kind, message = "config.media_to: " .. err.message }
 end
 
+---@param core table
 ---@param target string|function  a directory; or function(part) -> path, which gets the part as far as it has come
 ---@return lgemini.MediaSink
-function media_to.new(target)
-  return setmetatable({ target = target, count = 0, ended = false }, Sink)
+function media_to.new(core, target)
+  return setmetatable({ core = core, target = target, count = 0, ended = false }, Sink)
 end
 
--- A name in the directory that no other program chooses, nor this one in another state.
-local function name_in(directory, mime, count)
-  local own = tostring({}):match "(%x+)$" or "0"
-  return ("%s/media-%s-%s-%d.%s"):format(directory, os.date "!%Y%m%d-%H%M%S", own:sub(-8), count, extension_of(mime))
+-- A name in the directory that nobody else chooses: neither for another answer, before or beside this one, nor in
+-- another state or process, a fork's child included.
+local function name_in(self, mime)
+  local own, now = tostring(self):match "(%x+)$" or "0", self.core.now()
+  return ("%s/media-%s-%s-%09d-%d.%s"):format(self.target, os.date "!%Y%m%d-%H%M%S", own:sub(-8),
+    math.floor(now % 1 * 1e9), self.count, extension_of(mime))
 end
 
 local function path_for(self, mime)
   if type(self.target) == "string" then
-    return name_in(self.target, mime, self.count)
+    return name_in(self, mime)
   end
   local ok, path = pcall(self.target, { inline_data = { mime_type = mime } })
   if not ok then

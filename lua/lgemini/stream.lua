@@ -230,7 +230,7 @@ local function open(self)
       "is there a proxy between here and the service?")
   end
   local limits_set = self.call.client.limits
-  self.sink = self.sent.media_to and require("lgemini.media_to").new(self.sent.media_to)
+  self.sink = self.sent.media_to and require("lgemini.media_to").new(self.call.client.core, self.sent.media_to)
   self.decoder = answer.decoder(self.form.type, limits_set.max_event, limits_set.max_depth, true, self.sink)
   self.decoder:attach(self.exchange)
   next_event, wait_again = self.decoder.next, self.tasks.loop.wait_again

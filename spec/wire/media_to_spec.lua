@@ -1,6 +1,7 @@
 -- config.media_to: the bytes of media go into files while they come.
 local files = require "spec.support.files"
 local gemini = require "lgemini"
+local media_to = require "lgemini.media_to"
 local process = require "spec.support.process"
 local scripted = require "spec.support.scripted"
 local base64 = gemini.base64
@@ -46,12 +47,12 @@ describe("media_to", function()
     return list
   end
 
-  local function ask(media_to)
-    return client.models:generate_content { model = "m", contents = "draw", config = { media_to = media_to } }
+  local function ask(target)
+    return client.models:generate_content { model = "m", contents = "draw", config = { media_to = target } }
   end
 
-  local function stream(media_to)
-    return (client.models:generate_content_stream { model = "m", contents = "draw", config = { media_to = media_to } })
+  local function stream(target)
+    return (client.models:generate_content_stream { model = "m", contents = "draw", config = { media_to = target } })
   end
 
   local function script(body)
@@ -82,6 +83,14 @@ describe("media_to", function()
     end
     assert.same({ "png", "pcm", "bin", "bin" }, extensions)
     assert.equal(4, #names())
+  end)
+
+  it("has a name for each, however fast answers follow each other", function()
+    for _ = 1, 100 do
+      assert(media_to.new(client.core, directory):write({ mime_type = "image/png" }, "an image", true))
+      collectgarbage()
+    end
+    assert.equal(100, #names())
   end)
 
   it("takes the type from the bytes where it comes behind them, or not at all", function()
