@@ -21,19 +21,22 @@ INST_STATICDIR ?= $(PREFIX)/lib
 INST_LUADIR ?= $(PREFIX)/share/lua/$(LUA_VERSION)
 INST_LIBDIR ?= $(PREFIX)/lib/lua/$(LUA_VERSION)
 
+# What pkg-config says. Where it, or what it looks for, is not there, that shows once: when something is compiled.
+package = $(shell $(PKG_CONFIG) $(1) 2>/dev/null)
+
 # The package of a Lua: under the names that systems give it, and as plain `lua` where that is of the same version.
 LUA_PC := $(firstword $(foreach name,$(LUA_NAME) $(LUA_NAME:lua%=lua-%) $(subst .,,$(LUA_NAME)), \
-    $(shell $(PKG_CONFIG) --exists $(name) && echo $(name))) \
-    $(if $(filter $(LUA_NAME:lua%=%).%,$(shell $(PKG_CONFIG) --modversion lua 2>/dev/null)),lua))
+    $(if $(call package,--modversion $(name)),$(name))) \
+    $(if $(filter $(LUA_NAME:lua%=%).%,$(call package,--modversion lua)),lua))
 ifdef LUA_INCDIR
 LUA_CFLAGS = -I"$(LUA_INCDIR)"
 else
-LUA_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(LUA_PC))
+LUA_CFLAGS := $(call package,--cflags $(LUA_PC))
 endif
-LUA_LIBS := $(shell $(PKG_CONFIG) --libs $(LUA_PC))
-LIB_CFLAGS := $(shell $(PKG_CONFIG) --cflags libcurl libcrypto)
+LUA_LIBS := $(call package,--libs $(LUA_PC))
+LIB_CFLAGS := $(call package,--cflags libcurl libcrypto)
 # libcrypto first: nothing has more names to look up when it is loaded, and they are looked for in this order.
-LIBS := $(shell $(PKG_CONFIG) --libs libcrypto libcurl) -lm
+LIBS := $(call package,--libs libcrypto libcurl) -lm
 
 SOURCES := $(sort $(wildcard src/*/*.c))
 HEADERS := $(sort $(wildcard src/*.h src/*/*.h))
@@ -63,11 +66,18 @@ $(BUILD)/obj/%.o: src/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(COMPILE) -MMD -MP -c -o $@ $<
 
+# Debian's name for the headers of a Lua.
+LUA_DEV = lib$(patsubst luajit,luajit-5.1,$(LUA_NAME:lua5.1=lua5.1-0))-dev
+
 # Changes when the compiler or its flags do, so that one build never mixes two.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
-	@$(PKG_CONFIG) --exists libcurl libcrypto || { echo "no libcurl or libcrypto: run scripts/setup build" >&2; exit 1; }
-	@test -n '$(LUA_INCDIR)$(LUA_PC)' || { echo "no headers of $(LUA_NAME): set LUA_INCDIR" >&2; exit 1; }
+	@missing() { echo "no $$1: $${2-run scripts/setup build}" >&2; exit 1; }; \
+	$(PKG_CONFIG) --version >/dev/null 2>&1 || missing pkg-config; \
+	$(PKG_CONFIG) --exists 'libcurl >= 7.88' || missing 'libcurl of 7.88 or later with its headers'; \
+	$(PKG_CONFIG) --exists 'libcrypto >= 3' || missing 'OpenSSL of 3 or later with its headers'; \
+	test -n '$(LUA_INCDIR)$(LUA_PC)' || \
+	    missing 'headers of $(LUA_NAME)' 'install them (on Debian: $(LUA_DEV)), or set LUA_INCDIR'
 	@echo '$(COMPILE) $(LIBFLAG) $(LDFLAGS)' | cmp -s - $@ || echo '$(COMPILE) $(LIBFLAG) $(LDFLAGS)' >$@
 
 # For hosts in C: the core with the Lua files in it; src/lgemini.h says how to use it.
@@ -113,7 +123,7 @@ build/tsan/embed: $(EMBED_SOURCES:%.c=build/tsan/%.o) $(BUILD)/obj/embedded.o
 # module is printed, and stands in the README.
 
 DIST_SOURCES = $(foreach part,core net binding,$(sort $(wildcard src/$(part)/*.c))) src/lgemini.c src/not_embedded.c
-DIST_HEADERS = $(if $(LUA_INCDIR),-I"$(LUA_INCDIR)",$$(pkg-config --cflags $(LUA_PC)))
+DIST_HEADERS = $(if $(LUA_INCDIR),-I"$(LUA_INCDIR)",$$(pkg-config --cflags $(or $(LUA_PC),$(LUA_NAME))))
 DIST_LINE = cc -O2 -shared -fPIC $(DIST_HEADERS) dist/lgemini.c -o lgemini.so -lcurl -lcrypto -lm $(NODELETE)
 
 dist/lgemini.c: scripts/bundle.lua $(DIST_SOURCES) $(HEADERS)

@@ -1,4 +1,5 @@
--- scripts/setup against stand-ins for apt-get, dpkg-query, sudo and id, each of which writes down its call.
+-- scripts/setup against stand-ins for apt-get, dpkg-query, sudo and id, each of which writes down its call; and what
+-- `make` says before the set-up, against one for pkg-config.
 local function write(path, text)
   local file = assert(io.open(path, "w"))
   file:write(text)
@@ -87,6 +88,45 @@ describe("scripts/setup", function()
     assert.equal("", calls)
     for name in ("pkg-config libcurl-headers libcrypto-headers lua-cjson luacheck"):gmatch "%S+" do
       assert.truthy(out:find(name, 1, true), name)
+    end
+  end)
+end)
+
+describe("make, before anything is installed", function()
+  local KNOWN = { "libcurl >= 7.88", "libcrypto >= 3", "lua5.4" }
+
+  -- What a build prints where pkg-config knows all but one of these packages, or is not there.
+  local function make(missing, lua)
+    local pipe = io.popen "mktemp -d"
+    local dir = pipe:read "*l"
+    pipe:close()
+    local known = {}
+    for _, name in ipairs(KNOWN) do known[#known + 1] = name ~= missing and '"' .. name .. '"' or nil end
+    write(dir .. "/pkg-config", '#!/bin/sh\nfor word; do :; done\ncase $word in --version | '
+      .. table.concat(known, " | ") .. ") ;; *) test $1 = --exists || echo it is not there >&2; exit 1 ;; esac\n"
+      .. "test $1 = --exists || echo 1\n")
+    os.execute("chmod +x '" .. dir .. "/pkg-config'")
+    local program = missing == "pkg-config" and "no-pkg-config" or "pkg-config"
+    pipe = io.popen(("env -u MAKEFLAGS -u MAKELEVEL make -s PKG_CONFIG='%s/%s' LUA=%s BUILD='%s' '%s/flags' 2>&1")
+      :format(dir, program, lua or "lua5.4", dir, dir))
+    local printed = pipe:read "*a"
+    pipe:close()
+    os.execute("rm -rf '" .. dir .. "'")
+    return printed:gsub("make: [^\n]*\n", "")
+  end
+
+  it("says in one line what is missing", function()
+    assert.equal("", (make "nothing"))
+    assert.equal("no pkg-config: run scripts/setup build\n", (make "pkg-config"))
+    assert.equal("no libcurl of 7.88 or later with its headers: run scripts/setup build\n", (make "libcurl >= 7.88"))
+    assert.equal("no OpenSSL of 3 or later with its headers: run scripts/setup build\n", (make "libcrypto >= 3"))
+  end)
+
+  it("names Debian's package of the headers of a Lua", function()
+    local names = { ["lua5.4"] = "liblua5.4-dev", ["lua5.1"] = "liblua5.1-0-dev", luajit = "libluajit-5.1-dev" }
+    for lua, name in pairs(names) do
+      assert.equal(("no headers of %s: install them (on Debian: %s), or set LUA_INCDIR\n"):format(lua, name),
+        (make("lua5.4", lua)))
     end
   end)
 end)
