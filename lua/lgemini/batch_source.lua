@@ -184,7 +184,7 @@ local function deliver(call, found, args, place)
   return true
 end
 
-local function write_line(call, file, line, args, model, kind)
+local function write_line(call, sink, line, args, model, kind)
   local turns, found = read(line.request, kind, line.place)
   if not turns then
     return nil, found
@@ -211,9 +211,9 @@ local function write_line(call, file, line, args, model, kind)
     end
     tree.metadata = outer.metadata
   end
-  ok, err = request.emit(tree, lines.sink(call.client.core, file))
+  ok, err = request.emit(tree, sink)
   if ok then
-    ok, err = lines.sink(call.client.core, file):add "\n"
+    ok, err = sink:add "\n"
   end
   return ok, err
 end
@@ -242,7 +242,7 @@ local function of_iterator(client, args, model, kind)
   if not file then
     return nil, errors.new { kind = "io", message = "cannot make a temporary file: " .. tostring(why) }
   end
-  local number, keys = 0, {}
+  local number, keys, sink = 0, {}, lines.sink(client.core, file)
   while true do
     local line = next_request(args.src, number + 1)
     if not line then
@@ -252,7 +252,7 @@ local function of_iterator(client, args, model, kind)
     local ok
     ok, err = take_key(keys, line.key, number, "src: request %d")
     if ok then
-      ok, err = write_line(call, file, line, args, model, kind)
+      ok, err = write_line(call, sink, line, args, model, kind)
     end
     if not ok then
       file:close()
@@ -263,11 +263,13 @@ local function of_iterator(client, args, model, kind)
     file:close()
     return invalid "src: the iterator gave no request"
   end
-  file:flush()
   local display_name = args.config and args.config.display_name
-  local uploaded
-  uploaded, err = upload.send(call, { file = file, on_progress = args.on_progress, reuse = false,
-    config = { mime_type = MIME_TYPE, display_name = display_name } })
+  local ok, uploaded
+  ok, err = sink:flush()
+  if ok then
+    uploaded, err = upload.send(call, { file = file, on_progress = args.on_progress, reuse = false,
+      config = { mime_type = MIME_TYPE, display_name = display_name } })
+  end
   file:close()
   if not uploaded then
     return nil, err

@@ -43,6 +43,12 @@ local function written(ok, why)
   return nil, io_error("cannot write the requests of the batch to a temporary file", why)
 end
 
+-- The next bytes of a file, nil at its end; nil, err.
+local function next_block(file, what)
+  local bytes, why = file:read(BLOCK)
+  return bytes, why and io_error("cannot read " .. what, why)
+end
+
 function Sink:add(text)
   return written(self.file:write(text))
 end
@@ -57,15 +63,23 @@ function Sink:add_base64_file(path)
     return nil, io_error("cannot read " .. path, why)
   end
   local encoder = self.core.base64.encoder()
-  for bytes in function() return from:read(BLOCK) end do
-    local ok, err = self:add(encoder:feed(bytes))
-    if not ok then
-      from:close()
-      return nil, err
+  local bytes, err, _
+  repeat
+    bytes, err = next_block(from, path)
+    if bytes then
+      _, err = self:add(encoder:feed(bytes))
     end
-  end
+  until err or not bytes
   from:close()
+  if err then
+    return nil, err
+  end
   return self:add(encoder:finish())
+end
+
+--- All of it is in the file.
+function Sink:flush()
+  return written(self.file:flush())
 end
 
 --- The next line of a file: its text, nil at the end; nil, err where it is longer than `most` bytes.
@@ -85,9 +99,10 @@ local function next_line(reader)
       reader.at = stop + 1
       return table.concat(pieces)
     end
-    reader.block, reader.at = reader.file:read(BLOCK) or "", 1
-    if reader.block == "" then
-      return size > 0 and table.concat(pieces) or nil
+    local block, err = next_block(reader.file, "the results")
+    reader.block, reader.at = block or "", 1
+    if not block then
+      return not err and size > 0 and table.concat(pieces) or nil, err
     end
   end
 end

@@ -4,6 +4,7 @@ local core = require "lgemini.core"
 local emulator = require "spec.support.emulator"
 local files = require "spec.support.files"
 local gemini = require "lgemini"
+local json_lines = require "lgemini.lines"
 local process = require "spec.support.process"
 local refused = require "spec.support.refused"
 local scripted = require "spec.support.scripted"
@@ -284,6 +285,32 @@ describe("a batch, scripted", function()
     assert.is_nil(rawget(batch, "output"))
     answer(FILE)
     assert.is_nil(rawget(assert(client.batches:get "batches/b"), "output"))
+  end)
+
+  it("is not made of requests that no disk has room for", function()
+    local tmpfile, full = io.tmpfile, io.open("/dev/full", "r+b")
+    if not full then return pending "no /dev/full here" end
+    function io.tmpfile() return full end -- luacheck: ignore 122
+    local left = 1
+    local ok, batch, err = pcall(client.batches.create, client.batches, { model = "g", src = function()
+      left = left - 1
+      return left == 0 and { contents = "Hi" } or nil
+    end })
+    io.tmpfile = tmpfile -- luacheck: ignore 122
+    assert(ok, batch)
+    assert.is_nil(batch)
+    assert.equal("io", err.kind)
+    assert.matches("cannot write the requests of the batch", err.message)
+  end)
+
+  it("takes no end of a file for what cannot be read", function()
+    local ok, err = json_lines.collector(client.core):add_base64_file "spec" -- a directory
+    assert.is_nil(ok)
+    assert.equal("io", err.kind)
+    local line
+    line, err = json_lines.of(assert(io.open "spec"), 100)()
+    assert.is_nil(line)
+    assert.equal("io", err.kind)
   end)
 
   it("ends in what the service says of it", function()
