@@ -441,9 +441,10 @@ local function make_tasks(core, given)
 end
 
 -- A directory that was asked for and cannot be is told: nobody would miss what it should keep until it is needed.
-local function make_state(core, directory)
+local function make_state(core, given)
+  local directory, problem = options.path(given, "state_dir")
   if not directory then
-    return nil
+    return nil, problem
   end
   local made, err = core.make_directory(directory)
   return made and directory, err and errors.new { kind = err.kind, message = "state_dir: " .. err.message }
@@ -451,16 +452,16 @@ end
 
 -- What stands between the client and the network, if anything does.
 local function make_tape(core, given)
-  options.string(given.record, "record")
-  options.string(given.replay, "replay")
+  local record, problem = options.path(given.record, "record")
+  local replay, trouble = options.path(given.replay, "replay")
   if given.record and given.replay then
     errors.misuse "record, replay: one of the two"
   elseif (given.record or given.replay) and given.state_dir then
     errors.misuse "state_dir: not with record or replay, which would miss what was uploaded before"
-  elseif given.record then
-    return require("lgemini.record").new(core, given.record)
+  elseif record then
+    return require("lgemini.record").new(core, record)
   end
-  return given.replay and require("lgemini.replay").new(core, given.replay)
+  return replay and require("lgemini.replay").new(core, replay), problem or trouble
 end
 
 --- A client. It does not fail for a missing key or a bad base URL: the first call says what is wrong.
@@ -512,7 +513,7 @@ function client.new(given)
   end
   self.limits = check(limits.new(given.limits))
   self.tape = check(make_tape(core, given)) or false
-  self.state_dir = check(make_state(core, options.string(given.state_dir, "state_dir"))) or nil
+  self.state_dir = check(make_state(core, given.state_dir)) or nil
   local inline = check(options.count(given.inline_limit, "inline_limit")) or INLINE_LIMIT
   self.inline_limit = math.min(inline, INLINE_MAX)
   tasks.share = core.loop.share(check(options.count(given.max_concurrent, "max_concurrent")) or MAX_CONCURRENT)

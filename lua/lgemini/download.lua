@@ -5,6 +5,7 @@ require("lgemini.compat").goes_over_tables()
 local errors = require "lgemini.errors"
 local http = require "lgemini.http"
 local limits = require "lgemini.limits"
+local options = require "lgemini.options"
 local progress = require "lgemini.progress"
 
 local download = {}
@@ -242,8 +243,12 @@ end
 ---@return string|nil path
 ---@return lgemini.Error|nil err
 function download.to_file(call, sent, path, on_progress)
+  local ok, err = options.path(path, "to")
+  if not ok then
+    return nil, err
+  end
   local target = beside(path, call.client.random())
-  local ok, err = target.begin()
+  ok, err = target.begin()
   if ok then
     ok, err = fetch(call, sent, into_of(call, on_progress, target.write, target.begin))
   end

@@ -110,8 +110,12 @@ function Files:upload(args)
   options.boolean(args.wait, "wait")
   options.boolean(args.verify, "verify")
   options.boolean(args.reuse, "reuse")
-  options.string(args.journal, "journal")
-  local call, err = self.client:call(args.config, false)
+  local _, err = options.path(args.journal, "journal")
+  if err then
+    return nil, err
+  end
+  local call
+  call, err = self.client:call(args.config, false)
   if not call then
     return nil, err
   end
@@ -185,8 +189,8 @@ function Files:download(args)
   local is_open = handle == "file"
   if handle == "closed file" then
     return nil, errors.new { kind = "invalid", message = "to: the handle is closed" }
-  elseif not is_open and (options.string(args.to, "to") or ""):find "%z" then
-    return nil, errors.new { kind = "invalid", message = "to: a path has no NUL byte in it" }
+  elseif not is_open then
+    options.string(args.to, "to")
   end
   local call, err = self.client:call(args.config, false)
   if not call then

@@ -5,6 +5,7 @@
 
 local errors = require "lgemini.errors"
 local media = require "lgemini.media"
+local options = require "lgemini.options"
 local schema = require "lgemini.schema"
 
 local media_to = {}
@@ -40,7 +41,11 @@ function media_to.check(core, target)
   elseif type(target) ~= "string" then
     errors.misuse(("config.media_to: a directory or a function expected, got %s"):format(type(target)))
   end
-  local made, err = core.make_directory(target)
+  local made, err = options.path(target, "config.media_to")
+  if not made then
+    return nil, err
+  end
+  made, err = core.make_directory(target)
   return made, err and errors.new { kind = err.kind, message = "config.media_to: " .. err.message }
 end
 
@@ -68,6 +73,8 @@ local function path_for(self, mime)
     return nil, "config.media_to, the function, failed: " .. tostring(path)
   elseif type(path) ~= "string" or path == "" then
     return nil, "config.media_to, the function, gave no path but " .. type(path)
+  elseif path:find "%z" then
+    return nil, "config.media_to, the function, gave a path with a NUL byte in it"
   end
   return path
 end

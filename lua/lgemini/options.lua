@@ -101,6 +101,18 @@ local function refuse(message, ...)
   return nil, errors.new { kind = "invalid", message = message:format(...) }
 end
 
+--- A path. Raises where it is no text. The system would take what stands before a NUL byte for another one.
+---@param value any
+---@param name string
+---@return string|nil value       nil for nil too
+---@return lgemini.Error|nil err  kind "invalid"
+function options.path(value, name)
+  if options.string(value, name) and value:find "%z" then
+    return refuse("%s: a path has no NUL byte in it", name)
+  end
+  return value
+end
+
 local TOO_LONG = 10000 -- seconds
 
 --- A time in seconds: more than zero and less than 10,000. Raises where it is no number.

@@ -4,6 +4,7 @@
 
 local errors = require "lgemini.errors"
 local media = require "lgemini.media"
+local options = require "lgemini.options"
 local schema = require "lgemini.schema"
 
 local save = {}
@@ -125,17 +126,20 @@ end
 ---@return true?
 ---@return lgemini.Error?  "invalid": the name promises what the bytes are not; "io"
 function save.bytes(path, mime, pieces)
+  local ok, err = options.path(path, "path")
+  if not ok then return nil, err end
   local extension = (path:match "%.(%w+)$" or ""):lower()
   mime = mime or ""
   local samples = samples_of(mime)
   if not samples then
-    local ok, err = check_name((pieces[1] or ""):sub(1, media.HEAD), mime, path, extension)
+    ok, err = check_name((pieces[1] or ""):sub(1, media.HEAD), mime, path, extension)
     if not ok then return nil, err end
     return write(path, "", pieces)
   end
   local size = 0
   for _, piece in ipairs(pieces) do size = size + #piece end
-  local before, err = before_samples(samples, mime, size, path, extension)
+  local before
+  before, err = before_samples(samples, mime, size, path, extension)
   if not before then return nil, err end
   return write(path, before, pieces)
 end

@@ -3,6 +3,7 @@ local emulator = require "spec.support.emulator"
 local files = require "spec.support.files"
 local gemini = require "lgemini"
 local process = require "spec.support.process"
+local save = require "lgemini.save"
 
 local KEY = "AIzaSyD-not-a-real-key-0123456789abcdefg"
 local MODEL = "gemini-3.5-flash"
@@ -413,6 +414,29 @@ describe("bad input:", function()
       refused(function(bad) return client.files:upload { data = "x", config = { mime_type = "text/" .. bad } } end)
       refused(function(bad) return client.files:upload { data = "x",
         config = { display_name = bad, mime_type = "text/plain" } } end)
+    end)
+
+    it("paths, where NUL would hide the rest", function()
+      local bad = directory .. "/a\0b"
+      local function invalid(place, result, err)
+        assert.is_nil(result)
+        assert.equal("invalid", err.kind)
+        assert.equal(place .. ": a path has no NUL byte in it", err.message)
+      end
+      local config = { media_to = bad }
+      invalid("config.media_to", client.models:generate_content { model = MODEL, contents = "x", config = config })
+      invalid("config.media_to",
+        (client.models:generate_content_stream { model = MODEL, contents = "x", config = config }):next())
+      invalid("journal", client.files:upload { file = "spec/fixtures/slide.png", journal = bad })
+      invalid("to", client.files:download { file = "files/x", to = bad })
+      invalid("to", client.file_search_stores:download_media { media = "fileSearchStores/x/media/y", to = bad })
+      for _, name in ipairs { "state_dir", "record", "replay" } do
+        local other = gemini.Client { api_key = KEY, [name] = bad, http_options = { base_url = em.url } }
+        invalid(name, other.models:get(MODEL))
+        other:close()
+      end
+      invalid("path", save.bytes(bad, "image/png", { "\137PNG\r\n\26\n" }))
+      assert.is_nil(io.open(directory .. "/a"))
     end)
 
     it("headers", function()
