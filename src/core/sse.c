@@ -265,13 +265,42 @@ static int take_eol(struct gem_sse *sse, char c)
     return second ? 0 : end_line(sse);
 }
 
+/* Most events are one line of data and an empty one, and lie whole in what is fed: that is seen at once. Where p is at
+ * one, it is the open event then; returns where it ends, or NULL. */
+static const char *take_whole(struct gem_sse *sse, const char *p, const char *end)
+{
+    const char *data, *stop;
+    if (sse->line != LINE_NAME || sse->matched > 0 || sse->has_data || sse->handed > 0)
+        return NULL;
+    if (sse->after_cr && p < end && *p == '\n')
+        p++;
+    if (end - p < 7 || memcmp(p, "data:", 5) != 0)
+        return NULL;
+    data = p[5] == ' ' ? p + 6 : p + 5;
+    stop = find_eol(data, end);
+    if (end - stop < 2 || stop == data || (size_t)(stop - data) > sse->data.max)
+        return NULL;
+    p = stop[0] == '\r' && stop[1] == '\n' ? stop + 2 : stop + 1;
+    if (p == end || !is_eol(*p))
+        return NULL;
+    sse->event = data;
+    sse->event_len = (size_t)(stop - data);
+    sse->after_cr = *p == '\r';
+    return p + 1;
+}
+
 enum gem_sse_result gem_sse_feed(struct gem_sse *sse, const char *bytes, size_t n, size_t *used,
                                  struct gem_err *err)
 {
-    const char *p = bytes, *end = n > 0 ? bytes + n : bytes;
+    const char *p = bytes, *end = n > 0 ? bytes + n : bytes, *whole;
     int ended = 0;
 
     start_afresh(sse);
+    whole = sse->broken ? NULL : take_whole(sse, p, end);
+    if (whole != NULL) {
+        *used = (size_t)(whole - bytes);
+        return give(sse, GEM_SSE_EVENT);
+    }
     sse->due = sse->line_due;
     while (!sse->broken && ended == 0 && !sse->due && p < end) {
         if (is_eol(*p) && sse->line != LINE_RAW) {
