@@ -228,7 +228,7 @@ static size_t on_write(char *bytes, size_t one, size_t n, void *ud)
     struct gem_err err;
     n *= one;
     bool full = ex->inbox.len > 0 && ex->inbox.len + n > ex->limits.room;
-    ex->since = gem_now();
+    ex->since = ex->ready != NULL ? ex->ready->now : gem_now();
     if (full && ex->limits.room < ex->limits.answer) { /* all or none: libcurl brings it again */
         ex->held_in = true;
         return CURL_WRITEFUNC_PAUSE;

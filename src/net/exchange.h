@@ -32,6 +32,7 @@ struct gem_ready_list {
     bool resume; /* one of them may go on: see gem_exchange_resume */
     bool apart;  /* one of them is */
     double end;  /* of the step, HUGE_VAL for none: until then bodies are read in slices */
+    double now;  /* when it looked at the clock last: an event is not worth another look */
 };
 
 /* Seconds, 0 for none; deadline is an instant. Which one holds is the phase's matter. */

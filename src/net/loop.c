@@ -390,11 +390,18 @@ static void act(struct gem_lane *lane, curl_socket_t s, int mask)
     collect(lane);
 }
 
+/* The instant, which its exchanges take for now until it is asked for again. */
+static double look(struct gem_loop *loop)
+{
+    loop->ready.now = gem_now();
+    return loop->ready.now;
+}
+
 static int run_timers(struct gem_loop *loop)
 {
     int n = 0;
     for (int i = 0; i < GEM_LANES; i++)
-        if (loop->lanes[i].timer <= gem_now()) {
+        if (loop->lanes[i].timer <= look(loop)) {
             loop->lanes[i].timer = HUGE_VAL; /* libcurl sets the next one */
             act(&loop->lanes[i], CURL_SOCKET_TIMEOUT, 0);
             n++;
@@ -506,7 +513,7 @@ static int serve(struct gem_loop *loop, const struct gem_ready *ready, int n, bo
             break;
         act(&loop->lanes[ready[i].tag & TAG_LANE], ready[i].fd, mask_of(ready[i].events));
         served++;
-        if (gem_now() >= end)
+        if (look(loop) >= end)
             break;
     }
     return served;
@@ -518,6 +525,7 @@ static int serve_sockets(struct gem_loop *loop, double wait, double end, struct 
     int n = gem_poller_wait(&loop->poller, wait, ready, BATCH, err);
     if (n < 0)
         return n;
+    look(loop);
     int shaken = serve(loop, ready, n, true, end);
     return shaken > 0 && gem_now() >= end ? shaken : shaken + serve(loop, ready, n, false, end);
 }
@@ -535,7 +543,7 @@ static int give_up(struct gem_loop *loop, struct gem_err *err)
 
 static int turn(struct gem_loop *loop, double budget, double max_wait, struct gem_err *err)
 {
-    double now = gem_now(), end = now + budget;
+    double now = look(loop), end = now + budget;
     loop->ready.end = end;
     forgive(loop, now);
     int started = start_some(loop, end);
