@@ -267,6 +267,11 @@ function Answer:sink(fn) end
 ---@return boolean|nil ends  with a value and true: it says that it is the last
 function Answer:next(texts, most) end
 
+--- The text of the next event, where that is here, is like the one before and has a text, and does not say that it is
+--- the last; and where nothing was closed, the loop of the exchange included. Else nil, and next goes on there.
+---@return string|nil text
+function Answer:ahead() end
+
 --- After the last byte, until nothing comes: what is left.
 ---@return any|nil value
 ---@return true|lgemini.core.AnswerFailure|nil more  as of next

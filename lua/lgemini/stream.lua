@@ -192,7 +192,7 @@ local function closed(self)
 end
 
 -- Methods of decoders and of loops, for at_hand: to find them takes as long as what it does beside.
-local next_event, wait_again
+local next_event, text_ahead, wait_again
 
 local function open(self)
   local err
@@ -233,7 +233,7 @@ local function open(self)
   self.sink = self.sent.media_to and require("lgemini.media_to").new(self.call.client.core, self.sent.media_to)
   self.decoder = answer.decoder(self.form.type, limits_set.max_event, limits_set.max_depth, true, self.sink)
   self.decoder:attach(self.exchange)
-  next_event, wait_again = self.decoder.next, self.tasks.loop.wait_again
+  next_event, text_ahead, wait_again = self.decoder.next, self.decoder.ahead, self.tasks.loop.wait_again
   if self.form == GENERATE and self.accumulator then
     self.accumulator:follow(self.decoder)
   elseif self.form == GENERATE then
@@ -507,8 +507,13 @@ end
 ---@return fun(): string|nil
 function methods.texts(self)
   options.check_object(self, Stream, "stream.texts")
+  local loop = self.tasks and self.tasks.loop
+  local decoder = false -- where it has more at hand than the text that was taken
   return function()
-    local text
+    local text = decoder and not loop.finish and text_ahead(decoder)
+    if text then
+      return text
+    end
     repeat
       text = at_hand(self, true)
       if text == nil then
@@ -519,6 +524,7 @@ function methods.texts(self)
         text = type(chunk) == "table" and chunk.text or chunk
       end
     until text ~= ""
+    decoder = not self.drained and self.decoder
     return text
   end, nil, nil, self
 end

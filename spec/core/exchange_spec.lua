@@ -566,6 +566,53 @@ describe("an exchange", function()
       end
     end)
 
+    it("as texts ahead of their reader, up to an event that is not like the one before or the last", function()
+      local function event(text, more)
+        return ('data: {"candidates":[{"content":{"parts":[{"text":"%s"}]}%s}]}\r\n\r\n'):format(text, more or "")
+      end
+      local stop = ',"finishReason":"STOP"'
+      script { status = 200, body = { bytes = event "one" .. event "two" .. event "" .. event 'thr\\"ee' .. event "four"
+        .. 'data: {"modelVersion":"m"}\r\n\r\n' .. event "five" .. event "six" .. event("seven", stop)
+        .. event("eight", stop) .. "data: " } }
+      local x, decoder = get(), decoders.decoder("GenerateContentResponse", 1000, 10, true)
+      local got = {}
+      local function take()
+        for text in decoder.ahead, decoder do
+          got[#got + 1] = text
+        end
+        got[#got + 1] = "|"
+        local value = decoder:next(true)
+        got[#got + 1] = value and (value.model_version or value) or nil
+        return value
+      end
+      decoder:keep(1000)
+      assert.is_nil(decoder:ahead())
+      decoder:attach(x)
+      while take() do end
+      assert.same({ "|", "one", "two", 'thr"ee', "four", "|", "m", "five", "six", "|", "seven", "|", "eight", "|" },
+        got)
+      assert.equal('onetwothr"eefourfivesixseveneight', table.concat((decoder:said())))
+      decoder:close()
+      assert.is_nil(decoder:ahead())
+    end)
+
+    it("as texts ahead of their reader, but not when they are let go of", function()
+      local event = 'data: {"candidates":[{"content":{"parts":[{"text":"x"}]}}]}\n\n'
+      for _, leave in ipairs {
+        function(_, x) x:close() end, function(_, x) x:cancel() end, function(decoder) decoder:close() end,
+        function(decoder) decoder:retire() end,
+      } do
+        script { status = 200, body = { bytes = event:rep(5) } }
+        local x, decoder = get(), decoders.decoder("GenerateContentResponse", 1000, 10, true)
+        decoder:attach(x)
+        assert.equal("x", (decoder:next(true)))
+        assert.equal("x", decoder:ahead())
+        leave(decoder, x)
+        assert.is_nil(decoder:ahead())
+        decoder:close()
+      end
+    end)
+
     it("as events that a closed exchange has no more of", function()
       script { status = 200, body = { bytes = 'data: "one"\n\ndata: "two"\n\n' } }
       local x, decoder = get(), decoders.decoder(nil, 1000, 10, true)

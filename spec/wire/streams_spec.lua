@@ -158,6 +158,27 @@ describe("a stream", function()
     assert.is_true(#texts > 10)
   end)
 
+  it("of texts that are at hand takes no more of them than a step has time for", function()
+    local event = 'data: {"candidates":[{"content":{"parts":[{"text":"x"}]}}]}\n\n'
+    local last = event:gsub("%]}}%]", ']},"finishReason":"STOP"}]')
+    local server = scripted.start()
+    server:script { { status = 200, headers = { ["content-type"] = "text/event-stream" },
+      body = { bytes = event:rep(20) .. last } } }
+    local mine = gemini.Client { api_key = "k", http_options = { base_url = server.url, retry_options = false } }
+    local seen = 0
+    local task = mine:spawn(function()
+      for _ in mine.models:generate_content_stream { model = "m", contents = "x" }:texts() do seen = seen + 1 end
+    end)
+    while not task.done do
+      local before = seen
+      mine:step(0)
+      assert.is_true(seen - before <= 1)
+    end
+    assert.equal(21, seen)
+    mine:close()
+    server:stop()
+  end)
+
   it("leaves thoughts out of the texts", function()
     local config = { thinking_config = { include_thoughts = true } }
     local stream = open("[long]", config)
@@ -262,6 +283,22 @@ describe("a stream", function()
       assert.equal("one", stream.response.text)
       local _, closed = client.models:generate_content { model = MODEL, contents = "Hello" }
       assert.equal("closed", closed.kind)
+    end)
+
+    it("by either close in a loop of texts, though more of them are at hand", function()
+      local event = 'data: {"candidates":[{"content":{"parts":[{"text":"x"}]}}]}\n\n'
+      for _, leave in ipairs { function(stream) stream:close() end, function() client:close() end } do
+        server:script { { status = 200, headers = { ["content-type"] = "text/event-stream" },
+          body = { bytes = event:rep(5) } } }
+        local stream, seen = open(), 0
+        local ok, err = pcall(function()
+          for _ in stream:texts() do
+            seen = seen + 1
+            if seen == 3 then leave(stream) end
+          end
+        end)
+        assert.same({ false, "closed", 3, "xxx" }, { ok, err.kind, seen, stream.response.text })
+      end
     end)
 
     it("by client:close(), though all of it had come", function()

@@ -41,6 +41,7 @@ struct lgem_answer {
     bool began, failed;       /* the event at hand: some of it was handed out in pieces; it is broken */
     enum gem_sse_result found; /* what the parser found last, and in how many bytes */
     size_t used;
+    bool peeked;              /* that was not looked at yet */
     struct gem_err *why;      /* the last one was; NULL where there was no memory for it */
     struct gem_buf head;      /* how an event began that came in pieces, or cannot be read */
 };
@@ -347,15 +348,24 @@ static bool is_running(const struct lgem_answer *a)
     return a->exchange != NULL && a->exchange->state != NULL && a->exchange->ex.phase != GEM_PHASE_DONE;
 }
 
-/* Keeps the text, and gives it or the whole event, which is one of those: pushes what next returns. */
+/* Keeps the text of the event, which is one of those. false: memory is short. */
+static bool keep_text(struct lgem_answer *a)
+{
+    const struct gem_mold *mold = &a->cast.mold;
+    a->alike = true;
+    a->over = a->over || mold->length > a->room - a->said.len;
+    return a->over || gem_rope_add(&a->said, mold->text, mold->length, NULL) == 0;
+}
+
+/* Keeps its text, and gives that or the whole event: pushes what next returns. */
 static int take_alike(lua_State *L, struct lgem_answer *a, const struct lgem_site *at, bool texts)
 {
     struct gem_err err;
     const struct gem_mold *mold = &a->cast.mold;
-    a->alike = true;
-    a->over = a->over || mold->length > a->room - a->said.len;
-    if (!a->over && gem_rope_add(&a->said, mold->text, mold->length, &err) < 0)
+    if (!keep_text(a)) {
+        gem_err_memory(&err);
         return fail(L, a, &err);
+    }
     if (texts) {
         lua_pushlstring(L, mold->text, mold->length);
     } else {
@@ -473,8 +483,9 @@ static int next_event(lua_State *L, struct lgem_answer *a, const struct lgem_sit
     struct gem_err err;
     while (has_bytes(L, a, at)) {
         int pushed = 0;
-        if (!a->builder.later)
+        if (!a->builder.later && !a->peeked)
             a->found = gem_sse_feed(&a->sse, a->at, a->left, &a->used, &err);
+        a->peeked = false;
         if (a->found == GEM_SSE_BROKEN) {
             gem_buf_clear(&a->head);
             return fail(L, a, &err);
@@ -571,6 +582,38 @@ static int answer_next(lua_State *L)
     return 2;
 }
 
+/* Whether texts may be taken from what is at hand, with nothing to look at but that: not after any close. */
+static bool is_ahead(const struct lgem_answer *a)
+{
+    const struct lgem_exchange *x = a->exchange;
+    return a->left > 0 && a->alike && !a->cast.ends && !a->began && !a->builder.later && !a->busy && !a->closing &&
+           !a->retired && a->state != NULL && x != NULL && x->state != NULL && x->ex.loop != NULL;
+}
+
+/* ahead() -> the text of the next event, where that is here and like the one before, and nothing is to be said of it but its
+ * text; else nil, and next goes on */
+static int answer_ahead(lua_State *L)
+{
+    struct lgem_answer *a = lgem_check(L, 1, LGEM_ANSWER);
+    const struct gem_mold *mold = &a->cast.mold;
+    while (is_ahead(a)) {
+        if (!a->peeked)
+            a->found = gem_sse_feed(&a->sse, a->at, a->left, &a->used, NULL);
+        a->peeked = a->found != GEM_SSE_BROKEN; /* which it says again, and why */
+        if (a->found != GEM_SSE_EVENT ||
+            !gem_mold_match(&a->cast.mold, &a->builder.json, a->sse.event, a->sse.event_len) || !keep_text(a))
+            break;
+        a->peeked = false;
+        advance(a, a->used);
+        if (mold->length == 0)
+            continue;
+        a->busy = true;
+        lua_pushlstring(L, mold->text, mold->length);
+        return leave(a, 1);
+    }
+    return 0;
+}
+
 /* After the last byte: finish() -> value, nil, "event" (one that no blank line closed), "tail" (bare text) or "body";
  * nil where nothing is left; nil, err, the same */
 static int answer_finish(lua_State *L)
@@ -648,8 +691,8 @@ static int answer_said(lua_State *L)
 void lgem_open_answer(lua_State *L)
 {
     static const luaL_Reg methods[] = {{"attach", answer_attach}, {"feed", answer_feed}, {"sink", answer_sink}, {"next", answer_next},
-                                       {"finish", answer_finish}, {"keep", answer_keep}, {"said", answer_said},
-                                       {"retire", answer_retire}, {NULL, NULL}};
+                                       {"ahead", answer_ahead}, {"finish", answer_finish}, {"keep", answer_keep},
+                                       {"said", answer_said}, {"retire", answer_retire}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"shapes", lgem_newshapes}, {"new", answer_new}, {NULL, NULL}};
     lgem_open_shapes(L);
     lgem_type(L, LGEM_ANSWER, methods, answer_close);
