@@ -39,8 +39,8 @@ describe("the compiled files #plain", function()
     return result.out
   end
 
-  it("bring what a first call needs with the client, and nothing else", function()
-    assert.equal("lgemini lgemini.errors lgemini.compat lgemini.json lgemini.client lgemini.core\n", run [[
+  it("bring what `require` loads with init.lua, what a first call needs with the client, and nothing else", function()
+    assert.equal("lgemini lgemini.client lgemini.core\n", run [[
       local response = gemini.assert(gemini.Client {}.models:generate_content {
         model = "gemini-3.5-flash", contents = "Hello" })
       assert(#response.text > 0)
