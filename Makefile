@@ -320,19 +320,26 @@ env:
 # sources. Lua 5.1 and LuaJIT share their folders, and neither loads what the other has compiled.
 COMPILED ?= $(if $(filter lua5.1 luajit,$(LUA_NAME)),0,1)
 
-# On Linux the core has a door before it, which has the libraries behind it bound late: see src/door.c.
+# On Linux the core has a door before it, which has the libraries behind it bound late and brings the Lua files of a
+# first call: see src/door.c.
 ifeq ($(shell uname -s),Linux)
-DOOR = $(BUILD)/door.so
+DOOR = $(BUILD)/door-$(COMPILED).so
 endif
 
-$(BUILD)/door.so: src/door.c $(BUILD)/whole.so
+$(BUILD)/first.c: scripts/bundle.lua scripts/together.lua $(MODULES:%=lua/%)
+	@mkdir -p $(@D)
+	@'$(LUA)' scripts/bundle.lua first $@ $(MODULES:%=lua/%)
+
+FIRST = $(if $(filter 1,$(COMPILED)),$(BUILD)/first.c,src/not_embedded.c)
+
+$(BUILD)/door-$(COMPILED).so: src/door.c src/preload.h $(FIRST) $(BUILD)/whole.so
 	gnutls=$$(ldd $(BUILD)/whole.so | sed -n 's/^[[:space:]]*\(libgnutls[^ ]*\) =>.*/\1/p') && \
-	$(COMPILE) $${gnutls:+-DBEFORE="\"$$gnutls\""} $(LIBFLAG) $(LDFLAGS) -o $@ $< -ldl
+	$(COMPILE) $${gnutls:+-DBEFORE="\"$$gnutls\""} $(LIBFLAG) $(LDFLAGS) -o $@ $< $(FIRST) -ldl
 
 $(BUILD)/whole.so: $(OBJECTS)
 	$(CC) $(LIBFLAG) $(NODELETE) -Wl,-z,now $(LDFLAGS) -o $@ $(OBJECTS) $(LIBS)
 
-install-module: all $(DOOR) $(DOOR:%/door.so=%/whole.so)
+install-module: all $(DOOR) $(if $(DOOR),$(BUILD)/whole.so)
 	install -d "$(DESTDIR)$(INST_LUADIR)/lgemini" "$(DESTDIR)$(INST_LIBDIR)/lgemini"
 	install -m 644 $(MODULES:%=lua/%) "$(DESTDIR)$(INST_LUADIR)/lgemini"
 	$(if $(filter 1,$(COMPILED)),'$(LUA)' scripts/compile.lua "$(DESTDIR)$(INST_LUADIR)/lgemini" $(MODULES:%=lua/%))

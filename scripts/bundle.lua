@@ -1,6 +1,7 @@
 -- Writes many sources into one file.
 --
 --   bundle.lua embed <out> <file.lua>...   the Lua files as data of C, for liblgemini.a; see src/embedded.h
+--   bundle.lua first <out> <file.lua>...   those of them that a first call loads, compiled, for src/door.c
 --   bundle.lua lua <out> <file.lua>...     one file of Lua, the modules in package.preload; init.lua is its own text
 --   bundle.lua c <out> <file>...           one file of C, headers and all, that exports what the many export
 --
@@ -44,11 +45,11 @@ local function bytes(out, text)
   end
 end
 
-local function embed(path, files)
+local function embed(path, files, content)
   local out = { "/* Made by scripts/bundle.lua. */\n#include \"embedded.h\"\n\n" }
   local rows = {}
   for i, name in ipairs(files) do
-    local text, module, chunk = read(name), names_of(name)
+    local text, module, chunk = (content or read)(name), names_of(name)
     out[#out + 1] = ("static const unsigned char file_%d[] = {\n"):format(i)
     bytes(out, text)
     out[#out + 1] = "0};\n\n"
@@ -57,6 +58,20 @@ local function embed(path, files)
   out[#out + 1] = "const struct lgem_file lgem_files[] = {\n"
   out[#out + 1] = table.concat(rows) .. "    {NULL, NULL, NULL, 0},\n};\n"
   write(path, out)
+end
+
+local function compiled(path)
+  local _, name = names_of(path)
+  return string.dump(assert((loadstring or load)(read(path), "=" .. name))) -- luacheck: ignore 113 (5.1's)
+end
+
+local function first(path, files)
+  local wanted, chosen = { client = true }, {}
+  for _, name in ipairs(dofile("scripts/together.lua").client) do wanted[name] = true end
+  for _, name in ipairs(files) do
+    if wanted[name:match "([%w_]+)%.lua$"] then chosen[#chosen + 1] = name end
+  end
+  embed(path, chosen, compiled)
 end
 
 -- ---- Lua as one file ----
@@ -288,11 +303,11 @@ local function one_c(path, files)
   write(path, out)
 end
 
-local kinds = { embed = embed, lua = one_lua, c = one_c }
+local kinds = { embed = embed, first = first, lua = one_lua, c = one_c }
 local files = {}
 for i = 3, #arg do files[#files + 1] = arg[i] end
 if not kinds[arg[1]] or #files == 0 then
-  io.stderr:write "usage: bundle.lua embed|lua|c <out> <file>...\n"
+  io.stderr:write "usage: bundle.lua embed|first|lua|c <out> <file>...\n"
   os.exit(2)
 end
 kinds[arg[1]](arg[2], files)

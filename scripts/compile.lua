@@ -6,13 +6,9 @@
 -- the files, as it refuses the core.
 local folder = arg[1]
 
--- What a first call loads, one after the other, comes in one file with the first of them: each costs a search and
--- three times opening it. They also stay files of their own.
-local TOGETHER = {
-  init = { "compat", "errors", "json" },
-  client = { "answer", "direct", "endpoints", "headers", "http", "http_options", "inside", "limits", "loop", "models",
-    "options", "question", "routes", "schema", "tasks", "timers" },
-}
+-- Files that load together come in one file with the first of them: each costs a search and three times opening it.
+-- They also stay files of their own.
+local TOGETHER = dofile "scripts/together.lua"
 
 local function read(path)
   local file = assert(io.open(path, "rb"))

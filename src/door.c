@@ -6,7 +6,10 @@
  *
  * Others are bound when a library is opened, whatever is asked for. Where GnuTLS is behind libcurl, by roundabout ways, it
  * and what it needs have most of these, and look for each among all of libcurl's thirty libraries. Opened before them
- * they look among the few that they need themselves. */
+ * they look among the few that they need themselves.
+ *
+ * It also brings the Lua files that a first call loads, compiled: from here they need no search, are not read, and take
+ * no memory beside that of their functions. Those that lie in the folder are the same. */
 #if defined(__linux__)
 #define _GNU_SOURCE /* dladdr */
 #endif
@@ -15,6 +18,8 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <string.h>
+
+#include "preload.h"
 
 static const char here = 0; /* its address is in this library */
 
@@ -26,6 +31,8 @@ int luaopen_lgemini_core(lua_State *L);
 int luaopen_lgemini_core(lua_State *L)
 {
     Dl_info self;
+    push_preload(L);
+    lua_pop(L, 1);
     if (dladdr(&here, &self) == 0)
         return luaL_error(L, "lgemini.core: where is it?");
     const char *slash = strrchr(self.dli_fname, '/');

@@ -71,6 +71,7 @@ gemini.is_error = errors.is
 ---@param options lgemini.ClientOptions|nil
 ---@return lgemini.Client
 function gemini.Client(options)
+  require "lgemini.core" -- as it is installed, it brings what a client needs
   return require("lgemini.client").new(options)
 end
 

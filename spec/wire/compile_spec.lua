@@ -31,8 +31,8 @@ describe("the compiled files #plain", function()
     process.remove_directory(directory)
   end)
 
-  local function run(text)
-    local path = files.write(directory .. "/program.lua", HEAD .. text)
+  local function run(text, before)
+    local path = files.write(directory .. "/program.lua", (before or "") .. HEAD .. text)
     local result = program.run(path, { env = { GOOGLE_GEMINI_BASE_URL = em.url, GEMINI_API_KEY = "test-key-0123456789",
       LUA_PATH = ("%s/?.lua;%s/?/init.lua;%s"):format(directory, directory, os.getenv "LUA_PATH" or ";") } })
     assert.same({ "", 0 }, { result.err, result.code })
@@ -40,7 +40,7 @@ describe("the compiled files #plain", function()
   end
 
   it("bring what `require` loads with init.lua, what a first call needs with the client, and nothing else", function()
-    assert.equal("lgemini lgemini.client lgemini.core\n", run [[
+    assert.equal("lgemini lgemini.core lgemini.client\n", run [[
       local response = gemini.assert(gemini.Client {}.models:generate_content {
         model = "gemini-3.5-flash", contents = "Hello" })
       assert(#response.text > 0)
@@ -57,6 +57,27 @@ describe("the compiled files #plain", function()
       local info = debug.getinfo(require("lgemini.limits").hint, "S")
       print(info.source, info.linedefined)
     ]]:gsub("\t", " "))
+  end)
+
+  local linux = io.popen("uname -s"):read "*l" == "Linux"
+  local _ = linux and it("come with the core where they are installed, beside what a program has", function()
+    local there = directory .. "/installed"
+    local made = os.execute(("make -s install-module COMPILED=1 LUA=%s DESTDIR= INST_LUADIR=%s INST_LIBDIR=%s")
+      :format(process.quote(process.interpreter()), there, there))
+    assert(made == true or made == 0)
+    local text = ("package.path, package.cpath = %q .. package.path, %q .. package.cpath\n"):format(
+      there .. "/?.lua;" .. there .. "/?/init.lua;", there .. "/?.so;")
+    assert.equal("lgemini lgemini.core\n", run([[
+      local response = gemini.assert(gemini.Client {}.models:generate_content {
+        model = "gemini-3.5-flash", contents = "Hello" })
+      assert(#response.text > 0)
+      print(table.concat(files, " "))
+    ]], text))
+    assert.equal("mine\n", run([[
+      package.preload["lgemini.limits"] = function() return "mine" end
+      require "lgemini.core"
+      print((require "lgemini.limits"))
+    ]], text))
   end)
 
   it("leave to a program what it has put in place of a module", function()
