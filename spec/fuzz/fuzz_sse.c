@@ -1,12 +1,14 @@
 /* The event-stream parser: the events, end and refusals of a reference that has the whole text before it, however the
- * bytes are cut; within the ceiling's memory; and without memory an error instead of another event.
+ * bytes are cut, and whether data is handed out as it comes; within the ceiling's memory; and without memory an error
+ * instead of another event.
  *
- * Input: ceiling, seed of the cuts, allocation that fails; the stream. */
+ * Input: ceiling and size from which data is handed out, seed of the cuts, allocation that fails; the stream. */
 #include "fuzz.h"
 
 #include "../../src/core/sse.h"
 
 static const size_t ceilings[] = {1 << 20, 0, 1, 2, 7, 64, 300, 5000};
+static const size_t sizes[] = {0, 1, 3, 50};
 
 /* What came out: for each event a letter, its length and its data. */
 struct transcript {
@@ -36,8 +38,27 @@ struct run {
     struct check_mem mem;
     struct gem_sse sse;
     size_t max;
+    struct transcript pieces; /* of the event at hand: what was handed out, without a letter */
     struct transcript out;
 };
+
+static void take_piece(struct run *run)
+{
+    MUST(run->sse.event != NULL && run->sse.event_len > 0 && run->pieces.len + run->sse.event_len <= run->max);
+    memcpy(run->pieces.text + run->pieces.len, run->sse.event, run->sse.event_len);
+    run->pieces.len += run->sse.event_len;
+}
+
+/* The event, with what was handed out of it. */
+static void take_event(struct run *run, char type)
+{
+    struct transcript *all = &run->pieces;
+    MUST(run->sse.event != NULL && all->len + run->sse.event_len <= run->max);
+    if (run->sse.event_len > 0)
+        memcpy(all->text + all->len, run->sse.event, run->sse.event_len);
+    note(&run->out, type, all->text, all->len + run->sse.event_len);
+    all->len = 0;
+}
 
 static void check_memory(const struct run *run)
 {
@@ -64,10 +85,13 @@ static int feed(struct run *run, const char *bytes, size_t n)
     size_t done = 0, used = 0;
     struct gem_err err;
     enum gem_sse_result result;
-    while ((result = gem_sse_feed(&run->sse, piece + done, n - done, &used, &err)) == GEM_SSE_EVENT) {
-        MUST(used > 0 && used <= n - done);
-        MUST(run->sse.event != NULL && run->sse.event_len <= run->max);
-        note(&run->out, 'E', run->sse.event, run->sse.event_len);
+    while ((result = gem_sse_feed(&run->sse, piece + done, n - done, &used, &err)) >= GEM_SSE_EVENT) {
+        MUST(result == GEM_SSE_EVENT || (result == GEM_SSE_PIECE && run->sse.pieces > 0));
+        MUST(used <= n - done && (used > 0 || result == GEM_SSE_PIECE));
+        if (result == GEM_SSE_PIECE)
+            take_piece(run);
+        else
+            take_event(run, 'E');
         check_memory(run);
         done += used;
     }
@@ -88,21 +112,22 @@ static void finish(struct run *run)
         return;
     }
     if (result != GEM_SSE_END) {
-        MUST(run->sse.event_len <= run->max);
-        note(&run->out, result == GEM_SSE_TAIL ? 'T' : 'F', run->sse.event, run->sse.event_len);
+        take_event(run, result == GEM_SSE_TAIL ? 'T' : 'F');
         MUST(gem_sse_finish(&run->sse, &err) == GEM_SSE_END);
     }
     note(&run->out, '.', NULL, 0);
 }
 
-static struct transcript parse(const char *bytes, size_t n, size_t max, enum cut cut, uint32_t seed, size_t fail_at)
+static struct transcript parse(const char *bytes, size_t n, size_t max, size_t from, enum cut cut, uint32_t seed,
+                               size_t fail_at)
 {
-    struct run run = {.max = max, .out = new_transcript(n)};
+    struct run run = {.max = max, .pieces = {fuzz_room(n), 0}, .out = new_transcript(n)};
     size_t done = 0, piece;
     int fine = 1;
     check_mem_init(&run.mem);
     run.mem.fail_at = fail_at;
     gem_sse_init(&run.sse, &run.mem.mem, max);
+    run.sse.pieces = from;
     while (fine && done < n) {
         piece = cut == WHOLE ? n : cut == BYTES ? 1 : fuzz_piece(&seed, n - done);
         fine = feed(&run, bytes + done, piece);
@@ -111,6 +136,7 @@ static struct transcript parse(const char *bytes, size_t n, size_t max, enum cut
     if (fine)
         finish(&run);
     gem_sse_free(&run.sse);
+    free(run.pieces.text);
     MUST(run.mem.blocks == 0 && check_failures == 0);
     return run.out;
 }
@@ -212,15 +238,16 @@ static int is_cut_short(const struct transcript *whole, const struct transcript 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_input in = {data, size};
-    size_t max = ceilings[fuzz_byte(&in) % (sizeof ceilings / sizeof *ceilings)];
+    unsigned bounds = fuzz_byte(&in);
+    size_t max = ceilings[bounds % 8], from = sizes[bounds / 64];
     uint32_t seed = fuzz_byte(&in);
     size_t fail_at = 1 + fuzz_byte(&in) % 8;
     const char *bytes = (const char *)in.bytes;
     struct transcript wanted = refer(bytes, in.left, max);
-    struct transcript whole = parse(bytes, in.left, max, WHOLE, 0, 0);
-    struct transcript single = parse(bytes, in.left, max, BYTES, 0, 0);
-    struct transcript pieces = parse(bytes, in.left, max, PIECES, seed, 0);
-    struct transcript poor = parse(bytes, in.left, max, PIECES, seed, fail_at);
+    struct transcript whole = parse(bytes, in.left, max, from, WHOLE, 0, 0);
+    struct transcript single = parse(bytes, in.left, max, from, BYTES, 0, 0);
+    struct transcript pieces = parse(bytes, in.left, max, from, PIECES, seed, 0);
+    struct transcript poor = parse(bytes, in.left, max, from, PIECES, seed, fail_at);
     MUST(same(&wanted, &whole));
     MUST(same(&wanted, &single));
     MUST(same(&wanted, &pieces));
