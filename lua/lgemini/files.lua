@@ -159,6 +159,9 @@ function Files:register(args)
   args = options.arguments(args, nil, REGISTER, "files:register")
   options.table(args.uris, "uris")
   options.string(args.quota_project, "quota_project")
+  if (args.quota_project or ""):find "%c" then
+    return nil, errors.new { kind = "invalid", message = "quota_project has a control character in it" }
+  end
   local token, err = service.token(args.access_token, "access_token")
   if not token then
     return nil, err

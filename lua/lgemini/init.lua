@@ -17,7 +17,15 @@ local json = require "lgemini.json"
 gemini.null = nil
 
 --- Marks a table as a JSON array, so that it is one even when it is empty.
-gemini.array = json.array
+---@param t table|nil  a new table when left out
+---@return table t  the same table
+function gemini.array(t)
+  if t ~= nil and type(t) ~= "table" then
+    errors.misuse("gemini.array: table expected, got " .. type(t))
+  end
+  return json.array(t)
+end
+
 
 --- Keeps the order of names in a schema: gemini.ordered{ {"name", ...}, {"age", ...} }.
 ---@param list table[]
@@ -121,6 +129,9 @@ gemini.base64 = setmetatable({}, {
     if name == "decode" then
       local decode = fn
       fn = function(text)
+        if type(text) ~= "string" then
+          errors.misuse("base64.decode: string expected, got " .. type(text))
+        end
         local bytes, err = decode(text)
         return bytes, err and errors.new(err)
       end

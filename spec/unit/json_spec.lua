@@ -213,6 +213,19 @@ describe("json.array", function()
   end)
 end)
 
+describe("gemini", function()
+  it("blames who gives its functions what they do not take", function()
+    local gemini = require "lgemini"
+    for place, call in pairs { ["gemini.array: table"] = gemini.array,
+      ["base64.decode: string"] = gemini.base64.decode } do
+      local ok, problem = pcall(function() call(true) end)
+      assert.is_false(ok)
+      assert.matches("^spec/unit/json_spec.lua:%d+: " .. place .. " expected, got boolean$", problem)
+    end
+    assert.is_true(json.is_array(gemini.array()))
+  end)
+end)
+
 describe("json.quote", function()
   local good = { "", "plain", 'a "quoted"\\ one', "line\nline\r\ttab", "nul\0nul", "\1\31\127", "é€😀", "a/b",
       "\194\128", "\223\191", "\224\160\128", "\237\159\191", "\238\128\128", "\239\191\191", "\240\144\128\128",

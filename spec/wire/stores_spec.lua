@@ -247,6 +247,10 @@ describe("scripted services", function()
 
   it("register files of the cloud, with the token in its header only", function()
     answer { files = { { name = "files/r", source = "REGISTERED" } } }
+    local none, refusal = client.files:register { uris = { "gs://b/a.mp4" }, quota_project = "p\r\nX-Other: 1",
+      access_token = "t" }
+    assert.is_nil(none)
+    assert.equal("invalid", refusal.kind)
     local files = assert(client.files:register { uris = { "gs://b/a.mp4" }, quota_project = "p",
       access_token = function() return "token-1", 3600 end })
     assert.equal("REGISTERED", files[1].source)
