@@ -307,10 +307,56 @@ static void finish(struct gem_loop *loop, struct gem_exchange *ex)
     CHECK(ex->phase == GEM_PHASE_DONE && !ex->failed);
 }
 
+static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/* A whole exchange with the peer in *server, which is welcomed where it is -1. */
+static void exchange_once(struct gem_loop *loop, const char *url, int listener, int *server)
+{
+    char taken[1000];
+    struct gem_exchange ex;
+    struct gem_err err;
+    open_exchange(&ex, url, NULL);
+    gem_loop_add(loop, &ex, GEM_LANE_CALLS, NULL);
+    for (int i = 0; i < 500 && ex.phase != GEM_PHASE_WAITING; i++)
+        CHECK(gem_loop_step(loop, HUGE_VAL, 0.01, &err) >= 0);
+    if (*server < 0)
+        *server = accept(listener, NULL, NULL);
+    CHECK(read(*server, taken, sizeof taken) > 0);
+    CHECK(write(*server, answer, sizeof answer - 1) == sizeof answer - 1);
+    finish(loop, &ex);
+    gem_loop_remove(&ex);
+    gem_exchange_close(&ex);
+}
+
+/* The kernel keeps watching a connection that waits for the next request, until its peer closes it, or libcurl does. */
+static void test_a_kept_connection_rests(void)
+{
+    char url[100];
+    int listener = listen_on(url, sizeof url), server = -1;
+    struct gem_loop loop;
+    struct gem_err err;
+    open_loop(&loop);
+    exchange_once(&loop, url, listener, &server);
+    int resting = loop.poller.rest_count; /* none where the system has no epoll */
+    CHECK(resting <= 1);
+    exchange_once(&loop, url, listener, &server);
+    CHECK(loop.poller.rest_count == resting);
+    close(server);
+    for (int i = 0; i < 500 && loop.poller.rest_count > 0; i++)
+        CHECK(gem_loop_step(&loop, HUGE_VAL, 0.01, &err) >= 0);
+    CHECK(loop.poller.rest_count == 0);
+    server = -1;
+    exchange_once(&loop, url, listener, &server);
+    CHECK(loop.poller.rest_count == resting);
+    gem_loop_close(&loop);
+    CHECK(loop.poller.rest_count == 0);
+    close(server);
+    close(listener);
+}
+
 /* What is in flight comes to its end, and the connection is used again. */
 static void test_a_child_leaves_its_parents_connections(void)
 {
-    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     char url[100], taken[1000];
     int listener = listen_on(url, sizeof url), server = -1;
     struct gem_loop loop;
@@ -366,6 +412,7 @@ int main(void)
     RUN(test_bytes_that_leave_wind_the_clock);
     RUN(test_a_socket_that_cannot_be_watched);
     RUN(test_an_exchange_let_go_of_outlives_the_loop);
+    RUN(test_a_kept_connection_rests);
     RUN(test_a_child_leaves_its_parents_connections);
     RUN(test_an_exchange_that_libcurl_does_not_take);
     return check_done();

@@ -17,6 +17,8 @@
 #define gem_poller_open polled_open
 #define gem_poller_close polled_close
 #define gem_poller_set polled_set
+#define gem_poller_rest polled_rest
+#define gem_poller_end polled_end
 #define gem_poller_wait polled_wait
 #define gem_poller_alarm polled_alarm
 double gem_now(void);
@@ -24,6 +26,8 @@ long gem_process(void);
 int gem_poller_open(struct gem_poller *poller, const struct gem_mem *mem, struct gem_err *err);
 void gem_poller_close(struct gem_poller *poller);
 int gem_poller_set(struct gem_poller *poller, int fd, int events, int tag, struct gem_err *err);
+void gem_poller_rest(struct gem_poller *poller, int fd);
+int gem_poller_end(struct gem_poller *poller, int fd);
 int gem_poller_wait(struct gem_poller *poller, double seconds, struct gem_ready *ready, int max, struct gem_err *err);
 int gem_poller_alarm(struct gem_poller *poller, double seconds, struct gem_err *err);
 #include "../../src/net/poller.c"
@@ -33,6 +37,8 @@ int gem_poller_alarm(struct gem_poller *poller, double seconds, struct gem_err *
 #undef gem_poller_open
 #undef gem_poller_close
 #undef gem_poller_set
+#undef gem_poller_rest
+#undef gem_poller_end
 #undef gem_poller_wait
 
 static const struct variant {
@@ -40,9 +46,12 @@ static const struct variant {
     int (*open)(struct gem_poller *poller, const struct gem_mem *mem, struct gem_err *err);
     void (*close)(struct gem_poller *poller);
     int (*set)(struct gem_poller *poller, int fd, int events, int tag, struct gem_err *err);
+    void (*rest)(struct gem_poller *poller, int fd);
+    int (*end)(struct gem_poller *poller, int fd);
     int (*wait)(struct gem_poller *poller, double seconds, struct gem_ready *ready, int max, struct gem_err *err);
-} variants[] = {{"the kernel's queue", gem_poller_open, gem_poller_close, gem_poller_set, gem_poller_wait},
-                {"poll", polled_open, polled_close, polled_set, polled_wait}};
+} variants[] = {{"the kernel's queue", gem_poller_open, gem_poller_close, gem_poller_set, gem_poller_rest, gem_poller_end,
+                 gem_poller_wait},
+                {"poll", polled_open, polled_close, polled_set, polled_rest, polled_end, polled_wait}};
 
 /* The variant and the poller under test. */
 static const struct variant *v;
@@ -213,6 +222,74 @@ static void a_number_is_used_again(void)
     close_pair(a);
 }
 BOTH(a_number_is_used_again)
+
+/* Of what rests nothing is reported, not even that the peer went, and neither does the queue's descriptor tell of it. */
+static void what_rests_is_not_reported(void)
+{
+    int pairs[GEM_RESTING + 4][2];
+    for (int i = 0; i < GEM_RESTING + 4; i++) {
+        make_pair(pairs[i]);
+        CHECK(v->set(&poller, pairs[i][0], GEM_READABLE, i, &err) == 0);
+        v->rest(&poller, pairs[i][0]);
+    }
+    v->rest(&poller, pairs[0][0]); /* twice is fine */
+    for (int i = 0; i < GEM_RESTING + 4; i++)
+        put(pairs[i][1]);
+    CHECK(seen(pairs[0][0], 0) == 0 && seen(pairs[GEM_RESTING + 3][0], GEM_RESTING + 3) == 0);
+    for (int i = 0; i < GEM_RESTING + 4 && poller.fd >= 0; i++)
+        CHECK(seen(pairs[i][0], i) == 0); /* looks as often as all of them need */
+    CHECK(poller.fd < 0 || poll(&(struct pollfd){poller.fd, POLLIN, 0}, 1, 0) == 0);
+    for (int i = 0; i < GEM_RESTING + 4; i++) {
+        CHECK(v->set(&poller, pairs[i][0], GEM_READABLE, i + 1, &err) == 0);
+        CHECK(seen(pairs[i][0], i + 1) == GEM_READABLE);
+        CHECK(v->set(&poller, pairs[i][0], 0, 0, &err) == 0);
+        close_pair(pairs[i]);
+    }
+}
+BOTH(what_rests_is_not_reported)
+
+/* Set again before anybody looked, as connections mostly are. */
+static void what_rested_is_watched_again(void)
+{
+    int pair[2];
+    make_pair(pair);
+    for (int i = 0; i < 3; i++) {
+        CHECK(v->set(&poller, pair[0], GEM_READABLE, i, &err) == 0);
+        v->rest(&poller, pair[0]);
+        CHECK(v->set(&poller, pair[0], GEM_READABLE, i + 3, &err) == 0);
+        put(pair[1]);
+        CHECK(seen(pair[0], i + 3) == GEM_READABLE);
+        take(pair[0]);
+    }
+    v->rest(&poller, pair[0]);
+    CHECK(v->set(&poller, pair[0], 0, 0, &err) == 0);
+    put(pair[1]);
+    CHECK(seen(pair[0], 0) == 0);
+    close_pair(pair);
+}
+BOTH(what_rested_is_watched_again)
+
+/* Though another process has the connection, too, and it stays open there. */
+static void what_ends_is_forgotten(void)
+{
+    int pair[2], again[2], elsewhere;
+    make_pair(pair);
+    elsewhere = dup(pair[0]);
+    CHECK(v->set(&poller, pair[0], GEM_READABLE, 1, &err) == 0);
+    v->rest(&poller, pair[0]);
+    CHECK(v->end(&poller, pair[0]) == 0 && fcntl(pair[0], F_GETFD) == -1);
+    put(pair[1]);
+    CHECK(seen(pair[0], 1) == 0);
+    CHECK(poller.fd < 0 || poll(&(struct pollfd){poller.fd, POLLIN, 0}, 1, 0) == 0);
+    make_pair(again);
+    CHECK(again[0] == pair[0]);
+    CHECK(v->set(&poller, again[0], GEM_WRITABLE, 2, &err) == 0 && seen(again[0], 2) == GEM_WRITABLE);
+    CHECK(v->set(&poller, again[0], 0, 0, &err) == 0);
+    close_pair(again);
+    close(pair[1]);
+    close(elsewhere);
+}
+BOTH(what_ends_is_forgotten)
 
 enum { MANY = 200 };
 
@@ -396,6 +473,9 @@ int main(void)
     RUN(test_several_are_told_apart);
     RUN(test_a_peer_that_went_is_reported);
     RUN(test_a_number_is_used_again);
+    RUN(test_what_rests_is_not_reported);
+    RUN(test_what_rested_is_watched_again);
+    RUN(test_what_ends_is_forgotten);
     RUN(test_none_starves);
     RUN(test_waits);
     RUN(test_nothing_stays_open);

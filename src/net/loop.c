@@ -84,12 +84,23 @@ static int on_socket(CURL *easy, curl_socket_t s, int what, void *ud, void *sock
 {
     struct gem_lane *lane = ud;
     int events = 0, tag = lane->index;
+    bool connecting = is_connecting(easy);
     (void)socket_ud;
+    if (what == CURL_POLL_REMOVE && !connecting) { /* a connection that is kept for the next request */
+        gem_poller_rest(&lane->loop->poller, (int)s);
+        return 0;
+    }
     if (what != CURL_POLL_REMOVE)
         events = (what & CURL_POLL_IN ? GEM_READABLE : 0) | (what & CURL_POLL_OUT ? GEM_WRITABLE : 0);
-    if (events != 0 && is_connecting(easy))
+    if (events != 0 && connecting)
         tag |= TAG_CONNECTING;
     return gem_poller_set(&lane->loop->poller, (int)s, events, tag, &lane->loop->trouble);
+}
+
+static int on_close(void *ud, curl_socket_t s)
+{
+    struct gem_loop *loop = ud;
+    return gem_poller_end(&loop->poller, (int)s);
 }
 
 static int on_timer(CURLM *multi, long ms, void *ud)
@@ -286,6 +297,8 @@ void gem_loop_remove(struct gem_exchange *ex)
 static void hand_over(struct gem_loop *loop, struct gem_exchange *ex)
 {
     curl_easy_setopt(ex->handle->easy, CURLOPT_SHARE, loop->sessions);
+    curl_easy_setopt(ex->handle->easy, CURLOPT_CLOSESOCKETFUNCTION, on_close); /* for a connection that it opens */
+    curl_easy_setopt(ex->handle->easy, CURLOPT_CLOSESOCKETDATA, loop);
     CURLMcode result = curl_multi_add_handle(loop->lanes[ex->lane].multi, ex->handle->easy);
     if (result != CURLM_OK) {
         struct gem_err err;

@@ -66,6 +66,22 @@ void gem_poller_close(struct gem_poller *poller)
 
 #endif
 
+#if defined(GEM_USE_POLL) || defined(GEM_HAVE_KQUEUE)
+
+void gem_poller_rest(struct gem_poller *poller, int fd)
+{
+    struct gem_err err;
+    gem_poller_set(poller, fd, 0, 0, &err);
+}
+
+int gem_poller_end(struct gem_poller *poller, int fd)
+{
+    (void)poller;
+    return close(fd);
+}
+
+#endif
+
 #if defined(GEM_USE_POLL)
 
 struct gem_watch {
@@ -256,13 +272,47 @@ int gem_poller_open(struct gem_poller *poller, const struct gem_mem *mem, struct
     return poller->fd < 0 ? fail("epoll", err) : 0;
 }
 
+static void leave(struct gem_poller *poller, int fd)
+{
+    struct epoll_event ev = {0};
+    epoll_ctl(poller->fd, EPOLL_CTL_DEL, fd, &ev); /* a descriptor closed before has left by itself */
+}
+
+/* Whether it was at rest, which it is no longer. */
+static bool rouse(struct gem_poller *poller, int fd)
+{
+    for (int i = 0; i < poller->rest_count; i++)
+        if (poller->resting[i] == fd) {
+            poller->resting[i] = poller->resting[--poller->rest_count];
+            return true;
+        }
+    return false;
+}
+
+void gem_poller_rest(struct gem_poller *poller, int fd)
+{
+    rouse(poller, fd);
+    if (poller->rest_count < GEM_RESTING)
+        poller->resting[poller->rest_count++] = fd;
+    else
+        leave(poller, fd);
+}
+
+int gem_poller_end(struct gem_poller *poller, int fd)
+{
+    if (rouse(poller, fd))
+        leave(poller, fd); /* by closing it does not, where a fork's child has it too */
+    return close(fd);
+}
+
 int gem_poller_set(struct gem_poller *poller, int fd, int events, int tag, struct gem_err *err)
 {
     struct epoll_event ev = {0};
     ev.events = (events & GEM_READABLE ? EPOLLIN : 0u) | (events & GEM_WRITABLE ? EPOLLOUT : 0u);
     ev.data.u64 = (uint64_t)(uint32_t)tag << 32 | (uint32_t)fd;
+    rouse(poller, fd);
     if (events == 0) {
-        epoll_ctl(poller->fd, EPOLL_CTL_DEL, fd, &ev); /* a descriptor closed before has left by itself */
+        leave(poller, fd);
         return 0;
     }
     if (epoll_ctl(poller->fd, EPOLL_CTL_MOD, fd, &ev) == 0)
@@ -323,6 +373,10 @@ int gem_poller_wait(struct gem_poller *poller, double seconds, struct gem_ready 
         int fd = (int)(uint32_t)got[i].data.u64;
         if (fd == poller->alarm) {
             gem_poller_alarm(poller, HUGE_VAL, err);
+            continue;
+        }
+        if (rouse(poller, fd)) { /* the peer closed it, as a rule: it would be reported again and again */
+            leave(poller, fd);
             continue;
         }
         ready[count].fd = fd;
