@@ -499,6 +499,8 @@ function client.new(given)
     problem = false, -- what is wrong with what was given
     checked = false, -- the key that was looked at last, and what it is without blanks around it
     checked_key = false,
+    call = methods.call, -- each request asks for these two: found at once
+    key = methods.key,
   }, Client)
   if given.on_request ~= nil or given.on_response ~= nil or given.on_retry ~= nil or given.log ~= nil then
     self.watch = require("lgemini.watch").new(given, core.now)
