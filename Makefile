@@ -326,7 +326,7 @@ ifeq ($(shell uname -s),Linux)
 DOOR = $(BUILD)/door-$(COMPILED).so
 endif
 
-$(BUILD)/first.c: scripts/bundle.lua scripts/together.lua $(MODULES:%=lua/%)
+$(BUILD)/first.c: scripts/bundle.lua scripts/compiled.lua scripts/together.lua $(MODULES:%=lua/%)
 	@mkdir -p $(@D)
 	@'$(LUA)' scripts/bundle.lua first $@ $(MODULES:%=lua/%)
 

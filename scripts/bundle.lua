@@ -60,18 +60,13 @@ local function embed(path, files, content)
   write(path, out)
 end
 
-local function compiled(path)
-  local _, name = names_of(path)
-  return string.dump(assert((loadstring or load)(read(path), "=" .. name))) -- luacheck: ignore 113 (5.1's)
-end
-
 local function first(path, files)
-  local wanted, chosen = { client = true }, {}
+  local compiled, wanted, chosen = dofile "scripts/compiled.lua", { client = true }, {}
   for _, name in ipairs(dofile("scripts/together.lua").client) do wanted[name] = true end
   for _, name in ipairs(files) do
     if wanted[name:match "([%w_]+)%.lua$"] then chosen[#chosen + 1] = name end
   end
-  embed(path, chosen, compiled)
+  embed(path, chosen, function(name) return compiled(read(name), name:match "([%w_]+)%.lua$") end)
 end
 
 -- ---- Lua as one file ----

@@ -10,15 +10,13 @@ local folder = arg[1]
 -- They also stay files of their own.
 local TOGETHER = dofile "scripts/together.lua"
 
+local compiled = dofile "scripts/compiled.lua"
+
 local function read(path)
   local file = assert(io.open(path, "rb"))
   local text = assert(file:read "*a")
   file:close()
   return text
-end
-
-local function compiled(text, name)
-  return string.dump(assert((loadstring or load)(text, "=lgemini/" .. name .. ".lua"))) -- luacheck: ignore 113 (5.1's)
 end
 
 -- Puts the others into package.preload, unless somebody has, and is what it was.

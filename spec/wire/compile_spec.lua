@@ -49,6 +49,22 @@ describe("the compiled files #plain", function()
     ]])
   end)
 
+  local _ = _VERSION == "Lua 5.4" and it("have no names of locals, whatever else is in them", function()
+    local kept = table.concat({ "-- 1, 2", "local up = %q", "local function f(a, ...)",
+      "  local t <close> = setmetatable({ a, ..., 1, -2^53, 0.5, true, false, 'x', %q }, { __close = function() end })",
+      "  for i, v in ipairs(t) do up = up .. tostring(v) .. i end", "  return up", "end", "return f" }, "\n")
+      :format(("u"):rep(50), ("long"):rep(5000))
+    local compiled = dofile "scripts/compiled.lua"
+    local plain, f = assert(load(kept, "=lgemini/x.lua"))(), assert(load(compiled(kept, "x"), "", "b"))()
+    assert.equal(plain(nil, 7), f(nil, 7))
+    assert.equal("a", debug.getlocal(plain, 1))
+    assert.is_nil(debug.getlocal(f, 1))
+    for what, value in pairs(debug.getinfo(plain, "SLu")) do
+      assert.same(value, debug.getinfo(f, "SLu")[what], what)
+    end
+    assert.equal(debug.getupvalue(plain, 1), debug.getupvalue(f, 1))
+  end)
+
   it("say the lines of the sources", function()
     local source = assert(loadfile "lua/lgemini/limits.lua")()
     local line = debug.getinfo(source.hint, "S").linedefined
