@@ -2,11 +2,11 @@
 
 #include <string.h>
 
-enum { LEAST = 480, MOST = 16384 }; /* bytes of a block */
+enum { LEAST = 488, MOST = 16384 }; /* bytes of a block */
 
 struct gem_rope_block {
     struct gem_rope_block *next;
-    size_t len, room;
+    uint32_t len, room;
     char bytes[];
 };
 
@@ -51,7 +51,7 @@ static struct gem_rope_block *new_block(struct gem_rope *rope, size_t n)
         return NULL;
     block->next = NULL;
     block->len = 0;
-    block->room = room;
+    block->room = (uint32_t)room;
     if (rope->last != NULL)
         rope->last->next = block;
     else
@@ -63,7 +63,7 @@ static struct gem_rope_block *new_block(struct gem_rope *rope, size_t n)
 static void put(struct gem_rope *rope, struct gem_rope_block *block, const char *bytes, size_t n)
 {
     memcpy(block->bytes + block->len, bytes, n);
-    block->len += n;
+    block->len += (uint32_t)n;
     rope->len += n;
 }
 
