@@ -380,6 +380,33 @@ describe("many at once", function()
     server:stop()
   end)
 
+  it("say the same in one answer, of each stream, in what it keeps of long ones, too", function()
+    new()
+    local right, packed = 0, 0
+    em:gate { hold = true }
+    for _ = 1, 80 do
+      client:spawn(function()
+        local stream = client.models:generate_content_stream { model = MODEL, contents = "[long 200]" }
+        local texts = {}
+        for text in stream:texts() do
+          texts[#texts + 1] = text
+          if #texts == 150 then right = right + (stream.response.text == table.concat(texts) and 1 or 0) end
+        end
+        local text = table.concat(texts)
+        right = right + (stream.response.text == text and 1 or 0)
+        packed = packed + (#text > 4000 and 1 or 0)
+      end)
+    end
+    for _ = 1, 20 do
+      client:step()
+      client:wait(0.01)
+    end
+    em:gate { open = true }
+    client:run()
+    assert.equal(160, right)
+    assert.equal(80, packed)
+  end)
+
   it("are a thousand streams: all finish, their chunks in order #plain", function()
     new()
     local function open()
