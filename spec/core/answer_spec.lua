@@ -201,6 +201,7 @@ describe("a decoder of answers", function()
     assert.equal("limit", err.kind)
     assert.matches("deeper than 10 levels at character 11 %(max_depth%)", err.message)
     assert.is_table(answer.decode(("["):rep(1000) .. ("]"):rep(1000), nil, 1000))
+    assert.equal(1.5, answer.decode("1.5" .. ("0"):rep(100))) -- a number that is as long as it may be
     decoder = answer.decoder(nil, 10, 10)
     decoder:feed "[1,2,3,4,5,6]"
     value, err = decoder:next()

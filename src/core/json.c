@@ -37,7 +37,7 @@ void gem_json_init(struct gem_json *json, const struct gem_mem *mem, unsigned ma
 {
     memset(json, 0, sizeof *json);
     json->max_depth = max_depth < GEM_JSON_DEPTH_MAX ? max_depth : GEM_JSON_DEPTH_MAX;
-    gem_buf_init(&json->gathered, mem, max_text);
+    gem_buf_init(&json->gathered, mem, max_text < SIZE_MAX ? max_text + 1 : max_text); /* one for the end of a number */
 }
 
 void gem_json_free(struct gem_json *json)
@@ -93,7 +93,7 @@ static enum gem_json_token repeat(const struct gem_json *json, struct gem_err *e
                     place);
         break;
     case TOO_LARGE:
-        gem_err_set(err, GEM_LIMIT, 0, "more than %zu bytes to hold", json->gathered.max);
+        gem_err_set(err, GEM_LIMIT, 0, "more than %zu bytes to hold", json->gathered.max - 1);
         break;
     case NO_MEMORY:
         gem_err_memory(err);
@@ -122,7 +122,7 @@ static enum gem_json_token unexpected(struct gem_json *json, const char *at)
 
 static int gather(struct gem_json *json, const char *bytes, size_t n)
 {
-    if (n > json->gathered.max - json->gathered.len)
+    if (n > json->gathered.max - 1 - json->gathered.len)
         json->broken = TOO_LARGE;
     else if (gem_buf_add(&json->gathered, bytes, n, NULL) < 0)
         json->broken = NO_MEMORY;
@@ -475,8 +475,10 @@ static enum gem_json_token take_number(struct gem_json *json, const char *p, siz
             if (gather(json, p, n) < 0)
                 return GEM_JSON_BROKEN;
         }
-        if (gather(json, "", 1) < 0)
+        if (gem_buf_add(&json->gathered, "", 1, NULL) < 0) {
+            json->broken = NO_MEMORY;
             return GEM_JSON_BROKEN;
+        }
         number = to_double(gem_buf_head(&json->gathered));
     }
     if (isinf(number))
