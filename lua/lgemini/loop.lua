@@ -229,7 +229,7 @@ local function suspend(self, waiter, hook)
     return inside.yield()
   end
   while waiter.waits do
-    local stuck = not hook and is_stuck(self)
+    local stuck = not (hook or waiter.exchange) and is_stuck(self)
     local ok, problem = true, "it would wait for ever: for tasks that wait for each other"
     if not stuck then
       ok, problem = pcall(self.turn, self, hook and 0 or math.huge)
@@ -265,7 +265,7 @@ end
 
 -- Who is to wait now. A wait that failed before it began (5.1 cannot yield inside pcall) has left its traces.
 local function waiter_for(self, hook, exchange)
-  local waiter = current(self, hook, exchange)
+  local waiter = inside.active and current(self, hook, exchange)
   if not waiter then
     return new_waiter(self, exchange)
   end

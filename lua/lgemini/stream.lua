@@ -237,7 +237,7 @@ local function open(self)
   if self.form == GENERATE and self.accumulator then
     self.accumulator:follow(self.decoder)
   elseif self.form == GENERATE then
-    self.decoder:keep(math.min(limits_set.max_kept, 2 ^ 52))
+    self.decoder:keep(limits_set.max_kept)
   end
   return true
 end
