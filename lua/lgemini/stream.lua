@@ -135,7 +135,7 @@ local function let_go(self, err)
   if self.decoder then
     leave(self)
     self.decoder, self.pending, self.drained = false, false, false
-    if self.sink then
+    if self.sent.media_to then
       self.sink:abandon()
     end
   end
