@@ -58,7 +58,7 @@ enum gem_upload_verdict {
 };
 
 /* size -1: not known yet; a request then has at most 64 MiB, since somebody has to hold it. chunk 0: one request
- * for all. */
+ * for all, or as little as the server takes where the size is not known. */
 void gem_upload_init(struct gem_upload *up, int64_t size, int64_t chunk);
 
 /* Takes up an upload that another process began, whose session is known: what the server has is asked first. */
