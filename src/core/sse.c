@@ -285,6 +285,7 @@ static const char *take_whole(struct gem_sse *sse, const char *p, const char *en
         return NULL;
     sse->event = data;
     sse->event_len = (size_t)(stop - data);
+    p += end - p > 1 && p[0] == '\r' && p[1] == '\n'; /* of which nothing is left then */
     sse->after_cr = *p == '\r';
     return p + 1;
 }
