@@ -414,7 +414,7 @@ static int run_timers(struct gem_loop *loop)
 {
     int n = 0;
     for (int i = 0; i < GEM_LANES; i++)
-        if (loop->lanes[i].timer <= look(loop)) {
+        if (loop->lanes[i].timer < HUGE_VAL && loop->lanes[i].timer <= look(loop)) {
             loop->lanes[i].timer = HUGE_VAL; /* libcurl sets the next one */
             act(&loop->lanes[i], CURL_SOCKET_TIMEOUT, 0);
             n++;
@@ -474,12 +474,15 @@ static void forgive(struct gem_loop *loop, double now)
 
 double gem_loop_timeout(const struct gem_loop *loop)
 {
-    double now = gem_now(), when = loop->check;
+    double now, when = loop->check;
     if (loop->ready.first != NULL || loop->ready.resume || (loop->unstarted != NULL && !loop->full))
         return 0;
     for (int i = 0; i < GEM_LANES; i++)
         when = least(when, loop->lanes[i].timer);
-    return when == HUGE_VAL ? when : when <= now ? 0 : when - now;
+    if (when == HUGE_VAL)
+        return when;
+    now = gem_now();
+    return when <= now ? 0 : when - now;
 }
 
 int gem_loop_fd(const struct gem_loop *loop)
@@ -491,7 +494,7 @@ int gem_loop_fd(const struct gem_loop *loop)
  * comes first in a step that has just begun, and ends it. */
 static bool has_time_for_handshake(struct gem_loop *loop)
 {
-    double now = gem_now();
+    double now = loop->late ? gem_now() : 0;
     if (!loop->late || (loop->owed > 0 && now - loop->owed > PUT_OFF)) {
         loop->owed = 0;
         return true;
@@ -508,7 +511,7 @@ static int start_some(struct gem_loop *loop, double end)
     while ((ex = next_to_start(loop)) != NULL && has_time_for_handshake(loop)) {
         start(loop, ex);
         n += 1 + run_timers(loop); /* connects, one at a time: handshakes are the longest work there is */
-        if (gem_now() >= end)
+        if (end < HUGE_VAL && gem_now() >= end)
             break;
     }
     return n;
@@ -567,8 +570,8 @@ static int turn(struct gem_loop *loop, double budget, double max_wait, struct ge
         return -1;
     n += started + run_timers(loop);
     lift_caps(loop);
-    check_clocks(loop, gem_now());
     loop->left = gem_now();
+    check_clocks(loop, loop->left);
     return loop->trouble.kind == GEM_OK ? n : give_up(loop, err);
 }
 
