@@ -275,15 +275,15 @@ bench-setup:
 
 BENCH_RUN = $(MAKE) --no-print-directory -s bench-programs && eval "$$(sh scripts/env)" && lua5.4 bench/run.lua
 
-bench: all bench-setup
+# The set-up may bring what pkg-config says, so what is built comes after it, in a make of its own.
+bench: bench-setup
 	@$(BENCH_RUN)
 
-bench-peers: all bench-setup $(BENCH_SDK)
+bench-peers: bench-setup $(BENCH_SDK)
 	@$(BENCH_RUN) -peers
 
 # How long a frame is held up: bench/frames.lua.
-bench-frames: all
-	@sh scripts/setup bench
+bench-frames: bench-setup
 	@$(MAKE) --no-print-directory -s bench-programs
 	@eval "$$(sh scripts/env)" && lua5.4 bench/frames.lua
 

@@ -90,6 +90,19 @@ describe("scripts/setup", function()
       assert.truthy(out:find(name, 1, true), name)
     end
   end)
+
+  it("comes before all that is built", function()
+    stand_in("apt-get", "exit 100")
+    stand_in("dpkg-query", "exit 1")
+    stand_in("id", "echo 0")
+    os.execute(("for tool in make sh tr env cat mkdir uname; do ln -s $(command -v $tool) '%s'; done"):format(dir))
+    for _, goal in ipairs { "demo", "test", "bench", "bench-peers", "bench-frames" } do
+      write(dir .. "/calls", "")
+      os.execute(("PATH='%s' MAKEFLAGS= make -s BUILD='%s/build' %s >'%s/out' 2>&1"):format(dir, dir, goal, dir))
+      assert.truthy(read(dir .. "/calls"):find "apt%-get [^\n]* install [^\n]* libcurl4%-openssl%-dev", goal)
+      assert.falsy(read(dir .. "/out"):find("pkg-config: run", 1, true), goal)
+    end
+  end)
 end)
 
 describe("make, before anything is installed", function()
