@@ -10,4 +10,8 @@ if jit and require("lgemini.compat").crashes then
   end, "bc")
 end
 
+-- What is tested is what LUA_PATH and LUA_CPATH lead to, the library as it is installed, say. The paths in .busted, for
+-- busted called by hand, would come before them.
+table.insert(arg, 1, "--lpath=?.lua")
+table.insert(arg, 1, "--cpath=?.so")
 require "busted.runner" { standalone = false }

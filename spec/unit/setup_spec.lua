@@ -1,5 +1,7 @@
 -- scripts/setup against stand-ins for apt-get, dpkg-query, sudo and id, each of which writes down its call; and what
 -- `make` says before the set-up, against one for pkg-config.
+local process = require "spec.support.process"
+
 local function write(path, text)
   local file = assert(io.open(path, "w"))
   file:write(text)
@@ -110,9 +112,7 @@ describe("make, before anything is installed", function()
 
   -- What a build prints where pkg-config knows all but one of these packages, or is not there.
   local function make(missing, lua)
-    local pipe = io.popen "mktemp -d"
-    local dir = pipe:read "*l"
-    pipe:close()
+    local dir = process.temporary_directory()
     local known = {}
     for _, name in ipairs(KNOWN) do known[#known + 1] = name ~= missing and '"' .. name .. '"' or nil end
     write(dir .. "/pkg-config", '#!/bin/sh\nfor word; do :; done\ncase $word in --version | '
@@ -120,11 +120,11 @@ describe("make, before anything is installed", function()
       .. "test $1 = --exists || echo 1\n")
     os.execute("chmod +x '" .. dir .. "/pkg-config'")
     local program = missing == "pkg-config" and "no-pkg-config" or "pkg-config"
-    pipe = io.popen(("env -u MAKEFLAGS -u MAKELEVEL make -s PKG_CONFIG='%s/%s' LUA=%s BUILD='%s' '%s/flags' 2>&1")
+    local pipe = io.popen(("env -u MAKEFLAGS -u MAKELEVEL make -s PKG_CONFIG='%s/%s' LUA=%s BUILD='%s' '%s/flags' 2>&1")
       :format(dir, program, lua or "lua5.4", dir, dir))
     local printed = pipe:read "*a"
     pipe:close()
-    os.execute("rm -rf '" .. dir .. "'")
+    process.remove_directory(dir)
     return printed:gsub("make: [^\n]*\n", "")
   end
 
@@ -141,5 +141,19 @@ describe("make, before anything is installed", function()
       assert.equal(("no headers of %s: install them (on Debian: %s), or set LUA_INCDIR\n"):format(lua, name),
         (make("lua5.4", lua)))
     end
+  end)
+end)
+
+describe("scripts/busted.lua", function()
+  it("takes the library that LUA_PATH leads to, installed ones too", function()
+    local dir = process.temporary_directory()
+    write(dir .. "/lgemini.lua", "return 'another one'")
+    write(dir .. "/which_spec.lua", "it('finds it', function() assert.equal('another one', require 'lgemini') end)")
+    local pipe = io.popen(("LUA_PATH='%s/?.lua;'\"${LUA_PATH-;}\" %s scripts/busted.lua '%s/which_spec.lua' 2>&1")
+      :format(dir, process.quote(process.interpreter()), dir))
+    local printed = pipe:read "*a"
+    pipe:close()
+    process.remove_directory(dir)
+    assert.matches("1 success /", printed)
   end)
 end)
