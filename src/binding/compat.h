@@ -86,8 +86,12 @@ static inline void *lgem_testudata(lua_State *L, int index, const char *name)
 
 #endif
 
-/* Where Lua cannot tell, lua_yield raises. */
-#if LUA_VERSION_NUM < 503 && !defined(LUA_LJDIR)
+/* Where Lua cannot tell, lua_yield raises. LuaJIT can, 5.1 cannot, and what was built with the headers of either is
+ * loaded by both: they share their folders. */
+#if LUA_VERSION_NUM == 501
+extern int lua_isyieldable(lua_State *L) __attribute__((weak));
+#define lgem_isyieldable(L) (lua_isyieldable == NULL || lua_isyieldable(L))
+#elif LUA_VERSION_NUM == 502
 #define lgem_isyieldable(L) ((void)(L), 1)
 #else
 #define lgem_isyieldable(L) lua_isyieldable(L)
