@@ -1,5 +1,14 @@
 -- Starts the emulator: options, state directory, listening, and how it ends.
 
+for _, name in ipairs({ "cqueues", "http.server", "cjson" }) do
+  local found, problem = pcall(require, name)
+  if not found then
+    io.stderr:write("gemini-emulator: ", (problem:match("[^\n]*"):gsub(":$", "")),
+      "; on Debian: apt-get install lua5.2 lua-http lua-cjson\n")
+    os.exit(1)
+  end
+end
+
 local cqueues = require "cqueues"
 local signal = require "cqueues.signal"
 local thread = require "cqueues.thread"

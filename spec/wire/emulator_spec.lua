@@ -262,6 +262,14 @@ describe("the emulator", function()
       wait_for(function() return not is_alive(pid) end, "its end")
     end)
 
+    it("says what to install where what it runs on is not there", function()
+      local pipe = io.popen("EMULATOR_LUA=lua5.2 LUA_PATH=none LUA_CPATH=none emulator/gemini-emulator 2>&1")
+      local output = pipe:read("*a")
+      pipe:close()
+      assert.equal("gemini-emulator: module 'cqueues' not found; "
+        .. "on Debian: apt-get install lua5.2 lua-http lua-cjson\n", output)
+    end)
+
     it("refuses what it does not know", function()
       for _, words in ipairs({ "--prot 1", "--latency x", "nonsense", "--port", "--port 1x",
         "--host 192.0.2.1" }) do
