@@ -79,7 +79,11 @@ gemini.is_error = errors.is
 ---@param options lgemini.ClientOptions|nil
 ---@return lgemini.Client
 function gemini.Client(options)
-  require "lgemini.core" -- as it is installed, it brings what a client needs
+  local version = require("lgemini.core")._VERSION -- as it is installed, it brings what a client needs
+  if version ~= gemini._VERSION then
+    errors.misuse(("this is lgemini %s, and its core is of %s: package.path and package.cpath lead to two of them")
+      :format(gemini._VERSION, version))
+  end
   return require("lgemini.client").new(options)
 end
 

@@ -219,6 +219,15 @@ describe("a client", function()
   end)
 
   describe("refuses", function()
+    it("the core of another version", function()
+      local core = require "lgemini.core"
+      local version = core._VERSION
+      finally(function() core._VERSION = version end)
+      core._VERSION = "0.0.9"
+      local _, problem = pcall(function() require("lgemini").Client {} end)
+      assert.matches("client_spec%.lua:%d+: this is lgemini [%d.]+, and its core is of 0.0.9: ", problem)
+    end)
+
     it("headers that are none, that are the library's, or that are there twice", function()
       refused({ headers = { [""] = "x" } }, "header name")
       refused({ headers = { ["a:b"] = "x" } }, "header name")
