@@ -380,36 +380,6 @@ describe("many at once", function()
     server:stop()
   end)
 
-  it("say the same in one answer, of each stream, in what it keeps of long ones, too", function()
-    new()
-    local right, packed = 0, 0
-    em:gate { hold = true }
-    for _ = 1, 80 do
-      client:spawn(function()
-        local stream = client.models:generate_content_stream { model = MODEL, contents = "[long 200]" }
-        local texts = {}
-        local next_text = stream:texts() -- 5.1 cannot wait in a `for`
-        local text = next_text()
-        while text do
-          texts[#texts + 1] = text
-          if #texts == 150 then right = right + (stream.response.text == table.concat(texts) and 1 or 0) end
-          text = next_text()
-        end
-        local all = table.concat(texts)
-        right = right + (stream.response.text == all and 1 or 0)
-        packed = packed + (#all > 4000 and 1 or 0)
-      end)
-    end
-    for _ = 1, 20 do
-      client:step()
-      client:wait(0.01)
-    end
-    em:gate { open = true }
-    client:run()
-    assert.equal(160, right)
-    assert.equal(80, packed)
-  end)
-
   it("are a thousand streams: all finish, their chunks in order #plain", function()
     new()
     local function open()

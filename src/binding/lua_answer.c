@@ -170,7 +170,6 @@ static int answer_attach(lua_State *L)
     struct lgem_exchange *x = lgem_checkexchange(L, 2);
     lua_setiuservalue(L, 1, SLOT_SOURCE);
     a->exchange = x;
-    a->said.packs = x->ex.reads_little;
     return 0;
 }
 
@@ -659,34 +658,21 @@ static void add_event(lua_State *L, const struct gem_buf *event)
     lua_rawseti(L, -2, (int)lua_rawlen(L, -2) + 1);
 }
 
-/* The first of the texts that are held together. [-0,+1,m] */
-static void push_first(lua_State *L, const struct gem_rope *rope)
-{
-    size_t n = gem_rope_next(rope);
-    const char *head = gem_rope_head(rope);
-    if (head != NULL) {
-        lua_pushlstring(L, head, n);
-        return;
-    }
-    char *box = lua_newuserdata(L, n);
-    gem_rope_copy(rope, box);
-    lua_pushlstring(L, box, n);
-    lua_remove(L, -2);
-}
-
 /* said() -> a list with the texts of all events that said nothing else and were not taken yet, in pieces of any size; a
  * list of the last of these events, of each form that they had; whether there was no room for all texts; nil where there
  * was none */
 static int answer_said(lua_State *L)
 {
+    size_t n;
+    const char *head;
     struct lgem_answer *a = check_kept(L);
     bool busy = a->busy; /* where a function that takes media asks for the answer so far */
     if (a->telling || (!a->alike && a->before.len == 0)) /* a finaliser leaves them to whom they are told */
         return 0;
     a->busy = a->telling = true;
     lua_newtable(L);
-    for (int i = 1; gem_rope_next(&a->said) > 0; i++) {
-        push_first(L, &a->said);
+    for (int i = 1; (head = gem_rope_head(&a->said, &n)) != NULL; i++) {
+        lua_pushlstring(L, head, n);
         lua_rawseti(L, -2, i);
         gem_rope_drop(&a->said);
     }
