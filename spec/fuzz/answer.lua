@@ -244,8 +244,8 @@ local function expected_parts(texts)
   return parts
 end
 
--- The same events in a stream that is cut in pieces: their values; where `alone`, texts where nothing else is new. And
--- the answer that they add up to.
+-- The same events in a stream that is cut in pieces: their values; where `alone` is true of an event's place, its text
+-- if nothing else is new. And the answer that they add up to.
 local function streamed(texts, size, alone)
   local lines = {}
   for i, text in ipairs(texts) do
@@ -257,11 +257,11 @@ local function streamed(texts, size, alone)
   accumulator:follow(decoder)
   for at = 1, #stream, size do
     decoder:feed(stream:sub(at, at + size - 1))
-    local value, err = decoder:next(alone)
+    local value, err = decoder:next(alone and alone(1 + #values))
     while value ~= nil do
       values[#values + 1] = value
       if err ~= true and answer.checked(value) then accumulator:add(value) end
-      value, err = decoder:next(alone)
+      value, err = decoder:next(alone and alone(1 + #values))
     end
     if err then
       values = nil
@@ -276,6 +276,8 @@ local function text_of(value)
   return type(value) == "table" and not json.is_array(value) and value.text or value
 end
 
+local ORDERS = { function() return true end, function(i) return i % 2 == 0 end, function(i) return i % 3 ~= 1 end }
+
 -- A stream says the same however it is cut, and its texts are those of its chunks.
 local function check_cuts(texts)
   for _, text in ipairs(texts) do
@@ -287,11 +289,16 @@ local function check_cuts(texts)
     if not text:find "\r" then must_equal(whole[i], (answer.decode(text, "GenerateContentResponse"))) end
   end
   must_equal(assert(streamed(texts, 7)), whole)
-  for _, size in ipairs { 100, 1000000 } do
-    local alone, same = streamed(texts, size, true)
-    assert(alone and #alone == #whole)
-    for i, value in ipairs(alone) do must_equal(text_of(value), text_of(whole[i])) end
-    must_equal(same, response)
+  for _, order in ipairs(ORDERS) do
+    for _, size in ipairs { 100, 1000000 } do
+      local alone, same = streamed(texts, size, order)
+      assert(alone and #alone == #whole)
+      for i, value in ipairs(alone) do
+        must_equal(text_of(value), text_of(whole[i]))
+        if type(value) == "table" then must_equal(value, whole[i]) end
+      end
+      must_equal(same, response)
+    end
   end
 end
 
