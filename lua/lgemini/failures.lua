@@ -49,11 +49,12 @@ function failures.failed(call, request, err)
   }
 end
 
---- The client's rate would let it begin when its time is over.
+--- What it waits for before it begins would come when its time is over.
+---@param event string
 ---@return lgemini.Error
-function failures.too_late()
+function failures.too_late(event)
   return errors.new { kind = "timeout", clock = "total", hint = HINTS.timeout,
-    message = "total: the time for the whole call would be used up before its turn comes (rate)" }
+    message = "total: the time for the whole call would be used up before " .. event }
 end
 
 --- What an answer means that is none: by its status, or by the error object in its body.

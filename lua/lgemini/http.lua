@@ -138,7 +138,7 @@ function http.await_turn(call, request)
   if ok or err then
     return ok, err
   end
-  return nil, require("lgemini.failures").too_late()
+  return nil, require("lgemini.failures").too_late "its turn comes (rate)"
 end
 
 --- An answer has come, or as much of it as is wanted: what it cost counts in the rate, if there is one.

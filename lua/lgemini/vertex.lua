@@ -3,6 +3,7 @@
 
 local errors = require "lgemini.errors"
 local http = require "lgemini.http"
+local inside = require "lgemini.inside"
 local json = require "lgemini.json"
 local options = require "lgemini.options"
 
@@ -23,6 +24,7 @@ local MAX_FILE = 64 * 1024 -- bytes of a service-account file
 ---@field token string|nil     the one that is kept; nil: it is asked for each time
 ---@field expires number|nil   when it is not used any more, on the clock of the core
 ---@field gone string|nil      the last one that the service did not take
+---@field asking table|nil     the request for one that is in flight, and who waits for it
 
 local function problem(kind, message, hint)
   return nil, errors.new { kind = kind, message = message, hint = hint }
@@ -197,7 +199,54 @@ local function from_account(self, call)
   return decoded.access_token, nil, tonumber(decoded.expires_in) or LIFETIME
 end
 
---- The token for a request: the one at hand while it lives, else a new one.
+local function keep(self, token, seconds, now)
+  if token and seconds and seconds > EARLY then
+    self.token, self.expires = token, now + seconds - EARLY
+  end
+end
+
+-- A request whose answer is for all tasks that want a token meanwhile. It runs in a task of its own, with the client's
+-- options: it is of no one's call, and does not end with any of them.
+local function begin(self, client)
+  local tasks, now, waiting = client.tasks, client.tasks.now(), {}
+  local task = tasks:spawn(function()
+    local token, err, seconds = from_account(self, http.call(client, client.options, options.TOTAL))
+    keep(self, token, seconds, now)
+    return token, err
+  end)
+  task.taken = true
+  function task.on_end()
+    self.asking = nil
+    for _, box in ipairs(waiting) do
+      tasks:signal(box)
+    end
+  end
+  return { task = task, waiting = waiting }
+end
+
+-- The token that is asked for once for all tasks.
+local function shared(self, call)
+  local tasks, deadline, box = call.client.tasks, call.deadline, {}
+  self.asking = self.asking or begin(self, call.client)
+  local task = self.asking.task
+  table.insert(self.asking.waiting, box)
+  while not task.done do
+    local ok, err = tasks:await_signal(box, "token", deadline)
+    if not ok then
+      return nil, err
+    elseif not task.done and deadline and tasks.now() >= deadline then
+      return nil, require("lgemini.failures").too_late "the token for it comes"
+    end
+  end
+  local token, err = task:result()
+  if not token and not errors.is(err) then -- a hook raised it
+    error(err, 0)
+  end
+  return token, err and errors.new(err) -- each has its own: calls write into theirs
+end
+
+--- The token for a request: the one at hand while it lives, else a new one. Tasks share the request for that of a
+--- service account.
 ---@param self lgemini.Vertex
 ---@param call lgemini.Call
 ---@return string|nil token
@@ -211,15 +260,15 @@ function vertex.key(self, call)
   local token, err, seconds
   if self.access_token then
     token, err, seconds = require("lgemini.service").token(self.access_token, "access_token")
+  elseif self.credentials and inside.task() then
+    return shared(self, call)
   elseif self.credentials then
     token, err, seconds = from_account(self, call)
   else
     return problem("auth", "there is no token for Vertex AI",
       "Client{ access_token = function() return token, seconds end }, or credentials = the path of a service account")
   end
-  if token and seconds and seconds > EARLY then
-    self.token, self.expires = token, now + seconds - EARLY
-  end
+  keep(self, token, seconds, now)
   return token, err
 end
 

@@ -5,6 +5,7 @@ local gemini = require "lgemini"
 local process = require "spec.support.process"
 local refused = require "spec.support.refused"
 local scripted = require "spec.support.scripted"
+local unpack = require("lgemini.compat").unpack
 local vertex = require "lgemini.vertex"
 
 local PLACE = "/v1beta1/projects/p-1/locations/europe-west4/"
@@ -530,6 +531,97 @@ describe("Vertex AI", function()
       answer { status = 400, body = { json = { error = "invalid_grant", error_description = "no such account" } } }
       local err = refused("invalid", "no token for the service account", client.models:get "m")
       assert.is_nil(tostring(err):find(proof, 1, true))
+    end)
+
+    describe("of a service account that tasks want at once", function()
+      local key
+      local function connect_account()
+        if not key then
+          local pipe = assert(io.popen "openssl genrsa 2048 2>/dev/null")
+          key = pipe:read "*a"
+          pipe:close()
+        end
+        connect { project = "p-1", credentials = { client_email = "a@p.iam", private_key = key,
+          token_uri = server.url .. "/token" } }
+      end
+      local function ask(config)
+        return client.models:generate_content { model = "g", contents = "x", config = config }
+      end
+      local TOKEN = { access_token = "token-of-the-account", expires_in = 3600 }
+      local function gated(name)
+        return { status = 200, gate = name, headers = { ["content-type"] = "application/json" },
+          body = { json = TOKEN } }
+      end
+      local function step_until(done)
+        local limit = client.tasks.now() + 20
+        while not done() do
+          assert.truthy(client.tasks.now() < limit, "it does not come")
+          client:step(0.01)
+        end
+      end
+      local function is_asked() return #server:received() == 1 end
+
+      it("are asked for once", function()
+        connect_account()
+        local answers, tasks = { ANSWER, ANSWER, ANSWER, ANSWER, ANSWER }, {}
+        for _, lives in ipairs { 3600, 30 } do -- one that lives short is for those who waited, too
+          answer({ access_token = "token-of-the-account", expires_in = lives }, unpack(answers))
+          for i = 1, #answers do tasks[i] = client:spawn(ask) end
+          client:run()
+          for _, task in ipairs(tasks) do assert.equal("Hi", assert(task:result()).text) end
+          assert.equal(1 + #answers, #server:received())
+          assert.equal("POST /token", (server:received()[1].request_line:gsub(" HTTP.*", "")))
+          client.vertex.token = nil
+        end
+      end)
+
+      it("are refused to each of them, once, and asked for again by the next", function()
+        connect_account()
+        answer { status = 400, body = { json = { error = "invalid_grant", error_description = "no such account" } } }
+        local one, two = client:spawn(ask), client:spawn(ask)
+        client:run()
+        assert.equal(1, #server:received())
+        local first, second = select(2, one:result()), select(2, two:result())
+        assert.equal("invalid", first.kind)
+        assert.matches("no such account", second.message)
+        assert.are_not.equal(first, second)
+        answer(TOKEN, ANSWER)
+        assert(client:spawn(ask):wait())
+      end)
+
+      for words, stop in pairs {
+        ["is cancelled"] = function(task) task:cancel() end,
+        ["is killed"] = require("lgemini.task").kill,
+      } do
+        it("come where the first of them " .. words, function()
+          connect_account()
+          answer(gated "token", ANSWER)
+          local first, second = client:spawn(ask), client:spawn(ask)
+          step_until(is_asked)
+          stop(first)
+          step_until(function() return first.done end)
+          server:release "token"
+          client:run()
+          assert.equal("cancelled", select(2, first:result()).kind)
+          assert.equal("Hi", assert(second:result()).text)
+          assert.equal(2, #server:received())
+        end)
+      end
+
+      it("are waited for within the time of each call, and until the client is closed", function()
+        connect_account()
+        answer(gated "token")
+        local short = client:spawn(ask, { http_options = { timeout = { total = 0.05 } } })
+        local long = client:spawn(ask)
+        step_until(function() return short.done end)
+        local err = select(2, short:result())
+        assert.equal("timeout", err.kind)
+        assert.equal("total", err.clock)
+        assert.is_false(long.done)
+        client:close()
+        assert.matches("^c", select(2, long:wait()).kind) -- closed, or cancelled as its request was
+        server:release "token"
+      end)
     end)
   end)
 end)
