@@ -1,12 +1,12 @@
 /* What `make install` leaves as lgemini/core.so, on Linux: it opens the core, which then is lgemini/whole.so beside it.
  *
- * Lua binds every name of what it opens, and with ours the 1,800 by which the libraries behind libcurl call one another,
- * almost all for nothing. Opened from here they are bound as in any program, when they are first called. The core's own
- * names are bound at once all the same (-z now), so that one that is missing is an error of `require`.
+ * Lua binds every name of what it opens, and with ours the 1,800 by which the libraries behind libcurl call one
+ * another, almost all for nothing. Opened from here they are bound as in any program, when they are first called. The
+ * core's own names are bound at once all the same (-z now), so that one that is missing is an error of `require`.
  *
- * Others are bound when a library is opened, whatever is asked for. Where GnuTLS is behind libcurl, by roundabout ways, it
- * and what it needs have most of these, and look for each among all of libcurl's thirty libraries. Opened before them
- * they look among the few that they need themselves.
+ * Others are bound when a library is opened, whatever is asked for. Where GnuTLS is behind libcurl, by roundabout ways,
+ * it and what it needs have most of these, and look for each among all of libcurl's thirty libraries. Opened before
+ * them they look among the few that they need themselves.
  *
  * It also brings the Lua files that a first call loads, compiled: from here they need no search, are not read, and take
  * no memory beside that of their functions. Those that lie in the folder are the same. */

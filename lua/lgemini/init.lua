@@ -26,7 +26,6 @@ function gemini.array(t)
   return json.array(t)
 end
 
-
 --- Keeps the order of names in a schema: gemini.ordered{ {"name", ...}, {"age", ...} }.
 ---@param list table[]
 ---@return table
