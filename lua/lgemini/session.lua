@@ -248,9 +248,10 @@ end
 
 -- How it runs ----------------------------------------------------------------------------------
 
-local function number_header(headers, name)
-  local value = tonumber(headers[name] or "")
-  return value and value >= 0 and value % 1 == 0 and value < 2 ^ 53 and value or nil
+-- A count of bytes: digits alone, and no other way in which Lua writes numbers.
+local function count_header(headers, name)
+  local value = tonumber((headers[name] or ""):match "^%d+$")
+  return value and value < 2 ^ 53 and value or nil
 end
 
 -- What the decision table wants to know of an answer.
@@ -262,8 +263,8 @@ local function summary(answered, err)
   return {
     code = answered.code,
     status = headers["x-goog-upload-status"],
-    received = number_header(headers, "x-goog-upload-size-received"),
-    granularity = number_header(headers, "x-goog-upload-chunk-granularity"),
+    received = count_header(headers, "x-goog-upload-size-received"),
+    granularity = count_header(headers, "x-goog-upload-chunk-granularity"),
     has_url = headers["x-goog-upload-url"] ~= nil,
     api_error = err ~= nil and err.status ~= nil,
   }

@@ -200,6 +200,19 @@ describe("a call", function()
     end)
   end)
 
+  it("takes nothing but digits for what the server has of an upload", function()
+    for _, count in ipairs { "0x1f4", "5e2", "500.0", "-0", "1.", ("9"):rep(40) } do
+      local answer = received(0)
+      answer.headers["x-goog-upload-size-received"] = count
+      begin { started(), { status = 503 }, answer }
+      local err = assert_failed("protocol", client.files:upload { data = ("x"):rep(3000),
+        config = { mime_type = "text/plain" } })
+      assert.equal("the server does not say how many bytes it has", err.message)
+      assert.equal(3, #server:received())
+      client:close()
+    end
+  end)
+
   describe("that waits for a file", function()
     it("looks once more at the end, however short the time", function()
       begin { json { name = "files/x", state = "PROCESSING" }, json { name = "files/x", state = "ACTIVE" } }
