@@ -15,6 +15,7 @@ local MAX_DEPTH = 100
 
 ---@class lgemini.items.Scanner
 ---@field seen boolean  the array has begun
+---@field more boolean|nil  a comma was the last of it: an element must follow
 local Scanner = {}
 Scanner.__index = Scanner
 
@@ -50,9 +51,11 @@ local function take(self, rest)
   return text
 end
 
-local function emit(self, rest, found)
+-- An element ends: at a comma, or at the end of the array, which has none where there was no comma either.
+local function emit(self, rest, found, at_end)
   local text = take(self, rest)
-  if not find(text, "%S") then return end -- of an empty array
+  if at_end and not self.more and not find(text, "[^ \t\r\n]") then return end
+  self.more = not at_end
   local value, problem = json.decode(text)
   if value == nil then
     self.problem = self.problem or problem
@@ -102,14 +105,19 @@ local function sign(self, char, at, text, from, found)
     end
   elseif char == "{" or char == "[" then
     if push(self, char == "[") then
-      self.seen, self.keeping = true, true
+      self.seen, self.keeping, self.more = true, true, false
       return at + 1
     end
   elseif char == "}" or char == "]" then
-    if within then emit(self, sub(text, from, at - 1), found) end
+    if level and level.array ~= (char == "]") then
+      self.problem = self.problem or ("not valid JSON: %s where %s is to end"):format(char,
+        level.array and "an array" or "an object")
+    elseif within then
+      emit(self, sub(text, from, at - 1), found, true)
+    end
     pop(self)
   elseif within then
-    emit(self, sub(text, from, at - 1), found)
+    emit(self, sub(text, from, at - 1), found, false)
     self.keeping = true
     return at + 1
   elseif level then
@@ -161,8 +169,13 @@ function items.each(stream, path)
       local chunk, err = stream:next()
       if not chunk and not err then err = select(2, stream.response:check()) end
       if err then error(err, 0) end
-      if not chunk then break end
-      ready, problem = scanner:feed(chunk.text)
+      if chunk then
+        ready, problem = scanner:feed(chunk.text)
+      elseif in_target(scanner) then
+        ready, problem = {}, "not valid JSON: the array has no end"
+      else
+        break
+      end
       at = 0
     end
     if not scanner.seen then

@@ -64,6 +64,42 @@ describe("items of a text that arrives in pieces", function()
     assert.matches("nested deeper", problem)
   end)
 
+  for text, before in pairs {
+    ["[1,,2]"] = { 1 }, ["[,1]"] = {}, ["[1,]"] = { 1 }, ["[,]"] = {}, ["[1, \n]"] = { 1 }, ["[\f]"] = {},
+    ["[1}"] = {}, ['[{"a":1]]'] = {}, ["[[1}]"] = {},
+  } do
+    it(("does not pass over what is wrong in %q"):format(text), function()
+      for _, whole in ipairs { text, ('{"a":%s,"b":[1]}'):format(text) } do
+        local path = whole ~= text and "a" or nil
+        local found, problem = at_once(path, whole)
+        assert.same(before, found)
+        assert.matches("not valid JSON", problem)
+        local scanner
+        found, _, scanner = byte_by_byte(path, whole)
+        assert.same(before, found)
+        assert.matches("not valid JSON", scanner.problem)
+      end
+    end)
+  end
+
+  it("does not pass over an array that has no end", function()
+    local pieces, at = { '{"a":[1,2' }, 0
+    local function next_piece()
+      at = at + 1
+      return pieces[at] and { text = pieces[at] }
+    end
+    local whole = { check = function(self) return self end }
+    local next_item = items.each({ next = next_piece, response = whole }, "a")
+    assert.equal(1, (next_item()))
+    local ok, err = pcall(next_item)
+    assert.is_false(ok)
+    assert.equal("protocol", err.kind)
+    assert.matches("the array has no end", err.message)
+    pieces, at = { '{"a":[1,2]' }, 0 -- what comes after it was not asked for
+    next_item = items.each({ next = next_piece, response = whole }, "a")
+    assert.same({ 1, 2 }, { (next_item()), (next_item()), (next_item()) })
+  end)
+
   it("tells an array that was empty from one that was not there", function()
     local _, _, scanner = byte_by_byte("a", '{"a":[]}')
     assert.is_true(scanner.seen)
