@@ -44,8 +44,10 @@ local C_ARROWS = {
   rope = "err mem",
   upload = "buf err mem",
   poller = "err mem",
-  exchange = "body buf err mem poller sha256",
-  loop = "buf err exchange mem poller",
+  request = "body",
+  handle = "mem request",
+  exchange = "body buf err handle mem poller request sha256",
+  loop = "buf err exchange handle mem poller",
 }
 
 -- What each module of Lua may require beside the leaves; "core" is lgemini.core.

@@ -257,57 +257,6 @@ static long buffer_for(const struct gem_body *body)
     return size;
 }
 
-/* Only bytes in memory, and few of them. */
-static bool is_small(const struct gem_request *r)
-{
-    if (r->text != NULL || r->length > GEM_WHOLE || r->hash != NULL)
-        return r->text != NULL;
-    for (size_t i = 0; r->body != NULL && i < r->body->count; i++)
-        if (r->body->segments[i].source != GEM_SOURCE_BYTES)
-            return false;
-    return true;
-}
-
-static int add_line(struct gem_lines *lines, const char *line)
-{
-    struct curl_slist *more = curl_slist_append(lines->first, line);
-    if (more == NULL)
-        return -1;
-    lines->first = more;
-    return 0;
-}
-
-static void drop_lines(struct gem_lines *lines)
-{
-    if (lines == NULL || --lines->users > 0)
-        return;
-    curl_slist_free_all(lines->first);
-    gem_mem_free(lines->mem, lines, sizeof *lines);
-}
-
-/* The request's header lines, which all of its route have in common. */
-static int set_lines(struct gem_exchange *ex, const struct gem_request *r)
-{
-    struct gem_lines *lines = ex->spare != NULL ? ex->spare->lines : NULL;
-    bool known = lines != NULL;
-    if (!known && (lines = gem_mem_alloc(ex->mem, sizeof *lines)) != NULL)
-        *lines = (struct gem_lines){.mem = ex->mem};
-    if (lines == NULL)
-        return -1;
-    ex->handle->lines = lines;
-    lines->users++;
-    for (size_t i = 0; i < r->header_count && !known; i++)
-        if (add_line(lines, r->headers[i]) < 0)
-            return -1;
-    if (!known && !is_small(r) && add_line(lines, "Expect:") < 0) /* an empty one: never wait for 100-continue */
-        return -1;
-    if (!known && ex->spare != NULL && !ex->spare->closed) {
-        ex->spare->lines = lines;
-        lines->users++;
-    }
-    return 0;
-}
-
 /* A small body goes to libcurl at once: it leaves with the head, in one piece, and needs no buffer that lives as long as
  * the exchange. */
 static CURLcode set_whole_body(struct gem_exchange *ex)
@@ -336,7 +285,7 @@ static CURLcode set_body(struct gem_exchange *ex, const struct gem_request *r)
     if (strcmp(r->method, "POST") != 0)
         bad |= curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, r->method);
     bad |= curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)ex->length);
-    ex->whole = is_small(r);
+    ex->whole = gem_request_is_small(r);
     if (r->text != NULL)
         return bad | curl_easy_setopt(e, CURLOPT_COPYPOSTFIELDS, r->text);
     if (ex->whole)
@@ -353,12 +302,17 @@ static CURLcode set_body(struct gem_exchange *ex, const struct gem_request *r)
     return bad;
 }
 
-static CURLcode set_answer(CURL *e, const struct gem_request *r)
+/* What these callbacks get is the handle, which knows its owner. */
+static CURLcode set_answer(struct gem_handle *handle, const struct gem_request *r)
 {
+    CURL *e = handle->easy;
     CURLcode bad = 0;
     bad |= curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
+    bad |= curl_easy_setopt(e, CURLOPT_HEADERDATA, handle);
     bad |= curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_write);
+    bad |= curl_easy_setopt(e, CURLOPT_WRITEDATA, handle);
     bad |= curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_connected);
+    bad |= curl_easy_setopt(e, CURLOPT_PREREQDATA, handle);
     bad |= curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     if (r->compressed)
         bad |= curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "");
@@ -378,167 +332,17 @@ void gem_exchange_trust(const char **ca_path, const char **ca_file)
     *ca_file = hashed ? NULL : info->cainfo;
 }
 
-/* A hashed directory alone loads the one root it needs; a bundle alone is parsed once for each multi handle. libcurl
- * with both parses the bundle for every connection. */
-static CURLcode set_trust(CURL *e, const struct gem_request *r)
+static bool take_handle(struct gem_exchange *ex, const struct gem_request *r)
 {
-    CURLcode bad = 0;
-    bad |= curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L);
-    bad |= curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L);
-    bad |= curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    bad |= curl_easy_setopt(e, CURLOPT_PROXY_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (r->ca_file == NULL && r->ca_path == NULL)
-        return bad;
-    bad |= curl_easy_setopt(e, CURLOPT_CAINFO, r->ca_file);
-    bad |= curl_easy_setopt(e, CURLOPT_CAPATH, r->ca_path);
-    bad |= curl_easy_setopt(e, CURLOPT_PROXY_CAINFO, r->ca_file);
-    bad |= curl_easy_setopt(e, CURLOPT_PROXY_CAPATH, r->ca_path);
-    return bad;
-}
-
-/* Ours, for a server that asks who we are; proxies do not get it. */
-static CURLcode set_certificate(CURL *e, const struct gem_request *r)
-{
-    CURLcode bad = 0;
-    if (r->cert_file == NULL)
-        return bad;
-    bad |= curl_easy_setopt(e, CURLOPT_SSLCERT, r->cert_file);
-    bad |= curl_easy_setopt(e, CURLOPT_SSLKEY, r->key_file != NULL ? r->key_file : r->cert_file);
-    return bad;
-}
-
-static bool is_https(const char *url)
-{
-    static const char scheme[] = "https:";
-    size_t i = 0;
-    while (scheme[i] != '\0' && (url[i] | 0x20) == scheme[i])
-        i++;
-    return scheme[i] == '\0';
-}
-
-/* FNV-1a of what is in front of the path, in lower case. Two hosts of one number would be taken for one, which costs
- * connections and nothing else. */
-static uint64_t origin_of(const char *url)
-{
-    uint64_t hash = 14695981039346656037u;
-    int slashes = 0;
-    for (const char *p = url; *p != '\0' && *p != '?' && *p != '#' && (slashes += *p == '/') < 3; p++)
-        hash = (hash ^ (unsigned char)(*p >= 'A' && *p <= 'Z' ? *p | 0x20 : *p)) * 1099511628211u;
-    return hash;
-}
-
-static CURLcode set_transport(struct gem_exchange *ex, const struct gem_request *r)
-{
-    CURL *e = ex->handle->easy;
-    CURLcode bad = 0;
-    bad |= curl_easy_setopt(e, CURLOPT_URL, r->url);
-    bad |= curl_easy_setopt(e, CURLOPT_HTTPHEADER, ex->handle->lines->first);
-    bad |= curl_easy_setopt(e, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE); /* a proxy sees none of them */
-    bad |= curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
-    bad |= curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
-    bad |= curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-    bad |= curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L); /* a stalled name lookup must not stall cancel */
-    bad |= curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
-    bad |= curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, 0x7fffffffL); /* the clocks are ours */
-    bad |= curl_easy_setopt(e, CURLOPT_HTTP_VERSION,
-                            r->http1 ? (long)CURL_HTTP_VERSION_1_1 : (long)CURL_HTTP_VERSION_2TLS);
-    /* Waits for a connection that may be shared. Over plain HTTP nothing is: libcurl would wait for the first answer. */
-    bad |= curl_easy_setopt(e, CURLOPT_PIPEWAIT, ex->shares ? 1L : 0L);
-    if (r->proxy != NULL) { /* the environment's exceptions are for the environment's proxies */
-        bad |= curl_easy_setopt(e, CURLOPT_PROXY, r->proxy);
-        bad |= curl_easy_setopt(e, CURLOPT_NOPROXY, "");
+    ex->handle = gem_spare_take(ex->spare, r->url);
+    if (ex->handle == NULL) {
+        ex->handle = gem_handle_open(ex->mem, ex->spare, r);
+        if (ex->handle == NULL || set_answer(ex->handle, r) != CURLE_OK)
+            return false;
     }
-    return bad;
-}
-
-static void free_handle(struct gem_handle *handle)
-{
-    if (handle == NULL)
-        return;
-    curl_easy_cleanup(handle->easy);
-    drop_lines(handle->lines);
-    curl_url_cleanup(handle->url);
-    gem_mem_free(handle->mem, handle, sizeof *handle);
-}
-
-/* What its callbacks get, and loop.c, is the handle, which knows its owner. */
-static CURLcode set_owner(struct gem_handle *handle)
-{
-    CURLcode bad = 0;
-    bad |= curl_easy_setopt(handle->easy, CURLOPT_PRIVATE, handle);
-    bad |= curl_easy_setopt(handle->easy, CURLOPT_HEADERDATA, handle);
-    bad |= curl_easy_setopt(handle->easy, CURLOPT_WRITEDATA, handle);
-    bad |= curl_easy_setopt(handle->easy, CURLOPT_PREREQDATA, handle);
-    return bad | curl_easy_setopt(handle->easy, CURLOPT_ERRORBUFFER, handle->message);
-}
-
-struct gem_exchange *gem_exchange_of(CURL *easy)
-{
-    struct gem_handle *handle = NULL;
-    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&handle);
-    return handle != NULL ? handle->owner : NULL;
-}
-
-/* A handle for what all requests of its route have in common. */
-static int set_up(struct gem_exchange *ex, const struct gem_request *r)
-{
-    struct gem_handle *handle = gem_mem_alloc(ex->mem, sizeof *handle);
-    if (handle == NULL)
-        return -1;
-    *handle = (struct gem_handle){.easy = curl_easy_init(), .mem = ex->mem};
-    ex->handle = handle;
-    if (handle->easy == NULL || set_lines(ex, r) < 0)
-        return -1;
-    CURLcode bad = set_owner(handle);
-    bad |= set_transport(ex, r);
-    bad |= set_trust(handle->easy, r);
-    bad |= set_certificate(handle->easy, r);
-    if (is_small(r)) /* for HTTP/2, where libcurl takes a buffer even for what it has, and keeps it to the end */
-        bad |= curl_easy_setopt(handle->easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)GEM_WHOLE);
-    return bad == CURLE_OK && set_answer(handle->easy, r) == CURLE_OK ? 0 : -1;
-}
-
-/* libcurl takes a URL apart for each request, which is a fifth of all that it does: one that has served before is given
- * to it in parts. */
-static void keep_url(struct gem_handle *handle, const char *url)
-{
-    if (handle->url != NULL)
-        return;
-    handle->url = curl_url();
-    if (handle->url != NULL && curl_url_set(handle->url, CURLUPART_URL, url, 0) == CURLUE_OK)
-        curl_easy_setopt(handle->easy, CURLOPT_CURLU, handle->url); /* where it fails, there is the text still */
-}
-
-static bool take_spare(struct gem_exchange *ex, const char *url)
-{
-    struct gem_spare *spare = ex->spare;
-    if (spare == NULL || spare->handle == NULL)
-        return false;
-    ex->handle = spare->handle;
-    spare->handle = NULL;
-    keep_url(ex->handle, url);
+    ex->handle->owner = ex;
+    ex->handle->message[0] = '\0';
     return true;
-}
-
-/* Of an exchange that ended well: what it was told to say does not stay. */
-static void leave_spare(struct gem_exchange *ex)
-{
-    struct gem_spare *spare = ex->spare;
-    if (spare == NULL || spare->handle != NULL || spare->closed || ex->reads_little)
-        return;
-    curl_easy_setopt(ex->handle->easy, CURLOPT_COPYPOSTFIELDS, NULL);
-    ex->handle->owner = NULL;
-    spare->handle = ex->handle;
-    ex->handle = NULL;
-}
-
-void gem_spare_close(struct gem_spare *spare)
-{
-    free_handle(spare->handle);
-    drop_lines(spare->lines);
-    spare->handle = NULL;
-    spare->lines = NULL;
-    spare->closed = true;
 }
 
 int gem_exchange_open(struct gem_exchange *ex, const struct gem_mem *mem, const struct gem_request *r,
@@ -554,21 +358,17 @@ int gem_exchange_open(struct gem_exchange *ex, const struct gem_mem *mem, const 
     ex->clocks = r->clocks;
     ex->tell_data = r->tell_data;
     ex->is_stream = r->tell_data && !r->http1;
-    ex->shares = !r->http1 && is_https(r->url);
-    ex->origin = ex->shares ? origin_of(r->url) : 0;
+    ex->shares = gem_request_shares(r);
+    ex->origin = ex->shares ? gem_request_origin(r) : 0;
     gem_body_cursor_init(&ex->cursor);
     gem_buf_init(&ex->supplied, mem, SUPPLY_MAX);
     gem_buf_init(&ex->inbox, mem, r->limits.answer);
     gem_buf_init(&ex->head, mem, r->limits.head);
-    ex->spare = strcmp(r->method, "POST") == 0 && is_small(r) ? r->spare : NULL; /* others set more than set_body resets */
+    if (strcmp(r->method, "POST") == 0 && gem_request_is_small(r)) /* others set more than set_body resets */
+        ex->spare = r->spare;
     ex->phase = GEM_PHASE_QUEUED;
     ex->since = gem_now();
-    bool ready = take_spare(ex, r->url) || set_up(ex, r) == 0;
-    if (ready) {
-        ex->handle->owner = ex;
-        ex->handle->message[0] = '\0';
-    }
-    if (!ready || set_body(ex, r) != CURLE_OK) {
+    if (!take_handle(ex, r) || set_body(ex, r) != CURLE_OK) {
         gem_exchange_close(ex);
         return gem_err_set(err, GEM_LIMIT, 0, "not enough memory, or a libcurl without what is needed (7.88, TLS)");
     }
@@ -577,7 +377,7 @@ int gem_exchange_open(struct gem_exchange *ex, const struct gem_mem *mem, const 
 
 static void release(struct gem_exchange *ex)
 {
-    free_handle(ex->handle);
+    gem_handle_close(ex->handle);
     ex->handle = NULL;
     gem_body_cursor_free(&ex->cursor);
     gem_buf_free(&ex->supplied);
@@ -613,8 +413,8 @@ static void take_facts(struct gem_exchange *ex)
 static void end(struct gem_exchange *ex)
 {
     take_facts(ex);
-    if (!ex->failed)
-        leave_spare(ex);
+    if (!ex->failed && !ex->reads_little && gem_spare_leave(ex->spare, ex->handle))
+        ex->handle = NULL;
     release(ex);
     ex->phase = GEM_PHASE_DONE;
     ex->held_in = ex->held_out = ex->resume = false;

@@ -5,9 +5,9 @@
  * know is left in the struct and the exchange puts itself on the list `ready` points at, once; whoever owns
  * that list looks after libcurl has returned.
  *
- * Who owns what: the exchange owns its handle, header list, inbox and head. The body is the caller's and must
- * outlive the exchange; texts of the request are copied. The struct must not move once opened: libcurl keeps
- * its address. Close it only when no multi handle holds it.
+ * Who owns what: the exchange owns its inbox, its head and its handle, which it leaves to the next of its route when it
+ * has ended well. The body is the caller's and must outlive the exchange; texts of the request are copied. The struct
+ * must not move once opened: libcurl keeps its address. Close it only when no multi handle holds it.
  *
  * Time is in seconds, instants are gem_now()'s. The clocks are ours, since libcurl's do not hold while an
  * exchange is queued or paused; the owner asks gem_exchange_expiry and calls gem_exchange_fail. */
@@ -23,6 +23,8 @@
 #include "../core/err.h"
 #include "../core/mem.h"
 #include "../core/sha256.h"
+#include "handle.h"
+#include "request.h"
 
 struct gem_loop;
 struct gem_exchange;
@@ -33,76 +35,6 @@ struct gem_ready_list {
     bool apart;  /* one of them is */
     double end;  /* of the step, HUGE_VAL for none: until then bodies are read in slices */
     double now;  /* when it looked at the clock last: an event is not worth another look */
-};
-
-/* Seconds, 0 for none; deadline is an instant. Which one holds is the phase's matter. */
-struct gem_clocks {
-    double connect;    /* resolving, connecting, TLS */
-    double first_byte; /* from the request's last byte to the answer's status line */
-    double idle;       /* between bytes, either way; not while we are the slow side */
-    double deadline;   /* of the whole call: "total" */
-};
-
-struct gem_limits {
-    size_t head;   /* all header lines together */
-    size_t answer; /* bytes of the answer held at once */
-    size_t error;  /* the same of an answer whose status is no success */
-    size_t room;   /* bytes waiting to be read before the peer is made to wait; at most answer */
-};
-
-struct gem_exchange;
-
-/* The header lines of requests, which several handles may have in common. */
-struct gem_lines {
-    const struct gem_mem *mem;
-    struct curl_slist *first;
-    int users;
-};
-
-/* A libcurl handle, and what it points to: itself, too, so that it stays in one place while exchanges take it over from
- * each other. */
-struct gem_handle {
-    CURL *easy;
-    struct gem_lines *lines;
-    CURLU *url;                 /* in parts, or NULL */
-    struct gem_exchange *owner; /* or NULL */
-    const struct gem_mem *mem;
-    char message[CURL_ERROR_SIZE];
-};
-
-/* The exchange whose libcurl handle that is, or NULL. */
-struct gem_exchange *gem_exchange_of(CURL *easy);
-
-/* What requests of one route, which differ in their bodies and deadlines only, leave for the next. An exchange that ended
- * well leaves its handle, with nothing of its own in it: setting one up costs more than the request. Zeroed at first; it
- * outlives the exchanges that know it, be it closed. */
-struct gem_spare {
-    struct gem_handle *handle; /* or NULL */
-    struct gem_lines *lines;   /* or NULL */
-    bool closed;
-};
-
-enum { GEM_WHOLE = 16 << 10 }; /* bytes of bodies that libcurl gets at once, and sends with the head */
-
-struct gem_request {
-    const char *method; /* "GET", "POST", ... */
-    const char *url;
-    const char *const *headers; /* "Name: value" */
-    size_t header_count;
-    const struct gem_body *body; /* or NULL */
-    int64_t offset, length;      /* the window of it that is sent */
-    const char *text;            /* or NULL: `length` bytes in place of a body, at most GEM_WHOLE; they are copied */
-    struct gem_sha256 *hash;     /* or NULL: of what is sent; the caller's, like the body */
-    int64_t hash_offset;         /* where the body begins in what is hashed */
-    const char *proxy;           /* NULL: as the environment says; "": none */
-    const char *ca_file, *ca_path; /* at most one; both NULL: libcurl's own */
-    const char *cert_file, *key_file; /* ours, PEM, or NULL; a key NULL: it is in cert_file */
-    bool compressed;             /* let the peer compress the answer */
-    bool http1;                  /* bulk: no HTTP/2 */
-    bool tell_data;              /* become ready when bytes arrive, not only at the end */
-    struct gem_clocks clocks;
-    struct gem_limits limits;
-    struct gem_spare *spare;     /* of its route, or NULL */
 };
 
 /* Exchanges that share a number of places with libcurl: those past it wait for their turn. */
@@ -187,9 +119,6 @@ void gem_exchange_trust(const char **ca_path, const char **ca_file);
 /* ex: zeroed. On failure nothing is owned and the exchange stays closed. */
 int gem_exchange_open(struct gem_exchange *ex, const struct gem_mem *mem, const struct gem_request *request,
                       struct gem_err *err);
-
-/* Frees what is there, and takes nothing more. */
-void gem_spare_close(struct gem_spare *spare);
 
 /* Frees all; may be called at any time after which no multi handle holds ex, and twice. */
 void gem_exchange_close(struct gem_exchange *ex);

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "handle.h"
+
 #define BATCH 32 /* sockets that are read before the program looks: what came is still in the processor's cache */
 #define SHARED 10L /* connections to a host, of some 100 streams each; libcurl would open one for each that waits */
 #define MANY 64 /* exchanges at once: that many streams bring little at a time */
@@ -76,7 +78,7 @@ enum { TAG_LANE = 1, TAG_CONNECTING = 2 };
 
 static bool is_connecting(CURL *easy)
 {
-    const struct gem_exchange *ex = gem_exchange_of(easy);
+    const struct gem_exchange *ex = gem_handle_owner(easy);
     return ex != NULL && ex->phase == GEM_PHASE_CONNECTING;
 }
 
@@ -388,7 +390,7 @@ static void collect(struct gem_lane *lane)
     while ((m = curl_multi_info_read(lane->multi, &left)) != NULL) {
         CURL *easy = m->easy_handle;
         CURLcode result = m->data.result; /* m dies with the removal */
-        struct gem_exchange *ex = gem_exchange_of(easy);
+        struct gem_exchange *ex = gem_handle_owner(easy);
         if (m->msg != CURLMSG_DONE)
             continue;
         take_out(lane->loop, ex);
