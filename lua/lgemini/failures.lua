@@ -2,6 +2,7 @@
 --- It loads with the first of these.
 
 local errors = require "lgemini.errors"
+local json = require "lgemini.json"
 local sent_headers = require "lgemini.headers"
 local limits = require "lgemini.limits"
 
@@ -85,6 +86,47 @@ function failures.refused(call, request, answer, size)
     err.hint = (err.hint and err.hint .. "; " or "") .. words .. "; " .. limits.hint(words)
   end
   return err
+end
+
+--- The value of a text that begins with an error of the service and goes on with something else; nil where it does not.
+--- Each end of an object or array may be the value's: the text is to be short.
+---@param text string
+---@return any|nil
+function failures.error_before(text)
+  for last in text:gmatch "()[%]}]" do
+    local value = json.decode(text:sub(1, last))
+    if value ~= nil then
+      return require("lgemini.answer").error_in(value) ~= nil and value or nil
+    end
+  end
+end
+
+local function start_of(text, most)
+  return #text > most and text:sub(1, most) .. "..." or text
+end
+
+--- Why an event could not be decoded.
+---@param call lgemini.Call
+---@param request lgemini.Request
+---@param err table        of the decoder
+---@param cut string|nil   it was the last of the stream, and nothing says that it is whole: "event", "tail" (bare text:
+--- an error of the service as a rule, of which more is shown)
+---@return lgemini.Error
+function failures.unreadable(call, request, err, cut)
+  if err.kind == "limit" then
+    return limits.exceeded(err.message)
+  elseif err.kind == "io" then
+    return errors.new { kind = "io", message = err.message }
+  elseif err.kind == "invalid" then
+    return require("lgemini.answer").nonsense(err.message)
+  end
+  local head = errors.redact(err.head, { call.key }) -- before it is cut: half a key is one too many
+  local message = ("an event is not JSON (%s): %s"):format(err.message, start_of(head, 100))
+  if cut then
+    message = "the stream was cut in the middle of an event"
+      .. (cut == "tail" and ": " .. start_of(errors.fold(head), 300) or "")
+  end
+  return errors.new { kind = cut and "incomplete" or "protocol", message = message, attempts = request.attempts }
 end
 
 --- Why the body of an answer could not be decoded.

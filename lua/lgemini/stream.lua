@@ -242,23 +242,9 @@ local function open(self)
   return true
 end
 
-local function start_of(text)
-  return #text > 100 and text:sub(1, 100) .. "..." or text
-end
-
 -- What the decoder met. cut: it was the last of the stream, and nothing says that it is whole.
 local function unreadable(self, err, cut)
-  if err.kind == "limit" then
-    return limits.exceeded(err.message)
-  elseif err.kind == "io" then
-    return errors.new { kind = "io", message = err.message }
-  elseif err.kind == "invalid" then
-    return answer.nonsense(err.message)
-  elseif cut then
-    return incomplete(self, "the stream was cut in the middle of an event")
-  end
-  local head = errors.redact(err.head, { self.call.key }) -- before it is cut: half a key is one too many
-  return protocol(self, ("an event is not JSON (%s): %s"):format(err.message, start_of(head)))
+  return require("lgemini.failures").unreadable(self.call, self.sent, err, cut)
 end
 
 -- Waits for more bytes: true; false at the end; nil, err.
@@ -285,10 +271,14 @@ local function at_end(self)
   local value, more, what = decoder:finish()
   if self.decoder ~= decoder then
     return nil, closed(self)
-  elseif value == nil and more then
-    return nil, unreadable(self, more, what)
+  elseif value ~= nil or not more then
+    return value, more
   end
-  return value, more
+  local said = what == "tail" and require("lgemini.failures").error_before(more.head) -- something was written behind it
+  if said then
+    return said
+  end
+  return nil, unreadable(self, more, what)
 end
 
 -- What comes next: a value, and true where the decoder has kept what is new in it, and whether that is the last; nil at

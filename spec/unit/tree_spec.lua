@@ -70,7 +70,7 @@ local LUA_ARROWS = {
   save = "", media_to = "",
   verdict = "", answer = "core grounding save verdict", accumulator = "answer",
   grounding = "", items = "",
-  stream = "accumulator answer http items media_to",
+  stream = "accumulator answer failures http items media_to",
   pager = "endpoints http",
   operations = "answer endpoints headers http poll progress service",
   source = "",

@@ -464,6 +464,25 @@ describe("a faulty", function()
         end
       end)
 
+      it("has a bare error object with something behind it: what that says", function()
+        local body = '{"error":{"code":503,"message":"It said } and {.","status":"UNAVAILABLE","details":[{"a":[]}]}}'
+        for _, behind in ipairs { "\n\ndata: [DONE]\n\n", "\n" .. event("upon", "STOP"), body, "\n]", "<p>" } do
+          local err = assert_stream("incomplete", { "Once " }, stream_of { event "Once ", body .. behind })
+          assert.equal("unavailable", err.cause.kind)
+          assert.equal(503, err.code)
+          assert.matches("It said } and {.", err.message, 1, true)
+          client:close()
+        end
+        for _, text in ipairs { body:sub(1, -2), (body:gsub("%[", "[" .. ('"x",'):rep(200))) .. "\n]",
+          '{"a":1}' .. body } do
+          local err = assert_stream("incomplete", { "Once " }, stream_of { event "Once ", text })
+          assert.is_nil(err.code) -- it is not known whole, or is another
+          assert.matches("cut in the middle of an event: {", err.message, 1, true)
+          assert.matches("It said } and {.", err.message, 1, true)
+          client:close()
+        end
+      end)
+
       it("ends properly, but no finish reason came: incomplete, with what came", function()
         for _, framing in ipairs { "chunked", "close" } do
           local err = assert_stream("incomplete", { "Once ", "upon " },
