@@ -107,20 +107,24 @@ local getinfo = debug and debug.getinfo -- a host may leave debug out
 -- that file.
 local OWN = getinfo and (getinfo(1, "S").source:match "^(.*)errors%.lua$" or getinfo(1, "S").source)
 
+--- The first line outside lgemini, "file:12: ", which is to blame for misuse; "" where there is none.
+---@param thread thread|nil  where it is looked for; the coroutine that runs when left out
+---@return string
+function errors.place(thread)
+  local level = 0
+  local info
+  repeat
+    level = level + 1
+    info = getinfo and (thread and getinfo(thread, level, "Sl") or not thread and getinfo(level, "Sl"))
+  until not info or info.currentline >= 1 and not (OWN and info.source:sub(1, #OWN) == OWN)
+  return info and ("%s:%d: "):format(info.short_src, info.currentline) or ""
+end
+
 --- Raises a message that blames the first line outside lgemini: for misuse, that is a bug in the calling program.
 --- Call it in the caller's coroutine, before work moves into one of ours: its stack ends the search.
 ---@param message string
 function errors.misuse(message)
-  local level = 2
-  local info = getinfo and getinfo(level, "Sl")
-  while info and (info.currentline < 1 or (OWN and info.source:sub(1, #OWN) == OWN)) do
-    level = level + 1
-    info = getinfo(level, "Sl")
-  end
-  if info then
-    message = ("%s:%d: %s"):format(info.short_src, info.currentline, message)
-  end
-  error(message, 0)
+  error(errors.place() .. message, 0)
 end
 
 local HIDDEN = "[redacted]"

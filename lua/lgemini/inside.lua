@@ -28,6 +28,18 @@ function inside.can_yield()
   return active.coroutine == running() and (not yieldable or yieldable())
 end
 
+--- What is wrong with a wait for which the task that runs cannot yield.
+inside.UNDER_C = "this call waits inside a function that C calls, as table.sort and string.gsub do: wait outside of it"
+local ELSEWHERE = "this call would block inside step: use client:spawn or set wait"
+
+--- Which of them it is: the program may be in another coroutine than the task's, or the task of another loop.
+---@param loop lgemini.Loop
+---@return string
+function inside.obstacle(loop)
+  local active = inside.active
+  return active.loop == loop and active.coroutine == running() and inside.UNDER_C or ELSEWHERE
+end
+
 --- The task that runs waits in a call of the library, until the loop goes on with it.
 function inside.yield()
   yield(WAIT)

@@ -212,7 +212,7 @@ local function current(self, hook, exchange)
     if exchange then
       exchange:close()
     end
-    errors.misuse "this call would block inside step: use client:spawn or set wait"
+    errors.misuse(inside.obstacle(self))
   end
 end
 

@@ -143,6 +143,14 @@ function tasks.kill(task)
   end
 end
 
+-- What a task raised. 5.1 and 5.2 cannot tell before they try to yield that they cannot, and do not say where that was.
+local function told(task, failure)
+  if type(failure) == "string" and failure:find "^attempt to yield across .*C%-call boundary$" then
+    return errors.place(task.coroutine) .. inside.UNDER_C
+  end
+  return failure
+end
+
 -- Its turns ------------------------------------------------------------------------------------
 
 --- What a task has come to that was gone on with, where it does not wait. One that yielded by itself has its next turn
@@ -152,7 +160,7 @@ end
 ---@param failure any
 function tasks.settle(task, ok, failure)
   if not ok then
-    task.failure = failure
+    task.failure = told(task, failure)
     end_task(task)
   elseif status(task.coroutine) == "dead" then
     end_task(task)

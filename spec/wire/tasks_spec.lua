@@ -151,14 +151,16 @@ describe("a task", function()
       select(2, task:wait()))
   end)
 
-  if rawget(coroutine, "isyieldable") then -- 5.3 and later, and LuaJIT, be the core built for 5.1
-    it("raises under a function in C, too", function()
-      local task = client:spawn(function()
-        return ("a"):gsub("a", function() return client:sleep(0.01) end)
-      end)
-      assert.matches("this call would block inside step", select(2, task:wait()))
-    end)
-  end
+  it("raises under a function in C, too, and says what is wrong", function()
+    for _, wait in ipairs {
+      function() return (("a"):gsub("a", function() return client:sleep(0.01) end)) end,
+      function() table.sort({ 1, 2 }, function() return client:sleep(0.01) end) end,
+      function() return (("a"):gsub("a", function() return client.models:get(MODEL).name end)) end,
+    } do
+      local _, problem = client:spawn(wait):wait()
+      assert.matches("tasks_spec%.lua:%d+: this call waits inside a function that C calls", problem)
+    end
+  end)
 
   it("is what a function becomes, and nothing else", function()
     assert.error_matches(function() client:spawn(open()) end, "client:spawn: a function expected, got table")
