@@ -2,10 +2,9 @@
  * its inbox without a copy, or fed by Lua. */
 #include <string.h>
 
-#include "../core/rope.h"
 #include "../core/sse.h"
+#include "lua_alike.h"
 #include "lua_build.h"
-#include "lua_cast.h"
 #include "lua_exchange.h"
 
 enum { SLOT_SHAPES = 1, SLOT_STACK, SLOT_SOURCE, SLOT_SINK, SLOT_VALUES, SLOT_READER, SLOTS = SLOT_READER };
@@ -20,19 +19,13 @@ struct lgem_answer {
     struct lgem_state *state; /* NULL: closed */
     struct lgem_builder builder;
     struct gem_sse sse;
-    struct lgem_cast cast;
-    struct gem_rope said;     /* texts of events that said nothing else that was new */
-    size_t room;              /* for them: of one that is longer, and of all that follow, nothing is kept */
-    bool alike, over;         /* the mold's last event is one of these; there was one that was not kept */
-    struct gem_buf before;    /* the last of these that had the form before; empty while all have one */
+    struct lgem_alike alike;
     struct gem_buf bytes;     /* taken from the exchange */
     struct lgem_exchange *exchange; /* or NULL; the slot of the source keeps it */
     const char *at;           /* what is to be read: of bytes, or of the text in the slot of the source */
     size_t left;
     uint64_t most, taken;     /* of a body */
     bool events;
-    bool is_said;             /* they are chunks of an answer that is made of texts */
-    bool asked;               /* the shapes were asked what such events are like */
     bool has_sink, has_reader;
     bool busy;                /* in the middle of a call: left so by an error that Lua raised */
     bool telling;             /* in the middle of said() */
@@ -86,10 +79,7 @@ static int answer_new(lua_State *L)
     a->most = most;
     gem_sse_init(&a->sse, mem, most);
     a->sse.pieces = PIECES;
-    lgem_initcast(&a->cast, mem);
-    a->is_said = a->events && top != NULL && top->role == LGEM_RESPONSE;
-    gem_rope_init(&a->said, mem);
-    gem_buf_init(&a->before, mem, most);
+    lgem_initalike(&a->alike, mem, most, a->events && top != NULL && top->role == LGEM_RESPONSE);
     gem_buf_init(&a->bytes, mem, SIZE_MAX / 2);
     gem_buf_init(&a->head, mem, HEAD_MAX);
     return 1;
@@ -109,9 +99,7 @@ static void free_work(struct lgem_answer *a)
 static void free_answer(struct lgem_answer *a)
 {
     free_work(a);
-    lgem_freecast(&a->cast);
-    gem_rope_free(&a->said);
-    gem_buf_free(&a->before);
+    lgem_freealike(&a->alike);
     if (!a->retired)
         a->state->alive[LGEM_ANSWER]--;
     a->state = NULL;
@@ -131,7 +119,7 @@ static int answer_close(lua_State *L)
 static int answer_retire(lua_State *L)
 {
     struct lgem_answer *a = check_kept(L);
-    if (!a->alike && a->before.len == 0)
+    if (!lgem_hassaid(&a->alike))
         return answer_close(L);
     if (!a->retired)
         a->state->alive[LGEM_ANSWER]--;
@@ -348,21 +336,12 @@ static bool is_running(const struct lgem_answer *a)
     return a->exchange != NULL && a->exchange->state != NULL && a->exchange->ex.phase != GEM_PHASE_DONE;
 }
 
-/* Keeps the text of the event, which is one of those. false: memory is short. */
-static bool keep_text(struct lgem_answer *a)
-{
-    const struct gem_mold *mold = &a->cast.mold;
-    a->alike = true;
-    a->over = a->over || mold->length > a->room - a->said.len;
-    return a->over || gem_rope_add(&a->said, mold->text, mold->length, NULL) == 0;
-}
-
 /* Keeps its text, and gives that or the whole event: pushes what next returns. */
 static int take_alike(lua_State *L, struct lgem_answer *a, const struct lgem_site *at, bool texts)
 {
     struct gem_err err;
-    const struct gem_mold *mold = &a->cast.mold;
-    if (!keep_text(a)) {
+    const struct gem_mold *mold = &a->alike.cast.mold;
+    if (!lgem_keepalike(&a->alike)) {
         gem_err_memory(&err);
         return fail(L, a, &err);
     }
@@ -371,67 +350,11 @@ static int take_alike(lua_State *L, struct lgem_answer *a, const struct lgem_sit
     } else {
         bring_pool(L, at);
         lua_getiuservalue(L, at->owner, SLOT_VALUES);
-        lgem_make(L, &a->cast, at->pool, at->base + 1);
+        lgem_make(L, &a->alike.cast, at->pool, at->base + 1);
         lua_replace(L, at->base + 1);
     }
     lua_pushboolean(L, 1);
     return 2;
-}
-
-/* Whether the event has the form that is known: that of the events before it, or, of the first text, of another stream. */
-static bool is_alike(struct lgem_answer *a, const char *event, size_t n, bool texts)
-{
-    if (texts && a->is_said && !a->asked && !a->alike && !a->cast.mold.ready) {
-        a->asked = true;
-        lgem_borrow(&a->cast, &a->builder, (size_t)a->most);
-    }
-    return (texts || a->cast.tables) && gem_mold_match(&a->cast.mold, &a->builder.json, event, n);
-}
-
-/* The values of chunks that do not change, for tables like the one at hand. Pushes their table; its index. [-0,+1,m] */
-static int push_values(lua_State *L, const struct lgem_site *at)
-{
-    lua_getiuservalue(L, at->owner, SLOT_VALUES);
-    if (lua_isnil(L, -1)) {
-        lua_pop(L, 1);
-        lua_createtable(L, GEM_MOLD_PLACES, 0);
-        lua_pushvalue(L, -1);
-        lua_setiuservalue(L, at->owner, SLOT_VALUES);
-    }
-    return lua_gettop(L);
-}
-
-/* Of an event that says that it is the last, and has a form of its own as most do: what was known is what the next stream
- * wants, and the last of the events that had that form is kept. false: where memory is short */
-static bool is_tail(struct lgem_answer *a)
-{
-    const struct gem_buf *last = &a->cast.mold.last;
-    if (!a->builder.ends || !a->cast.mold.ready || a->cast.ends || a->before.len > 0)
-        return false;
-    return !a->alike || gem_buf_add(&a->before, gem_buf_head(last), last->len, NULL) == 0;
-}
-
-/* The whole event, which was decoded, says nothing but a text: the next one may be like it. The last one of those that
- * were like the one before is kept until the caller has taken it. Of texts this is the first of them, or the tail, and
- * what next returns is in the event's place. */
-static int learn(lua_State *L, struct lgem_answer *a, const struct lgem_site *at, const char *event, size_t n, bool texts)
-{
-    bool tail = texts && is_tail(a);
-    if (a->builder.ends && !texts)
-        return 1;
-    a->cast.mold.ready = false;
-    if (a->alike && !tail)
-        return 1;
-    a->alike = false;
-    a->cast.ends = a->builder.ends;
-    lgem_learn(L, &a->cast, &a->builder, event, n, texts ? 0 : push_values(L, at));
-    lua_settop(L, at->base + 1);
-    if (!texts || !gem_mold_match(&a->cast.mold, &a->builder.json, event, n))
-        return 1;
-    if (!tail)
-        lgem_bequeath(&a->cast, &a->builder, (size_t)a->most);
-    lua_settop(L, at->base);
-    return take_alike(L, a, at, true);
 }
 
 /* ---- calls ---- */
@@ -442,7 +365,7 @@ static int take_event(lua_State *L, struct lgem_answer *a, const struct lgem_sit
     const char *event = a->sse.event;
     size_t n = a->sse.event_len;
     bool is_whole = !a->began, is_new = is_whole && !a->builder.later;
-    if (is_new && is_alike(a, event, n, texts))
+    if (is_new && lgem_isalike(&a->alike, &a->builder, event, n, texts))
         return take_alike(L, a, at, texts);
     bring_pool(L, at);
     if (is_new)
@@ -451,8 +374,11 @@ static int take_event(lua_State *L, struct lgem_answer *a, const struct lgem_sit
     if (a->builder.later)
         return 0;
     a->began = false;
-    if (is_whole && pushed == 1 && lgem_is_text(&a->builder))
-        return learn(L, a, at, event, n, texts);
+    if (is_whole && pushed == 1 && lgem_is_text(&a->builder) &&
+        lgem_learnalike(L, &a->alike, &a->builder, at, SLOT_VALUES, event, n, texts)) {
+        lua_settop(L, at->base);
+        return take_alike(L, a, at, true);
+    }
     return pushed;
 }
 
@@ -500,7 +426,7 @@ static int next_event(lua_State *L, struct lgem_answer *a, const struct lgem_sit
         advance(a, a->used);
         if (pushed == 2 && lua_isboolean(L, -1)) {
             lua_pushboolean(L, is_drained(a));
-            lua_pushboolean(L, a->cast.ends);
+            lua_pushboolean(L, a->alike.cast.ends);
             return 4;
         }
         if (pushed > 0)
@@ -586,8 +512,8 @@ static int answer_next(lua_State *L)
 static bool is_ahead(const struct lgem_answer *a)
 {
     const struct lgem_exchange *x = a->exchange;
-    return a->left > 0 && a->alike && !a->cast.ends && !a->began && !a->builder.later && !a->busy && !a->closing &&
-           !a->retired && a->state != NULL && x != NULL && x->state != NULL && x->ex.loop != NULL;
+    return a->left > 0 && a->alike.has_last && !a->alike.cast.ends && !a->began && !a->builder.later && !a->busy &&
+           !a->closing && !a->retired && a->state != NULL && x != NULL && x->state != NULL && x->ex.loop != NULL;
 }
 
 /* ahead() -> the text of the next event, where that is here and like the one before, and nothing is to be said of it but its
@@ -595,13 +521,13 @@ static bool is_ahead(const struct lgem_answer *a)
 static int answer_ahead(lua_State *L)
 {
     struct lgem_answer *a = lgem_check(L, 1, LGEM_ANSWER);
-    const struct gem_mold *mold = &a->cast.mold;
+    struct gem_mold *mold = &a->alike.cast.mold;
     while (is_ahead(a)) {
         if (!a->peeked)
             a->found = gem_sse_feed(&a->sse, a->at, a->left, &a->used, NULL);
         a->peeked = a->found != GEM_SSE_BROKEN; /* which it says again, and why */
         if (a->found != GEM_SSE_EVENT ||
-            !gem_mold_match(&a->cast.mold, &a->builder.json, a->sse.event, a->sse.event_len) || !keep_text(a))
+            !gem_mold_match(mold, &a->builder.json, a->sse.event, a->sse.event_len) || !lgem_keepalike(&a->alike))
             break;
         a->peeked = false;
         advance(a, a->used);
@@ -647,15 +573,8 @@ static int answer_keep(lua_State *L)
 {
     struct lgem_answer *a = check_kept(L);
     int64_t room = lgem_checkbytes(L, 2);
-    a->room = (uint64_t)room > SIZE_MAX / 2 ? SIZE_MAX / 2 : (size_t)room;
+    a->alike.room = (uint64_t)room > SIZE_MAX / 2 ? SIZE_MAX / 2 : (size_t)room;
     return 0;
-}
-
-/* The event goes to the end of the list at the top. [-0,+0,m] */
-static void add_event(lua_State *L, const struct gem_buf *event)
-{
-    lua_pushlstring(L, gem_buf_head(event), event->len);
-    lua_rawseti(L, -2, (int)lua_rawlen(L, -2) + 1);
 }
 
 /* said() -> a list with the texts of all events that said nothing else and were not taken yet, in pieces of any size; a
@@ -663,28 +582,13 @@ static void add_event(lua_State *L, const struct gem_buf *event)
  * was none */
 static int answer_said(lua_State *L)
 {
-    size_t n;
-    const char *head;
     struct lgem_answer *a = check_kept(L);
     bool busy = a->busy; /* where a function that takes media asks for the answer so far */
-    if (a->telling || (!a->alike && a->before.len == 0)) /* a finaliser leaves them to whom they are told */
+    if (a->telling || !lgem_hassaid(&a->alike)) /* a finaliser leaves them to whom they are told */
         return 0;
     a->busy = a->telling = true;
-    lua_newtable(L);
-    for (int i = 1; (head = gem_rope_head(&a->said, &n)) != NULL; i++) {
-        lua_pushlstring(L, head, n);
-        lua_rawseti(L, -2, i);
-        gem_rope_drop(&a->said);
-    }
-    lua_newtable(L);
-    if (a->before.len > 0)
-        add_event(L, &a->before);
-    if (a->alike)
-        add_event(L, &a->cast.mold.last);
-    lua_pushboolean(L, a->over);
-    a->alike = false;
+    lgem_pushsaid(L, &a->alike);
     a->telling = false;
-    gem_buf_free(&a->before);
     return busy ? 3 : leave(a, 3);
 }
 
