@@ -167,7 +167,8 @@ describe("a stream", function()
     local mine = gemini.Client { api_key = "k", http_options = { base_url = server.url, retry_options = false } }
     local seen = 0
     local task = mine:spawn(function()
-      for _ in mine.models:generate_content_stream { model = "m", contents = "x" }:texts() do seen = seen + 1 end
+      local next_text = mine.models:generate_content_stream { model = "m", contents = "x" }:texts()
+      while next_text() do seen = seen + 1 end -- 5.1 cannot wait in a `for`
     end)
     while not task.done do
       local before = seen
