@@ -173,8 +173,10 @@ local function next_chunk(self)
   local stream = self.stream
   if self.version == "2" then
     while stream.chunk_fifo:length() == 0 do
-      if stream.rst_stream_error then self:gone() end
-      if stream.state ~= "open" and stream.state ~= "half closed (local)" then return nil end
+      -- Where the last frame has data, its end is in the queue, too; a stream is closed without one when another
+      -- coroutine has seen the connection end.
+      if stream.rst_stream_error or stream.state == "closed" then self:gone() end
+      if stream.state == "half closed (remote)" then return nil end
       wait_for_frames(self, stream.chunk_cond)
     end
   end
