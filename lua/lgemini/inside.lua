@@ -29,7 +29,8 @@ function inside.can_yield()
 end
 
 --- What is wrong with a wait for which the task that runs cannot yield.
-inside.UNDER_C = "this call waits inside a function that C calls, as table.sort and string.gsub do: wait outside of it"
+inside.UNDER_C = "this call cannot wait here: inside a function that C calls (table.sort, string.gsub), or in a "
+  .. "<close> of a task that has ended"
 local ELSEWHERE = "this call would block inside step: use client:spawn or set wait"
 
 --- Which of them it is: the program may be in another coroutine than the task's, or the task of another loop.

@@ -158,7 +158,7 @@ describe("a task", function()
       function() return (("a"):gsub("a", function() return client.models:get(MODEL).name end)) end,
     } do
       local _, problem = client:spawn(wait):wait()
-      assert.matches("tasks_spec%.lua:%d+: this call waits inside a function that C calls", problem)
+      assert.matches("tasks_spec%.lua:%d+: this call cannot wait here: inside a function that C calls", problem)
     end
   end)
 
