@@ -75,6 +75,20 @@ static void test_it_holds_little_more_than_what_was_added(void)
     gem_rope_free(&rope);
 }
 
+#if SIZE_MAX > UINT32_MAX
+static void test_more_than_a_block_counts_is_refused(void)
+{
+    struct check_mem m;
+    struct gem_rope rope;
+    struct gem_err err = {.kind = GEM_OK};
+    check_mem_init(&m);
+    gem_rope_init(&rope, &m.mem);
+    CHECK(gem_rope_add(&rope, "", (size_t)UINT32_MAX + 1, &err) == -1 && err.kind == GEM_LIMIT);
+    CHECK(rope.len == 0 && m.blocks == 0);
+    gem_rope_free(&rope);
+}
+#endif
+
 static void test_every_allocation_may_fail(void)
 {
     for (size_t fail_at = 1; fail_at < 20; fail_at++) {
@@ -103,6 +117,9 @@ int main(void)
 {
     RUN(test_bytes_come_back_in_order);
     RUN(test_it_holds_little_more_than_what_was_added);
+#if SIZE_MAX > UINT32_MAX
+    RUN(test_more_than_a_block_counts_is_refused);
+#endif
     RUN(test_every_allocation_may_fail);
     return check_done();
 }

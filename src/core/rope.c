@@ -1,5 +1,6 @@
 #include "rope.h"
 
+#include <stdint.h>
 #include <string.h>
 
 enum { LEAST = 488, MOST = 16384 }; /* bytes of a block */
@@ -40,13 +41,13 @@ void gem_rope_free(struct gem_rope *rope)
         gem_rope_drop(rope);
 }
 
-/* One for n bytes at least, linked behind the others; NULL where memory is short. */
+/* One for n bytes at least, linked behind the others; NULL where memory is short, or a block has not that much. */
 static struct gem_rope_block *new_block(struct gem_rope *rope, size_t n)
 {
     size_t room = rope->len / 16;
     room = room < LEAST ? LEAST : room < MOST ? room : MOST;
     room = room < n ? n : room;
-    struct gem_rope_block *block = gem_mem_alloc(rope->mem, size_of(room));
+    struct gem_rope_block *block = room <= UINT32_MAX ? gem_mem_alloc(rope->mem, size_of(room)) : NULL;
     if (block == NULL)
         return NULL;
     block->next = NULL;

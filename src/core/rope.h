@@ -22,7 +22,7 @@ void gem_rope_init(struct gem_rope *rope, const struct gem_mem *mem);
 /* Leaves an empty rope, which may be used again. */
 void gem_rope_free(struct gem_rope *rope);
 
-/* Adds a copy of n bytes. 0; or -1 where memory is short, and the same bytes held as before. */
+/* Adds a copy of n bytes, fewer than 4 GiB. 0; or -1 where memory is short, and the same bytes held as before. */
 int gem_rope_add(struct gem_rope *rope, const char *bytes, size_t n, struct gem_err *err);
 
 /* The first bytes held, or NULL: there are none. */
